@@ -1,0 +1,42 @@
+# `make help` lists what there is. Every target sets up what it needs.
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test test-fast lint build-datasets lock clean
+
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## create .venv with the pinned dependencies
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -x $(PYTHON) || python3 -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
+	@test -x $(PYTHON) || python3 -m venv $(VENV)
+	@test -x $(VENV)/bin/uv || $(PYTHON) -m pip install --quiet uv
+	$(VENV)/bin/uv pip sync --quiet --python $(PYTHON) requirements.lock
+	$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --no-deps --editable .
+	@touch $(STAMP)
+
+test: setup lint ## lint, type check and run the whole test suite (CPU, no network)
+	$(PYTHON) -m pytest $(ARGS)
+
+test-fast: setup ## the tests without the slow ones
+	$(PYTHON) -m pytest -m "not slow" $(ARGS)
+
+lint: setup ## ruff and mypy
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+build-datasets: setup ## build the data sets; ARGS="task=object source.root=... output=..."
+	$(PYTHON) scripts/build_datasets.py $(ARGS)
+
+lock: ## pin the dependencies anew (needs a set-up .venv)
+	$(VENV)/bin/uv pip compile --quiet --extra dev --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header --annotation-style=line --output-file requirements.lock pyproject.toml
+
+clean: ## remove caches and build products; keeps .venv, data and runs
+	rm -rf build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
