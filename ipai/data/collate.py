@@ -1,0 +1,94 @@
+"""Samples and batches: what the loader hands to the training step."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One decoded sample with everything random about it.
+
+    Attributes:
+        step, slot: Its place in the run.
+        key, task, task_index: What it is.
+        target: uint8 [3, R, R].
+        condition: uint8 [3, S, S].
+        prompt, instruction: Texts; empty where dropped.
+        drop_image: The condition is to be replaced by the null condition.
+        noise, posterior_noise: Standard normal fp32 [4, h, w], for the diffusion and for the VAE's posterior.
+        timestep: Of the noise schedule.
+        skipped: Samples that should have been here but could not be used, with the reason.
+    """
+
+    step: int
+    slot: int
+    key: str
+    task: str
+    task_index: int
+    target: Tensor
+    condition: Tensor
+    prompt: str
+    instruction: str
+    drop_image: bool
+    noise: Tensor
+    posterior_noise: Tensor
+    timestep: int
+    skipped: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B samples; tensors as in `Sample` with a leading B, texts and names as lists."""
+
+    target: Tensor
+    condition: Tensor
+    noise: Tensor
+    posterior_noise: Tensor
+    timesteps: Tensor
+    task_index: Tensor
+    drop_image: Tensor
+    slots: Tensor
+    prompts: list[str]
+    instructions: list[str]
+    keys: list[str]
+    tasks: list[str]
+    skipped: list[tuple[str, str]]
+
+    def to(self, device: torch.device) -> "Batch":
+        """The batch with its tensors on `device`; the copy runs beside the host if the batch is pinned."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """The batch in page-locked memory; called by the DataLoader."""
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def without_condition(self) -> "Batch":
+        """The same batch with prompt, instruction and image dropped: the unconditional side of guidance."""
+        nothing = [""] * len(self.prompts)
+        return replace(self, prompts=nothing, instructions=nothing, drop_image=torch.ones_like(self.drop_image))
+
+    def _each(self, change: Any) -> "Batch":
+        tensors = {name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **tensors)
+
+
+def collate(samples: list[Sample]) -> Batch:
+    """Stack samples to a batch, in their order."""
+    return Batch(
+        target=torch.stack([sample.target for sample in samples]),
+        condition=torch.stack([sample.condition for sample in samples]),
+        noise=torch.stack([sample.noise for sample in samples]),
+        posterior_noise=torch.stack([sample.posterior_noise for sample in samples]),
+        timesteps=torch.tensor([sample.timestep for sample in samples]),
+        task_index=torch.tensor([sample.task_index for sample in samples]),
+        drop_image=torch.tensor([sample.drop_image for sample in samples]),
+        slots=torch.tensor([sample.slot for sample in samples]),
+        prompts=[sample.prompt for sample in samples],
+        instructions=[sample.instruction for sample in samples],
+        keys=[sample.key for sample in samples],
+        tasks=[sample.task for sample in samples],
+        skipped=[skip for sample in samples for skip in sample.skipped],
+    )

@@ -1,0 +1,43 @@
+"""How samples are read and what is dropped from them. Imports nothing slow."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class DropConfig:
+    """Shares of samples that lose their prompt, their condition image, or both (IP-Adapter's training, inherited).
+
+    Attributes:
+        text: Only the prompt.
+        image: Only the image; it becomes the encoding of an all-zero image.
+        both: Both.
+        instruction_with_image: A sample that loses its image loses its instruction too (ours; the paper is silent).
+    """
+
+    text: float = 0.05
+    image: float = 0.05
+    both: float = 0.05
+    instruction_with_image: bool = True
+
+
+@dataclass
+class DataConfig:
+    """Where shards lie and how they are read.
+
+    Attributes:
+        root: Folder with one folder of shards a task.
+        weights: Task -> how often it is drawn, relative to the others; a task that is not named has 1.
+        workers: Processes that decode; 0 decodes in the training process.
+        prefetch: Micro-batches each worker keeps ready.
+        max_pixels: Larger images are refused before they are decoded.
+        max_skip_fraction: The run stops when a larger share of its samples could not be used.
+        drop: What is dropped at training time.
+    """
+
+    root: str
+    weights: dict[str, float] = field(default_factory=dict)
+    workers: int = 4
+    prefetch: int = 4
+    max_pixels: int = 64_000_000
+    max_skip_fraction: float = 0.01
+    drop: DropConfig = field(default_factory=DropConfig)

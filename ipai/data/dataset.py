@@ -1,0 +1,204 @@
+"""Samples by (step, slot) for training, and by number for validation; all randomness is keyed (see `keyed`)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ipai.data.collate import Sample
+from ipai.data.config import DataConfig, DropConfig
+from ipai.data.images import ImageError, decode_image, square_box, to_square
+from ipai.data.keyed import KeyedPermutation, keyed_generator
+from ipai.data.order import SampleOrder
+from ipai.data.shards import RawSample, ShardSet
+from ipai.errors import DataError
+from ipai.instructions.slots import fill_slot
+from ipai.tasks import get_task, task_index
+
+NUM_TRAIN_TIMESTEPS = 1000
+_ATTEMPTS = 10
+# Validation must not depend on the run's seed: two runs compare on the same noise.
+_VALIDATION_SEED = 0
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What samples are made to: pixels of the target and the condition, and the latents' shape (C, h, w)."""
+
+    resolution: int
+    image_size: int
+    latent_shape: tuple[int, int, int]
+
+
+class TrainingDataset(torch.utils.data.Dataset[Sample]):
+    """Map-style: `dataset[step, slot]`.
+
+    Args:
+        shards: Task -> its training shards.
+        order: Which sample sits where.
+        instructions: Task -> the templates to draw from.
+        config: Limits and drops.
+        seed: The run's seed.
+        sizes: What samples are made to.
+    """
+
+    def __init__(
+        self,
+        shards: dict[str, ShardSet],
+        order: SampleOrder,
+        instructions: dict[str, tuple[str, ...]],
+        config: DataConfig,
+        seed: int,
+        sizes: Sizes,
+    ) -> None:
+        self._shards = shards
+        self._order = order
+        self._instructions = instructions
+        self._config = config
+        self._seed = seed
+        self._sizes = sizes
+
+    def __getitem__(self, place: tuple[int, int]) -> Sample:
+        """The sample in a slot of a step; one that cannot be used is replaced by another of its task.
+
+        Raises:
+            DataError: Ten replacements in a row could not be used either.
+        """
+        step, slot = place
+        draw = self._order.at(step, slot)
+        shards, skipped = self._shards[draw.task], []
+        index = draw.index
+        for attempt in range(_ATTEMPTS):
+            raw = shards.read(index)
+            try:
+                return self._sample(step, slot, draw.task, raw, tuple(skipped))
+            except ImageError as error:
+                skipped.append((f"{draw.task}/{raw.key}", error.reason))
+                index = int(keyed_generator(self._seed, "replacement", step, slot, attempt).integers(len(shards)))
+        raise DataError(f"{_ATTEMPTS} samples of {draw.task} in a row cannot be used: {skipped}")
+
+    def keys_of(self, step: int, slots: list[int]) -> list[str]:
+        """`<task>/<key>` of the samples drawn for some slots of a step, for messages."""
+        draws = [self._order.at(step, slot) for slot in slots]
+        return [f"{draw.task}/{self._shards[draw.task].key(draw.index)}" for draw in draws]
+
+    def _sample(self, step: int, slot: int, task: str, raw: RawSample, skipped: tuple[tuple[str, str], ...]) -> Sample:
+        def generator(stream: str) -> np.random.Generator:
+            return keyed_generator(self._seed, stream, step, slot)
+
+        templates = self._instructions[task]
+        text, image, instruction = dropped(self._config.drop, float(generator("drop").random()))
+        template = templates[int(generator("instruction").integers(len(templates)))]
+        return Sample(
+            step=step,
+            slot=slot,
+            prompt="" if text else _prompt(raw),
+            instruction="" if instruction else fill_slot(template, raw.record.get("slot")),
+            drop_image=image,
+            noise=_normal(generator("noise"), self._sizes),
+            posterior_noise=_normal(generator("posterior"), self._sizes),
+            timestep=int(generator("timestep").integers(NUM_TRAIN_TIMESTEPS)),
+            skipped=skipped,
+            **_pictures(task, raw, self._config, self._sizes),
+        )
+
+
+class ValidationDataset(torch.utils.data.Dataset[Sample]):
+    """The first `per_task` held-out samples of each task in a fixed shuffle; nothing is dropped.
+
+    Noise and instruction never change, and timesteps are spread evenly over the schedule, whatever the run's seed.
+
+    Args:
+        shards: Task -> its validation shards.
+        instructions: Task -> the held-out templates.
+        config: Limits.
+        per_task: How many samples of a task, at most.
+        sizes: What samples are made to.
+    """
+
+    def __init__(
+        self,
+        shards: dict[str, ShardSet],
+        instructions: dict[str, tuple[str, ...]],
+        config: DataConfig,
+        per_task: int,
+        sizes: Sizes,
+    ) -> None:
+        self._shards = shards
+        self._instructions = instructions
+        self._config = config
+        self._sizes = sizes
+        self._entries = [
+            (task, number, min(per_task, len(held))) for task, held in shards.items() for number in range(
+                min(per_task, len(held))
+            )
+        ]  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def first_of_each_task(self, count: int) -> list[int]:
+        """The positions of each task's first `count` samples."""
+        return [position for position, (_, number, _) in enumerate(self._entries) if number < count]
+
+    def __getitem__(self, position: int) -> Sample:
+        """The sample at a position.
+
+        Raises:
+            DataError: It cannot be used; a validation set with holes would not compare.
+        """
+        task, number, total = self._entries[position]
+        raw = self._shards[task].read(KeyedPermutation(len(self._shards[task]), "validation", task)[number])
+
+        def generator(stream: str) -> np.random.Generator:
+            return keyed_generator(_VALIDATION_SEED, f"validation/{stream}/{task}", number)
+
+        templates = self._instructions[task]
+        template = templates[int(generator("instruction").integers(len(templates)))]
+        return Sample(
+            step=0,
+            slot=position,
+            prompt=_prompt(raw),
+            instruction=fill_slot(template, raw.record.get("slot")),
+            drop_image=False,
+            noise=_normal(generator("noise"), self._sizes),
+            posterior_noise=_normal(generator("posterior"), self._sizes),
+            timestep=int((number + 0.5) / total * NUM_TRAIN_TIMESTEPS),
+            **_pictures(task, raw, self._config, self._sizes),
+        )
+
+
+def dropped(config: DropConfig, uniform: float) -> tuple[bool, bool, bool]:
+    """Whether text, image and instruction are dropped, decided by one number in [0, 1)."""
+    only_text = uniform < config.text
+    only_image = config.text <= uniform < config.text + config.image
+    both = config.text + config.image <= uniform < config.text + config.image + config.both
+    image = only_image or both
+    return only_text or both, image, image and config.instruction_with_image
+
+
+def _prompt(raw: RawSample) -> str:
+    prompt = raw.record.get("prompt")
+    if not isinstance(prompt, str):
+        raise DataError(f"{raw.shard}: sample {raw.key} has no prompt")
+    return prompt
+
+
+def _pictures(task: str, raw: RawSample, config: DataConfig, sizes: Sizes) -> dict[str, Any]:
+    """Target and condition; one image that is both is decoded once and cropped by one box."""
+    target = decode_image(raw.target, config.max_pixels)
+    same = get_task(task).condition_is_target
+    condition = target if same else decode_image(raw.condition, config.max_pixels)
+    return {
+        "key": raw.key,
+        "task": task,
+        "task_index": task_index(task),
+        "target": to_square(target, square_box(target), sizes.resolution),
+        "condition": to_square(condition, square_box(condition), sizes.image_size),
+    }
+
+
+def _normal(generator: np.random.Generator, sizes: Sizes) -> Tensor:
+    return torch.from_numpy(generator.standard_normal(sizes.latent_shape, dtype=np.float32))

@@ -1,0 +1,180 @@
+"""An index over WebDataset shards, and random reads by offset: any sample of any shard costs the same."""
+
+import json
+import logging
+import os
+import tarfile
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ipai.errors import DataError
+from ipai.tasks import get_task
+
+log = logging.getLogger(__name__)
+
+MEMBERS = ("json", "target", "cond")
+_IMAGE_TYPES = ("jpg", "jpeg", "png", "webp")
+_OPEN_FILES = 64
+
+
+@dataclass(frozen=True)
+class RawSample:
+    """A sample's undecoded members; `condition` is the target itself for tasks that hold only one image."""
+
+    key: str
+    shard: str
+    record: dict[str, Any]
+    target: bytes
+    condition: bytes
+
+
+class ShardSet:
+    """All samples of one task and split. Holds offsets, not data; safe to send to worker processes.
+
+    Args:
+        task: The task's name.
+        shards: The files.
+        keys: A name for each sample.
+        places: int64 [samples, 7]: number of the shard, then offset and size of the json, target and condition.
+    """
+
+    def __init__(self, task: str, shards: list[Path], keys: list[str], places: np.ndarray) -> None:
+        self.task = task
+        self._shards = shards
+        self._keys = np.array(keys)
+        self._places = places
+        self._open: OrderedDict[int, int] = OrderedDict()
+        self._owner = os.getpid()
+
+    @classmethod
+    def open(cls, root: Path, task: str, split: str) -> "ShardSet":
+        """Index `<root>/<task>/<split>-*.tar`.
+
+        Raises:
+            DataError: There are none, `root` is a URL, or a shard is damaged, foreign or incomplete.
+        """
+        if ":" in str(root).split("/")[0]:
+            raise DataError(f"data.root={root} is a URL; give a local folder (pipe: URLs would run a shell)")
+        files = sorted((root / task).glob(f"{split}-*.tar"))
+        if not files:
+            raise DataError(
+                f"there are no shards {root / task / split}-*.tar; build them with "
+                f"`python scripts/build_datasets.py task={task} output={root}` or set data.root"
+            )
+        keys: list[str] = []
+        places: list[list[int]] = []
+        for number, path in enumerate(files):
+            samples = _index(path, needs_condition=not get_task(task).condition_is_target)
+            keys += samples
+            places += [[number, *place] for place in samples.values()]
+        if not keys:
+            raise DataError(f"the shards {root / task / split}-*.tar hold no samples")
+        duplicates = len(keys) - len(set(keys))
+        if duplicates:
+            raise DataError(f"{root / task}: {duplicates} sample keys of the {split} shards occur more than once")
+        return cls(task, files, keys, np.array(places, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def key(self, index: int) -> str:
+        """The name of a sample."""
+        return str(self._keys[index])
+
+    def read(self, index: int) -> RawSample:
+        """Read one sample.
+
+        Raises:
+            DataError: The shard is gone or was changed since it was indexed.
+        """
+        number, *ranges = self._places[index].tolist()
+        record, target, condition = (self._range(number, *ranges[i : i + 2]) for i in (0, 2, 4))
+        try:
+            parsed = json.loads(record)
+        except ValueError as error:
+            raise DataError(f"{self._shards[number]}: the json of sample {self.key(index)} is damaged") from error
+        return RawSample(self.key(index), self._shards[number].name, parsed, target, condition)
+
+    def _range(self, number: int, offset: int, size: int) -> bytes:
+        try:
+            data = os.pread(self._descriptor(number), size, offset)
+        except OSError as error:
+            raise DataError(f"{self._shards[number]} cannot be read ({error.strerror})") from error
+        if len(data) != size:
+            raise DataError(f"{self._shards[number]} became shorter while it was in use; restore it and start again")
+        return data
+
+    def _descriptor(self, number: int) -> int:
+        if self._owner != os.getpid():  # after a fork the descriptors belong to the parent too, which may close them
+            self._open, self._owner = OrderedDict(), os.getpid()
+        if number not in self._open:
+            if len(self._open) >= _OPEN_FILES:
+                os.close(self._open.popitem(last=False)[1])
+            self._open[number] = os.open(self._shards[number], os.O_RDONLY)
+        self._open.move_to_end(number)
+        return self._open[number]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_open": OrderedDict()}
+
+
+def _index(path: Path, needs_condition: bool) -> dict[str, list[int]]:
+    """Key -> offset and size of the json, the target and the condition in one shard."""
+    _check_sidecar(path)
+    found: dict[str, dict[str, tuple[int, int]]] = {}
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                if member.isfile():
+                    key, name = _split_name(member.name, path)
+                    if found.setdefault(key, {}).setdefault(name, (member.offset_data, member.size)) != (
+                        member.offset_data,
+                        member.size,
+                    ):
+                        raise DataError(f"{path}: sample {key} holds {name} twice")
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise DataError(f"{path} is damaged ({error}); build it again") from error
+    if not _is_closed(path):
+        raise DataError(f"{path} is cut off; build it again")
+    if not needs_condition:
+        for members in found.values():
+            members["cond"] = members.get("target", (0, 0))
+    for key, members in found.items():
+        missing = [name for name in MEMBERS if name not in members]
+        if missing:
+            raise DataError(f"{path}: sample {key} has no {' and no '.join(missing)}")
+    return {key: [value for name in MEMBERS for value in members[name]] for key, members in found.items()}
+
+
+def _is_closed(path: Path) -> bool:
+    """Whether a tar ends as the format wants, with two blocks of zeros; one cut between two members does not."""
+    with path.open("rb") as file:
+        file.seek(-2 * tarfile.BLOCKSIZE, os.SEEK_END)
+        return not any(file.read())
+
+
+def _split_name(name: str, path: Path) -> tuple[str, str]:
+    """A member's name as sample key and which member it is; only the first dot separates them, as in WebDataset."""
+    key, _, rest = Path(name).name.partition(".")
+    kind = rest.removesuffix("." + rest.rpartition(".")[2]) if rest.rpartition(".")[2] in _IMAGE_TYPES else rest
+    if not key or kind not in MEMBERS:
+        raise DataError(f"{path} holds {name!r}; members are <key>.json, <key>.target.jpg and <key>.cond.jpg")
+    return key, kind
+
+
+def _check_sidecar(path: Path) -> None:
+    """Compare a shard with its sidecar; a foreign shard without one is accepted."""
+    sidecar = path.with_suffix(".json")
+    if not sidecar.exists():
+        log.info("%s has no sidecar: nothing to compare it with", path)
+        return
+    try:
+        expected = int(json.loads(sidecar.read_text(encoding="utf-8"))["bytes"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{sidecar} is damaged; build the shard again") from error
+    if path.stat().st_size != expected:
+        raise DataError(f"{path} has {path.stat().st_size} bytes, its sidecar says {expected}; build it again")
