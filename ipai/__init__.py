@@ -1,3 +1,3 @@
-"""IPAdapter-Instruct (arXiv 2408.03209): training, data sets, evaluation and use of one adapter told by text what to take."""
+"""IPAdapter-Instruct (arXiv 2408.03209): one image adapter for Stable Diffusion that is told by text what to take."""
 
 __version__ = "0.1.0"

@@ -12,7 +12,7 @@ from typing import Any
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary sibling of `path`; on success flush it to disk and rename it over `path`, on failure remove it."""
+    """Yield a temporary sibling of `path`; on success it is flushed and renamed over `path`, on failure removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     os.close(handle)

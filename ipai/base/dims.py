@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-
+from ipai.adapter.spec import attention_sizes_of
 from ipai.base.config import BaseConfig
 from ipai.base.hub import locate
 from ipai.base.loading import read_config
@@ -56,18 +55,11 @@ def read_dims(config: BaseConfig) -> BaseDims:
         image_tokens=(image.image_size // image.patch_size) ** 2 + 1,
         prompt_dim=configs["text_encoder"].hidden_size,
         instruction_dim=configs["instruction_encoder"]["text_cfg"]["width"],
-        attention_sizes=cross_attention_sizes(configs["unet"]),
+        attention_sizes=attention_sizes_of(configs["unet"]),
         latent_shape=(vae.latent_channels, side, side),
         resolution=config.resolution,
         image_size=config.image_size,
     )
-
-
-def cross_attention_sizes(unet: UNet2DConditionModel) -> tuple[int, ...]:
-    """Hidden size of each attention of `unet` that looks at the text, in the order of `unet.attn_processors`."""
-    layers = [name.removesuffix(".processor") for name in unet.attn_processors]
-    attentions: list[Any] = [unet.get_submodule(layer) for layer in layers if layer.endswith("attn2")]
-    return tuple(attention.to_q.in_features for attention in attentions)
 
 
 def read_configs(folders: Mapping[str, Path]) -> dict[str, Any]:

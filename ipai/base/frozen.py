@@ -61,6 +61,11 @@ class FrozenBase:
         """The noise schedule of training."""
         return self._part("scheduler")
 
+    @property
+    def num_train_timesteps(self) -> int:
+        """Length of the noise schedule."""
+        return int(self.scheduler.alphas_cumprod.shape[0])
+
     def dims(self) -> BaseDims:
         """The sizes an adapter needs; reads the parts' configuration files.
 

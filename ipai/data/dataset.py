@@ -17,7 +17,6 @@ from ipai.errors import DataError
 from ipai.instructions.slots import fill_slot
 from ipai.tasks import get_task, task_index
 
-NUM_TRAIN_TIMESTEPS = 1000
 _ATTEMPTS = 10
 # Validation must not depend on the run's seed: two runs compare on the same noise.
 _VALIDATION_SEED = 0
@@ -25,11 +24,12 @@ _VALIDATION_SEED = 0
 
 @dataclass(frozen=True)
 class Sizes:
-    """What samples are made to: pixels of the target and the condition, and the latents' shape (C, h, w)."""
+    """What the base wants: pixels of target and condition, shape of the latents, length of the noise schedule."""
 
     resolution: int
     image_size: int
     latent_shape: tuple[int, int, int]
+    num_train_timesteps: int
 
 
 class TrainingDataset(torch.utils.data.Dataset[Sample]):
@@ -68,8 +68,8 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
         """
         step, slot = place
         draw = self._order.at(step, slot)
-        shards, skipped = self._shards[draw.task], []
-        index = draw.index
+        shards, index = self._shards[draw.task], draw.index
+        skipped: list[tuple[str, str]] = []
         for attempt in range(_ATTEMPTS):
             raw = shards.read(index)
             try:
@@ -99,7 +99,7 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
             drop_image=image,
             noise=_normal(generator("noise"), self._sizes),
             posterior_noise=_normal(generator("posterior"), self._sizes),
-            timestep=int(generator("timestep").integers(NUM_TRAIN_TIMESTEPS)),
+            timestep=int(generator("timestep").integers(self._sizes.num_train_timesteps)),
             skipped=skipped,
             **_pictures(task, raw, self._config, self._sizes),
         )
@@ -165,7 +165,7 @@ class ValidationDataset(torch.utils.data.Dataset[Sample]):
             drop_image=False,
             noise=_normal(generator("noise"), self._sizes),
             posterior_noise=_normal(generator("posterior"), self._sizes),
-            timestep=int((number + 0.5) / total * NUM_TRAIN_TIMESTEPS),
+            timestep=int((number + 0.5) / total * self._sizes.num_train_timesteps),
             **_pictures(task, raw, self._config, self._sizes),
         )
 

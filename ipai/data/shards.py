@@ -170,7 +170,7 @@ def _check_sidecar(path: Path) -> None:
     """Compare a shard with its sidecar; a foreign shard without one is accepted."""
     sidecar = path.with_suffix(".json")
     if not sidecar.exists():
-        log.info("%s has no sidecar: nothing to compare it with", path)
+        log.debug("%s has no sidecar: nothing to compare it with", path)
         return
     try:
         expected = int(json.loads(sidecar.read_text(encoding="utf-8"))["bytes"])

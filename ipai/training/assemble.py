@@ -1,0 +1,253 @@
+"""Builds everything a training run needs from its configuration: the one place where the rooms meet."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ipai.adapter.adapter import InstructAdapter, initialise, start_from_text_attention
+from ipai.adapter.formats import load_ip_adapter_plus
+from ipai.adapter.injection import inject
+from ipai.adapter.spec import AdapterSpec
+from ipai.base.config import PARTS
+from ipai.base.dims import BaseDims, read_dims
+from ipai.base.frozen import FrozenBase, load_base
+from ipai.base.hub import locate, resolve_file
+from ipai.base.instruction_encoder import OpenClipInstructionEncoder, SdTextInstructionEncoder
+from ipai.config import TrainingRun
+from ipai.data.collate import Batch
+from ipai.data.dataset import Sizes, TrainingDataset, ValidationDataset
+from ipai.data.loader import SlotBatches, make_loader
+from ipai.data.order import SampleOrder
+from ipai.data.shards import ShardSet
+from ipai.instructions.pools import load_pool
+from ipai.instructions.slots import slots_in
+from ipai.instructions.table import EmbeddingTable
+from ipai.tasks import TASKS
+from ipai.training.conditioning import InstructionInputs
+from ipai.training.ema import MovingAverage
+from ipai.training.facts import RunFacts, Speedometer
+from ipai.training.flops import count_step_flops, matmul_ceiling
+from ipai.training.loop import Parts
+from ipai.training.predictor import NoisePredictor
+from ipai.training.step import DenoisingStep
+from ipai.training.validation import Painter, Validator
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How the global batch is cut: processes x micro-batch x accumulation (design: the cut changes no sample)."""
+
+    rank: int
+    processes: int
+    micro_batch_size: int
+    accumulation: int
+
+    @classmethod
+    def of(cls, config: TrainingRun, accelerator: Accelerator) -> "Batching":
+        """The cut for this process; the configuration has been checked to divide."""
+        share = config.train.batch_size // accelerator.num_processes
+        micro = config.train.micro_batch_size or share
+        return cls(accelerator.process_index, accelerator.num_processes, micro, share // micro)
+
+
+def assemble(config: TrainingRun, accelerator: Accelerator) -> Parts:
+    """Load the data and the frozen base, make the adapter, and connect them.
+
+    Raises:
+        IpaiError: Shards, pools or weights cannot be used.
+    """
+    device, batching = accelerator.device, Batching.of(config, accelerator)
+    locate(config.base, [*PARTS, *(["instruction_encoder"] if reads_open_clip(config) else [])])
+    dims = read_dims(config.base)
+    base = load_base(config.base, device)
+    training, validation = build_datasets(config, dims, base.num_train_timesteps)
+
+    adapter = build_adapter(config, dims, base).to(device)
+    injection = inject(base.unet, adapter)
+    module = build_predictor(config, base, adapter)
+    step = DenoisingStep(base, module, InstructionInputs(adapter.spec, build_table(config, adapter.spec, device)))
+    facts = measure_facts(step, dims, batching, device)
+
+    step.predictor = wrap(module, accelerator)
+    parameters = {name: p for name, p in adapter.named_parameters() if p.requires_grad}
+    half_life = config.train.ema_half_life
+    validator = Validator(step, validation, batching.micro_batch_size, batching.rank, batching.processes)
+    return Parts(
+        accelerator=accelerator,
+        step=step,
+        optimizer=build_optimizer(config, list(parameters.values())),
+        ema=MovingAverage(parameters, half_life) if half_life is not None else None,
+        validator=validator,
+        painter=Painter(validator, injection, config.validation, accelerator) if config.validation.images else None,
+        micro_batches=micro_batch_stream(config, training, batching, pin_memory=device.type == "cuda"),
+        keys_of=training.keys_of,
+        accumulation=batching.accumulation,
+        speed=Speedometer(facts, device),
+        metadata=metadata_of(config),
+    )
+
+
+def build_datasets(
+    config: TrainingRun, dims: BaseDims, num_train_timesteps: int
+) -> tuple[TrainingDataset, ValidationDataset]:
+    """The training samples by (step, slot), and the fixed validation samples.
+
+    Raises:
+        IpaiError: A task has no shards, a shard is damaged, or a pool breaks the rules.
+    """
+    root, seed = Path(config.data.root), config.train.seed
+    sizes = Sizes(dims.resolution, dims.image_size, dims.latent_shape, num_train_timesteps)
+    train_shards = {task: ShardSet.open(root, task, "train") for task in config.tasks}
+    order = SampleOrder(
+        seed=seed,
+        batch_size=config.train.batch_size,
+        sizes={task: len(shards) for task, shards in train_shards.items()},
+        weights={task: config.data.weights.get(task, 1.0) for task in config.tasks},
+    )
+    training = TrainingDataset(train_shards, order, instructions_of(config, "train"), config.data, seed, sizes)
+    held_out = config.tasks if config.validation.samples else []
+    validation_shards = {task: ShardSet.open(root, task, "val") for task in held_out}
+    pools = instructions_of(config, "val")
+    validation = ValidationDataset(validation_shards, pools, config.data, config.validation.samples, sizes)
+    return training, validation
+
+
+def instructions_of(config: TrainingRun, split: str) -> dict[str, tuple[str, ...]]:
+    """The instructions a task's samples draw from: its pool, or its one fixed wording."""
+    if config.instructions.source == "fixed":
+        return {task: (config.instructions.fixed[task],) for task in config.tasks}
+    folder = Path(config.instructions.pools) if config.instructions.pools else None
+    return {task: load_pool(task, split, folder) for task in config.tasks}
+
+
+def micro_batch_stream(
+    config: TrainingRun, training: TrainingDataset, batching: Batching, pin_memory: bool
+) -> Callable[[int], Iterator[Batch]]:
+    """A function from a step to this process's micro-batches from there on; starting costs the same anywhere."""
+
+    def start(step: int) -> Iterator[Batch]:
+        batches = SlotBatches(
+            step, config.train.steps, config.train.batch_size, batching.micro_batch_size,
+            batching.rank, batching.processes,
+        )  # fmt: skip
+        return iter(make_loader(training, batches, config.data.workers, config.data.prefetch, pin_memory))
+
+    return start
+
+
+def reads_open_clip(config: TrainingRun) -> bool:
+    """Whether instructions are encoded by open_clip's text tower; the released variant uses SD's own encoder."""
+    return config.adapter.variant == "instruct" and config.adapter.instruction != "task_embedding"
+
+
+def adapter_spec(config: TrainingRun, dims: BaseDims) -> AdapterSpec:
+    """The adapter's sizes: the base's, and the variant's branches."""
+    size, choice = config.base.resampler, config.adapter
+    released, plain = choice.variant == "instruct_released", choice.variant == "ip_adapter_plus"
+    return AdapterSpec(
+        image_dim=dims.image_dim,
+        cross_attention_dim=dims.prompt_dim,
+        attention_sizes=dims.attention_sizes,
+        width=size.width,
+        depth=size.depth,
+        heads=size.heads,
+        head_dim=size.head_dim,
+        num_queries=size.num_queries,
+        instruction="none" if plain else choice.instruction,  # type: ignore[arg-type]
+        instruction_dim=dims.prompt_dim if released else dims.instruction_dim,
+        branch_ff_mult=choice.branch_ff_mult,
+        prompt_dim=dims.prompt_dim if released else None,
+        num_tasks=len(TASKS) + 1,  # row 0 is the null instruction
+        mask_padding=choice.mask_padding and not plain,
+    )
+
+
+def build_adapter(config: TrainingRun, dims: BaseDims, base: FrozenBase) -> InstructAdapter:
+    """The adapter at step 0: IPAdapter+ where the base has one, and a new branch that does nothing yet."""
+    seed = config.train.seed
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        adapter = InstructAdapter(adapter_spec(config, dims))
+    if config.base.adapter_init is None:
+        log.warning("base %s has no IPAdapter+ weights: the adapter starts from RANDOM values", config.base.name)
+        start_from_text_attention(adapter, base.unet)
+    else:
+        load_ip_adapter_plus(adapter, resolve_file(config.base.adapter_init))
+    initialise(adapter, seed, config.adapter.init_sigma)
+    return adapter
+
+
+def build_predictor(config: TrainingRun, base: FrozenBase, adapter: InstructAdapter) -> NoisePredictor:
+    """The UNet with the injected adapter, and the options that trade memory or start-up for speed."""
+    if config.train.gradient_checkpointing:
+        base.unet.enable_gradient_checkpointing()
+    if config.train.compile:
+        base.unet.compile_repeated_blocks()
+    return NoisePredictor(base.unet, adapter)
+
+
+def build_table(config: TrainingRun, spec: AdapterSpec, device: torch.device) -> EmbeddingTable | None:
+    """What encodes instructions, for adapters that read them; those without a slot are encoded now, once."""
+    if spec.instruction == "none" or spec.instruction == "task_embedding":
+        return None
+    kind = OpenClipInstructionEncoder if reads_open_clip(config) else SdTextInstructionEncoder
+    encoder = kind.from_config(config.base, device)
+    pools = [instructions_of(config, split) for split in ("train", "val")]
+    templates = [text for pool in pools for texts in pool.values() for text in texts]
+    return EmbeddingTable.build(
+        [text for text in templates if not slots_in(text)], encoder.identity, lambda: encoder,
+        mode=spec.instruction, device=device, max_rows=config.instructions.cached_rows,
+    )  # fmt: skip
+
+
+def build_optimizer(config: TrainingRun, parameters: list[nn.Parameter]) -> torch.optim.AdamW:
+    """Fused AdamW on the adapter's fp32 parameters."""
+    train = config.train
+    return torch.optim.AdamW(
+        parameters, lr=train.learning_rate, betas=train.betas, eps=train.epsilon,
+        weight_decay=train.weight_decay, fused=True,
+    )  # fmt: skip
+
+
+def wrap(module: NoisePredictor, accelerator: Accelerator) -> nn.Module:
+    """Autocast, and DDP if there are several processes; the frozen weights are not sent around."""
+    DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(module, module.frozen_names())
+    wrapped: nn.Module = accelerator.prepare_model(module)
+    return wrapped
+
+
+def measure_facts(step: DenoisingStep, dims: BaseDims, batching: Batching, device: torch.device) -> RunFacts:
+    """Count parameters and the FLOPs of one sample, and measure what this device can do."""
+    parameters = list(step.module.parameters())
+    return RunFacts(
+        trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),
+        frozen_parameters=sum(p.numel() for p in parameters if not p.requires_grad),
+        flops_per_sample=count_step_flops(step.base.unet, step.module.adapter.spec, dims),
+        ceiling=matmul_ceiling(device, step.base.unet.dtype),
+        processes=batching.processes,
+        micro_batch_size=batching.micro_batch_size,
+        accumulation=batching.accumulation,
+    )
+
+
+def metadata_of(config: TrainingRun) -> dict[str, str]:
+    """What a saved adapter says of where it belongs."""
+    base = config.base
+    return {
+        "base": base.name,
+        "base_unet": str(base.unet),
+        "base_image_encoder": str(base.image_encoder),
+        "instruction_encoder": str(base.instruction_encoder if reads_open_clip(config) else base.text_encoder),
+        "random_weights": str(base.random_weights).lower(),
+        "experiment": config.names.experiment,
+        "recipe": config.names.recipe,
+        "tasks": ",".join(config.tasks),
+    }

@@ -1,0 +1,162 @@
+"""Checkpoints that are whole or not there: a folder is filled aside, sealed with hashes, and renamed.
+
+`step-00001000/` holds `adapter.safetensors`, `optimizer.safetensors`, `ema.safetensors` if there is an average, and
+`state.json` with the hash of each; `latest` links to the newest.
+"""
+
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ipai.errors import CheckpointError
+from ipai.files import sha256_of, sync, write_json
+
+log = logging.getLogger(__name__)
+
+FORMAT_VERSION = 1
+ADAPTER, EMA, OPTIMIZER, STATE = "adapter.safetensors", "ema.safetensors", "optimizer.safetensors", "state.json"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is: everything that is neither weights nor configuration."""
+
+    step: int
+    samples_seen: int
+    skipped_samples: int = 0
+
+
+def save(folder: Path, progress: Progress, writers: dict[str, Callable[[Path], None]], keep: int) -> Path:
+    """Write a checkpoint below `folder`, point `latest` to it, then remove all but the newest `keep`.
+
+    Args:
+        folder: The run's `checkpoints` folder.
+        progress: What goes into `state.json`.
+        writers: File name -> a function that writes that file.
+        keep: How many checkpoints stay.
+    """
+    final = folder / f"step-{progress.step:08d}"
+    aside = folder / f".{final.name}.tmp"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        for name, write in writers.items():
+            write(aside / name)
+            sync(aside / name)
+        hashes = {name: sha256_of(aside / name) for name in sorted(writers)}
+        write_json(aside / STATE, {"format": FORMAT_VERSION, **asdict(progress), "sha256": hashes})
+    except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise CheckpointError(
+            f"the checkpoint of step {progress.step} could not be written to {folder} ({error.strerror}); "
+            "earlier checkpoints are untouched: make room, then run the same command"
+        ) from error
+    shutil.rmtree(final, ignore_errors=True)  # only a damaged one can be here: a whole one would have been resumed
+    aside.replace(final)
+    _link_latest(folder, final.name)
+    sync(folder)
+    for old in _folders(folder)[:-keep]:
+        shutil.rmtree(old)
+    return final
+
+
+def newest(folder: Path) -> Path | None:
+    """The newest whole checkpoint below `folder`; damaged ones are reported and passed over."""
+    for candidate in reversed(_folders(folder)):
+        try:
+            verify(candidate)
+            return candidate
+        except CheckpointError as error:
+            log.warning("%s; looking for an older checkpoint", error)
+    return None
+
+
+def verify(checkpoint: Path) -> Progress:
+    """Check every file of a checkpoint against its hash.
+
+    Raises:
+        CheckpointError: A file is missing or damaged, or the format is of another version.
+    """
+    state = _read_state(checkpoint)
+    for name, expected in state["sha256"].items():
+        path = checkpoint / name
+        if not path.is_file() or sha256_of(path) != expected:
+            raise CheckpointError(f"{path} is missing or damaged")
+    names = Progress.__dataclass_fields__
+    return Progress(**{name: state[name] for name in names})
+
+
+def _read_state(checkpoint: Path) -> dict[str, Any]:
+    path = checkpoint / STATE
+    try:
+        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        version = state["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is missing or damaged") from error
+    if version != FORMAT_VERSION:
+        raise CheckpointError(f"{path} has format {version}, this version reads {FORMAT_VERSION}")
+    return state
+
+
+def resolve(checkpoint: Path) -> Path:
+    """The adapter file that `checkpoint` means: a file, a checkpoint folder, or a run folder (its newest).
+
+    Raises:
+        CheckpointError: There is none.
+    """
+    if checkpoint.is_file():
+        return checkpoint
+    if (checkpoint / ADAPTER).is_file():
+        return checkpoint / ADAPTER
+    found = newest(checkpoint / "checkpoints")
+    if found is None:
+        raise CheckpointError(f"{checkpoint} is neither a file nor a run folder that holds a checkpoint")
+    return found / ADAPTER
+
+
+def save_optimizer(optimizer: torch.optim.Optimizer, names: list[str], path: Path) -> None:
+    """Write the state of AdamW as `<parameter name>/<moment>`; `names` are in the optimizer's parameter order."""
+    states = optimizer.state_dict()["state"]
+    flat = {
+        f"{names[index]}/{key}": value.detach().cpu().contiguous()
+        for index, moments in states.items()
+        for key, value in moments.items()
+    }
+    save_file(flat, path)
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, names: list[str], path: Path) -> None:
+    """Restore what `save_optimizer` wrote.
+
+    Raises:
+        CheckpointError: The file is not about the parameters called `names`.
+    """
+    moments: dict[str, dict[str, Tensor]] = {}
+    for key, value in load_file(path).items():
+        name, _, moment = key.rpartition("/")
+        moments.setdefault(name, {})[moment] = value
+    if set(moments) != set(names):
+        differing = ", ".join(sorted(set(moments) ^ set(names))[:5])
+        raise CheckpointError(f"{path} holds the state of other parameters (differing: {differing})")
+    state = optimizer.state_dict()
+    state["state"] = {index: moments[name] for index, name in enumerate(names)}
+    optimizer.load_state_dict(state)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("step-*") if path.is_dir())
+
+
+def _link_latest(folder: Path, name: str) -> None:
+    link = folder / ".latest.tmp"
+    link.unlink(missing_ok=True)
+    link.symlink_to(name)
+    link.replace(folder / "latest")

@@ -1,0 +1,115 @@
+"""Where numbers and pictures go: `metrics.jsonl` always, Weights & Biases when it is wanted."""
+
+import json
+import logging
+import math
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+from PIL import Image
+
+from ipai.config import LoggerConfig
+from ipai.files import atomic_path, write_text
+
+log = logging.getLogger(__name__)
+
+
+class Logger(Protocol):
+    """A sink of metrics; `samples_seen` is the step axis of all of them."""
+
+    def log(self, samples_seen: int, values: dict[str, float]) -> None:
+        """Record numbers."""
+
+    def log_images(self, samples_seen: int, images: dict[str, Image.Image]) -> None:
+        """Record pictures."""
+
+    def close(self) -> None:
+        """Flush what is left."""
+
+
+class JsonLines:
+    """`metrics.jsonl`, one object a line; lines beyond the point a run resumes from are taken out first."""
+
+    def __init__(self, folder: Path, samples_seen: int) -> None:
+        self._path = folder / "metrics.jsonl"
+        self._samples = folder / "samples"
+        if self._path.exists():
+            self._cut(samples_seen)
+        self._file = self._path.open("a", encoding="utf-8")
+
+    def log(self, samples_seen: int, values: dict[str, float]) -> None:
+        """Append one line; numbers JSON cannot hold become null."""
+        finite = {key: value if math.isfinite(value) else None for key, value in values.items()}
+        self._file.write(json.dumps({"samples_seen": samples_seen, **finite}) + "\n")
+        self._file.flush()
+
+    def log_images(self, samples_seen: int, images: dict[str, Image.Image]) -> None:
+        """Write `samples/<samples seen>-<name>.png`."""
+        for name, image in images.items():
+            with atomic_path(self._samples / f"{samples_seen:09d}-{name}.png") as aside:
+                image.save(aside, format="PNG")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _cut(self, samples_seen: int) -> None:
+        kept = []
+        for line in self._path.read_text(encoding="utf-8").splitlines():
+            try:
+                if json.loads(line)["samples_seen"] <= samples_seen:
+                    kept.append(line + "\n")
+            except (ValueError, KeyError):
+                log.warning("%s: left out a line that was cut off: %.60s", self._path, line)
+        write_text(self._path, "".join(kept))
+
+
+class WandbLogger:
+    """A wandb run whose id lives as long as the run folder."""
+
+    def __init__(self, config: LoggerConfig, folder: Path, run_id: str | None, facts: dict[str, Any]) -> None:
+        import wandb
+
+        mode = config.wandb if config.wandb != "auto" else ("online" if _has_key() else "offline")
+        self.run = wandb.init(
+            project=config.project, entity=config.entity, name=folder.name, id=run_id, dir=folder, config=facts,
+            resume="allow", mode="online" if mode == "online" else "offline",
+            settings=wandb.Settings(silent=True, console="off", x_disable_meta=True),
+        )  # fmt: skip
+        self.run.define_metric("samples_seen")
+        self.run.define_metric("*", step_metric="samples_seen")
+        self._image = wandb.Image
+
+    @property
+    def run_id(self) -> str:
+        """The id to hand over when the run goes on."""
+        return str(self.run.id)
+
+    def log(self, samples_seen: int, values: dict[str, float]) -> None:
+        """Send numbers."""
+        self.run.log({"samples_seen": samples_seen, **values})
+
+    def log_images(self, samples_seen: int, images: dict[str, Image.Image]) -> None:
+        """Send pictures below `samples/`."""
+        self.run.log(
+            {"samples_seen": samples_seen, **{f"samples/{name}": self._image(image) for name, image in images.items()}}
+        )
+
+    def close(self) -> None:
+        """Finish the run; an offline one can be sent later with `wandb sync`."""
+        self.run.finish()
+
+
+def wandb_id(folder: Path) -> str:
+    """The run folder's wandb id, made on the first call; the file outlives a crash before the first checkpoint."""
+    path = folder / "wandb" / "run_id"
+    if not path.exists():
+        write_text(path, os.urandom(8).hex() + "\n")
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _has_key() -> bool:
+    import wandb
+
+    return wandb.login(prompt=False)

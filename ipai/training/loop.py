@@ -1,0 +1,228 @@
+"""The training loop: order, accumulation, triggers. `samples_seen` drives all of it."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file
+from tqdm import tqdm
+
+from ipai.adapter.adapter import InstructAdapter
+from ipai.adapter.formats import load_state_strict, save_adapter
+from ipai.config import TrainingRun
+from ipai.data.collate import Batch
+from ipai.errors import DataError, NonFiniteLossError
+from ipai.training import checkpoint
+from ipai.training.checkpoint import Progress
+from ipai.training.ema import MovingAverage
+from ipai.training.facts import Speedometer
+from ipai.training.loggers import Logger
+from ipai.training.loss import min_snr_weights
+from ipai.training.metrics import Accumulator
+from ipai.training.schedule import learning_rate
+from ipai.training.signals import StopRequest, exit_code
+from ipai.training.step import DenoisingStep
+from ipai.training.validation import Painter, Validator
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Parts:
+    """What `assemble` puts together and `Trainer` runs.
+
+    Attributes:
+        micro_batches: From a step number to the endless-enough stream of micro-batches that starts there.
+        keys_of: From (step, slots) to the names of the samples in them, for error messages.
+    """
+
+    accelerator: Accelerator
+    step: DenoisingStep
+    optimizer: torch.optim.Optimizer
+    ema: MovingAverage | None
+    validator: Validator
+    painter: Painter | None
+    micro_batches: Callable[[int], Iterator[Batch]]
+    keys_of: Callable[[int, list[int]], list[str]]
+    accumulation: int
+    speed: Speedometer
+    metadata: dict[str, str]
+
+
+class Trainer:
+    """Trains until `train.steps`, a stop signal or a non-finite loss.
+
+    Args:
+        config: The run.
+        folder: Its run folder.
+        parts: Everything that was built from it.
+        loggers: Where metrics go; empty in all processes but the first.
+    """
+
+    def __init__(self, config: TrainingRun, folder: Path, parts: Parts, loggers: list[Logger]) -> None:
+        self.config = config
+        self.folder = folder
+        self.parts = parts
+        self.loggers = loggers
+        self.device = parts.accelerator.device
+        self.parameters = {name: p for name, p in parts.step.module.adapter.named_parameters() if p.requires_grad}
+        timesteps = parts.step.base.num_train_timesteps
+        self.metrics = Accumulator(self.device, config.train.batch_size, timesteps)
+        self.alphas_cumprod = parts.step.base.scheduler.alphas_cumprod.to(self.device)
+        self.skipped: Counter[str] = Counter()
+        self.progress = Progress(step=0, samples_seen=0)
+
+    def resume(self, saved: Path) -> None:
+        """Take over the state of a whole checkpoint; the frozen configuration has already been compared."""
+        self.progress = checkpoint.verify(saved)
+        self.parts.step.module.adapter.load_state_dict(load_file(saved / checkpoint.ADAPTER, device=str(self.device)))
+        checkpoint.load_optimizer(self.parts.optimizer, list(self.parameters), saved / checkpoint.OPTIMIZER)
+        if self.parts.ema is not None:
+            self.parts.ema.load(load_file(saved / checkpoint.EMA, device=str(self.device)))
+        self.skipped["before this start"] = self.progress.skipped_samples
+
+    def run(self) -> int:
+        """Train and return the process's exit code: 0 when finished, 128 + signal when asked to stop.
+
+        Raises:
+            NonFiniteLossError: The loss or the gradient became NaN or infinite; the last good checkpoint is kept.
+            DataError: Too large a share of the samples could not be read.
+        """
+        first, total = self.progress.step, self.config.train.steps
+        if first == 0:
+            self._validate(0)
+        stream = self.parts.micro_batches(first)
+        main = self.parts.accelerator.is_main_process
+        with StopRequest() as stop, tqdm(total=total, initial=first, unit="step", disable=not main) as bar:
+            self.parts.speed.start(self.progress.samples_seen)
+            for step in range(first, total):
+                self._train_step(step, stream)
+                self._after_step(step + 1, bar)
+                if self._must_stop(step + 1, stop):
+                    self._log(bar)
+                    self._save()
+                    return exit_code(stop.signal_number or 15)
+        return 0
+
+    def _train_step(self, step: int, stream: Iterator[Batch]) -> None:
+        parts, train = self.parts, self.config.train
+        for group in parts.optimizer.param_groups:
+            group["lr"] = learning_rate(train, self.progress.samples_seen)
+        for index in range(parts.accumulation):
+            with parts.speed.waiting():
+                batch = next(stream)
+            self._count_skipped(batch)
+            batch = batch.to(self.device)
+            if index + 1 == parts.accumulation:
+                self._backward(step, batch)
+            else:
+                with parts.accelerator.no_sync(parts.step.predictor):
+                    self._backward(step, batch)
+        limit = train.clip_norm if train.clip_norm is not None else float("inf")
+        self.metrics.add_gradient(step, torch.nn.utils.clip_grad_norm_(self.parameters.values(), limit))
+        parts.optimizer.step()
+        parts.optimizer.zero_grad(set_to_none=True)
+        seen = (step + 1) * train.batch_size
+        if parts.ema is not None:
+            parts.ema.update(train.batch_size, seen)
+        self.progress = Progress(step + 1, seen, self.skipped.total())
+
+    def _backward(self, step: int, batch: Batch) -> None:
+        error = self.parts.step.error(batch)
+        gamma = self.config.train.min_snr_gamma
+        loss = error if gamma is None else error * min_snr_weights(self.alphas_cumprod, batch.timesteps, gamma)
+        (loss.mean() / self.parts.accumulation).backward()
+        self.metrics.add_loss(step, batch.slots, error, batch.task_index, batch.timesteps)
+
+    def _after_step(self, step: int, bar: "tqdm[Any]") -> None:
+        config, last = self.config, step == self.config.train.steps
+        bar.update()
+        saving = step % config.checkpoint.every == 0 or last
+        # The sums are read before every checkpoint too, so that a resumed run writes the same lines.
+        if saving or step % config.logger.every == 0:
+            self._log(bar)
+        with self.parts.speed.paused():
+            # Before the checkpoint: a run that resumes from it would not come back for a validation that was due.
+            if step % config.validation.every == 0 or last:
+                self._validate(step)
+            if saving:
+                self._save()
+
+    def _log(self, bar: "tqdm[Any]") -> None:
+        interval = self.metrics.read()
+        if interval.bad_step is not None:
+            self._refuse_non_finite(interval.bad_step, interval.bad_slots)
+        values = interval.values | self.parts.speed.read(self.progress.samples_seen)
+        values["optimizer/learning_rate"] = self.parts.optimizer.param_groups[0]["lr"]
+        values["data/skipped"] = float(self.skipped.total())
+        bar.set_postfix(loss=f"{values['loss/train']:.4f}", refresh=False)
+        for logger in self.loggers:
+            logger.log(self.progress.samples_seen, values)
+
+    def _validate(self, step: int) -> None:
+        if not self.config.validation.samples:
+            return
+        values = self.parts.validator.losses(self.device)
+        for logger in self.loggers:
+            logger.log(self.progress.samples_seen, values)
+        images_due = step % self.config.validation.image_every == 0 or step == self.config.train.steps
+        if self.parts.painter is not None and images_due:
+            pictures = self.parts.painter.grids(self.device)
+            for logger in self.loggers:
+                logger.log_images(self.progress.samples_seen, pictures)
+
+    def _save(self) -> None:
+        if not self.parts.accelerator.is_main_process:
+            return
+        parts, names = self.parts, list(self.parameters)
+        facts = {**parts.metadata, "samples_seen": str(self.progress.samples_seen), "step": str(self.progress.step)}
+        writers: dict[str, Callable[[Path], None]] = {
+            checkpoint.ADAPTER: partial(save_adapter, parts.step.module.adapter, metadata=facts),
+            checkpoint.OPTIMIZER: partial(checkpoint.save_optimizer, parts.optimizer, names),
+        }
+        if parts.ema is not None:
+            writers[checkpoint.EMA] = partial(self._save_average, metadata=facts | {"weights": "ema"})
+        checkpoint.save(self.folder / "checkpoints", self.progress, writers, self.config.checkpoint.keep)
+
+    def _save_average(self, path: Path, metadata: dict[str, str]) -> None:
+        assert self.parts.ema is not None
+        with torch.device("meta"):
+            average = InstructAdapter(self.parts.step.module.adapter.spec)
+        load_state_strict(average, self.parts.ema.tensors, "the moving average")
+        save_adapter(average, path, metadata)
+
+    def _must_stop(self, step: int, stop: StopRequest) -> bool:
+        if self.parts.accelerator.num_processes == 1:
+            return stop.signal_number is not None
+        if step % self.config.checkpoint.signal_check_every:
+            return False
+        asked = torch.tensor(int(stop.signal_number is not None), device=self.device)
+        torch.distributed.all_reduce(asked)
+        return bool(asked.item())
+
+    def _count_skipped(self, batch: Batch) -> None:
+        for key, reason in batch.skipped:
+            self.skipped[reason] += 1
+            if self.skipped[reason] in (1, 10, 100, 1000, 10_000):
+                log.warning("sample %s could not be used (%s; %d so far)", key, reason, self.skipped[reason])
+        ceiling = self.config.data.max_skip_fraction * max(self.progress.samples_seen, 1000)
+        if batch.skipped and self.skipped.total() > ceiling:
+            raise DataError(
+                f"{self.skipped.total()} of {self.progress.samples_seen} samples could not be used "
+                f"({dict(self.skipped)}), above data.max_skip_fraction={self.config.data.max_skip_fraction}"
+            )
+
+    def _refuse_non_finite(self, step: int, slots: list[int]) -> None:
+        where = slots or list(range(self.config.train.batch_size))
+        keys = ", ".join(self.parts.keys_of(step, where[:20]))
+        what = "the loss of" if slots else "the gradient, but no single loss, in the batch of"
+        raise NonFiniteLossError(
+            f"step {step}: {what} these samples is NaN or infinite: {keys}. The last checkpoint before it is whole; "
+            "lower train.learning_rate or set train.clip_norm, or take the samples out, and use a new run=NAME"
+        )

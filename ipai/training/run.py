@@ -1,0 +1,100 @@
+"""From a checked configuration to a finished run folder, in one process of possibly several."""
+
+import logging
+import os
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, broadcast_object_list
+
+from ipai.base.loading import resolve_dtype
+from ipai.config import TrainingRun, batch_problem, to_dict
+from ipai.errors import ConfigError
+from ipai.training import checkpoint
+from ipai.training.assemble import assemble
+from ipai.training.loggers import JsonLines, Logger, WandbLogger, wandb_id
+from ipai.training.loop import Trainer
+from ipai.training.run_folder import folder_of, freeze_config, locked, write_environment
+
+log = logging.getLogger(__name__)
+
+
+def train(config: TrainingRun) -> int:
+    """Train, or continue, the run that `config` describes; returns the exit code.
+
+    Raises:
+        IpaiError: Configuration, data, weights or run folder cannot be used; the message says what to do.
+    """
+    accelerator = make_accelerator(config)
+    check_batch(config, accelerator.num_processes)
+    folder = folder_of(config)
+    with ExitStack() as stack:
+        if accelerator.is_main_process and not config.dry_run:
+            stack.enter_context(locked(folder))
+            freeze_config(folder, config)
+            write_environment(folder, accelerator.num_processes)
+        accelerator.wait_for_everyone()
+        saved = None if config.dry_run else _newest(folder, accelerator)
+        if saved is not None and checkpoint.verify(saved).step >= config.train.steps:
+            log.info("%s is finished (%d steps)", folder, config.train.steps)
+            return 0
+        parts = assemble(config, accelerator)
+        if accelerator.is_main_process:
+            for line in parts.speed.facts.lines():
+                log.info(line)
+        if config.dry_run:
+            return 0
+        loggers = _loggers(config, folder, saved) if accelerator.is_main_process else []
+        for logger in loggers:
+            stack.callback(logger.close)
+        trainer = Trainer(config, folder, parts, loggers)
+        if saved is not None:
+            trainer.resume(saved)
+        return trainer.run()
+
+
+def make_accelerator(config: TrainingRun) -> Accelerator:
+    """accelerate's placement, autocast and process group; the CPU is used where there is no GPU."""
+    on_gpu = torch.cuda.is_available()
+    device = torch.device("cuda" if on_gpu else "cpu")
+    precision = "bf16" if resolve_dtype(config.base.dtype, device) is torch.bfloat16 else "no"
+    return Accelerator(
+        cpu=not on_gpu,
+        mixed_precision=precision,
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True),
+            # Rank 0 hashes and writes checkpoints while the others wait in the next step's reduction.
+            InitProcessGroupKwargs(timeout=timedelta(minutes=30)),
+        ],
+    )
+
+
+def check_batch(config: TrainingRun, processes: int) -> None:
+    """Refuse a global batch that the processes and micro-batches do not divide.
+
+    Raises:
+        ConfigError: Says which numbers fit.
+    """
+    micro = config.train.micro_batch_size or 1
+    if config.train.batch_size % (processes * micro):
+        raise ConfigError(batch_problem(config.train.batch_size, processes, micro))
+
+
+def _newest(folder: Path, accelerator: Accelerator) -> Path | None:
+    """The checkpoint to continue from, looked for once and told to every process."""
+    found = [checkpoint.newest(folder / "checkpoints") if accelerator.is_main_process else None]
+    if accelerator.num_processes > 1:
+        broadcast_object_list(found)
+    return found[0]
+
+
+def _loggers(config: TrainingRun, folder: Path, saved: Path | None) -> list[Logger]:
+    seen = checkpoint.verify(saved).samples_seen if saved else -1
+    loggers: list[Logger] = [JsonLines(folder, seen)]
+    if config.logger.wandb != "off":
+        os.environ.setdefault("WANDB_SILENT", "true")
+        loggers.append(WandbLogger(config.logger, folder, wandb_id(folder), to_dict(config)))
+    return loggers

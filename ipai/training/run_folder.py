@@ -1,0 +1,120 @@
+"""A run folder: the frozen configuration, the environment, one writer at a time."""
+
+import fcntl
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ipai.config import TrainingRun, to_dict
+from ipai.errors import CheckpointError, ConfigError
+from ipai.files import write_json, write_text
+
+# What may differ between two starts of one run: none of it changes the numbers beyond rounding.
+CHANGEABLE = (
+    "launch",
+    "logger",
+    "dry_run",
+    "runs_root",
+    "data.root",
+    "data.workers",
+    "data.prefetch",
+    "train.micro_batch_size",
+    "checkpoint",
+    "instructions.cached_rows",
+)
+_PACKAGES = ("torch", "diffusers", "transformers", "open_clip_torch", "accelerate", "numpy", "pillow", "safetensors")
+
+
+def folder_of(config: TrainingRun) -> Path:
+    """The run's folder: `run` below `runs_root`, unless `run` is itself a path."""
+    run = Path(config.run).expanduser()
+    return run if len(run.parts) > 1 or run.is_absolute() else Path(config.runs_root) / run
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder for this process; the system lets go of it however the process ends.
+
+    Raises:
+        CheckpointError: Another process trains in this folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise CheckpointError(
+                f"another process is writing to {folder}; wait for it or choose another folder with run=NAME"
+            ) from error
+        yield
+
+
+def freeze_config(folder: Path, config: TrainingRun) -> None:
+    """Write `config.yaml` on the first start; on a later start refuse a configuration that gives other numbers.
+
+    Raises:
+        ConfigError: The configuration differs from the frozen one; the message lists the differences.
+    """
+    path = folder / "config.yaml"
+    new = to_dict(config)
+    if path.exists():
+        differences = list(_differences(_flat(yaml.safe_load(path.read_text(encoding="utf-8"))), _flat(new)))
+        if differences:
+            raise ConfigError(
+                f"{folder} was started with another configuration (then -> now):\n"
+                + "\n".join(f"  {line}" for line in differences)
+                + "\nrepeat the first command to continue it, or give a new name with run=NAME"
+            )
+    else:
+        write_text(path, yaml.safe_dump(new, sort_keys=False, allow_unicode=True))
+
+
+def write_environment(folder: Path, processes: int) -> None:
+    """Write `environment.json`: versions, platform, git state and command, for the latest start."""
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    facts = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": versions,
+        "git": git_state(Path(__file__).parents[2]),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "processes": processes,
+    }
+    write_json(folder / "environment.json", facts)
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Commit and whether files differ from it; None where the code is not in a git checkout."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain", "-uno"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(node, dict) or not node:
+        return {prefix: list(node) if isinstance(node, tuple) else node}
+    return {
+        name: value
+        for key, child in node.items()
+        for name, value in _flat(child, f"{prefix}.{key}" if prefix else str(key)).items()
+    }
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+    for key in sorted(old.keys() | new.keys()):
+        changeable = any(key == name or key.startswith(f"{name}.") for name in CHANGEABLE)
+        if not changeable and old.get(key) != new.get(key):
+            yield f"{key}: {old.get(key)} -> {new.get(key)}"

@@ -1,0 +1,50 @@
+"""Small shards of all tasks, and parts assembled from them on the micro base."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ipai.config import TrainingRun
+from ipai.training.assemble import assemble
+from ipai.training.loop import Parts
+from ipai.training.run import make_accelerator
+from tests.composing import compose
+from tests.data.shard_writer import write_shards
+
+Assemble = Callable[..., Parts]
+
+
+@pytest.fixture(scope="session")
+def joint_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small shards of all five tasks."""
+    folder = tmp_path_factory.mktemp("joint")
+    for task in ("copy", "style", "object", "structure", "face"):
+        write_shards(folder, task, 6, size=64)
+        write_shards(folder, task, 2, split="val", size=64)
+    return folder
+
+
+@pytest.fixture
+def configure(joint_shards: Path, tmp_path: Path) -> Callable[..., TrainingRun]:
+    """Compose a run of two steps of four samples on the micro base."""
+
+    def make(*overrides: str) -> TrainingRun:
+        defaults = ["experiment=joint", "recipe=toy", f"data.root={joint_shards}", f"run={tmp_path / 'run'}"]
+        small = ["base=micro", "train.steps=2", "train.batch_size=4", "validation.samples=1", "validation.images=0"]
+        given = {override.split("=")[0] for override in overrides}
+        kept = [text for text in [*defaults, *small, "logger=none"] if text.split("=")[0] not in given]
+        return compose(*kept, *overrides)
+
+    return make
+
+
+@pytest.fixture
+def parts(configure: Callable[..., TrainingRun]) -> Assemble:
+    """Assemble a run's parts in this process."""
+
+    def make(*overrides: str) -> Parts:
+        config = configure(*overrides)
+        return assemble(config, make_accelerator(config))
+
+    return make

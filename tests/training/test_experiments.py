@@ -1,0 +1,64 @@
+"""Every experiment and every recipe of the design trains two steps on the micro base."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ipai.adapter.formats import load_adapter
+from ipai.config import TrainingRun
+from ipai.training.run import train
+from tests.composing import CONF
+
+Configure = Callable[..., TrainingRun]
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))
+
+
+@pytest.mark.parametrize(("experiment", "recipe"), [
+    *((name, "toy") for name in EXPERIMENTS), *(("joint", name) for name in RECIPES if name != "toy"),
+])  # fmt: skip
+def test_it_trains(configure: Configure, tmp_path: Path, experiment: str, recipe: str) -> None:
+    config = configure(f"experiment={experiment}", f"recipe={recipe}", "data.workers=0")
+    assert train(config) == 0
+    adapter = load_adapter(tmp_path / "run/checkpoints/latest/adapter.safetensors")
+    assert adapter.spec.instruction == ("task_embedding" if experiment == "task_embedding" else "tokens")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["adapter=ip_adapter_plus"],
+        ["adapter=instruct_released"],
+        ["adapter.instruction=pooled"],
+        ["adapter.mask_padding=true"],
+        ["train.min_snr_gamma=5.0", "train.clip_norm=null", "train.ema_half_life=null", "train.schedule=cosine"],
+        ["train.gradient_checkpointing=true", "train.warmup_steps=1"],
+        ["data.workers=2"],
+        ["validation.samples=0"],
+    ],
+    ids=lambda overrides: " ".join(overrides),
+)
+def test_options_train_too(configure: Configure, tmp_path: Path, overrides: list[str]) -> None:
+    assert train(configure(*overrides)) == 0
+    assert (tmp_path / "run/checkpoints/latest/adapter.safetensors").exists()
+    assert (tmp_path / "run/checkpoints/latest/ema.safetensors").exists() == (
+        "train.ema_half_life=null" not in overrides
+    )
+
+
+@pytest.mark.slow
+def test_a_compiled_run_trains_and_saves_plain_names(configure: Configure, tmp_path: Path) -> None:
+    assert train(configure("train.compile=true")) == 0
+    load_adapter(tmp_path / "run/checkpoints/latest/adapter.safetensors")  # strict by name
+
+
+def test_validation_and_pictures_leave_the_training_untouched(configure: Configure, tmp_path: Path) -> None:
+    states = []
+    for name, overrides in {"without": ["validation.samples=0"],
+                            "with": ["validation.every=1", "validation.images=1", "validation.image_every=1",
+                                     "validation.image_steps=2"]}.items():  # fmt: skip
+        assert train(configure(f"run={tmp_path / name}", *overrides)) == 0
+        states.append((tmp_path / name / "checkpoints/latest/adapter.safetensors").read_bytes())
+    assert states[0] == states[1]
+    assert len(list((tmp_path / "with" / "samples").glob("*.png"))) == 15  # five tasks, before and after each step

@@ -1,0 +1,56 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ipai.config import TrainingRun
+from ipai.errors import CheckpointError, ConfigError
+from ipai.training.run_folder import folder_of, freeze_config, locked, write_environment
+from tests.composing import compose
+
+
+def config(*overrides: str) -> TrainingRun:
+    return compose("experiment=joint", "recipe=toy", "data.root=shards", *overrides)
+
+
+def test_the_folder_is_named_after_experiment_and_recipe() -> None:
+    assert folder_of(config()) == Path("runs/joint-toy")
+    assert folder_of(config("run=spine")) == Path("runs/spine")
+    assert folder_of(config("run=elsewhere/spine")) == Path("elsewhere/spine")
+
+
+def test_the_same_configuration_continues(tmp_path: Path) -> None:
+    freeze_config(tmp_path, config())
+    freeze_config(tmp_path, config("launch.processes=2", "train.micro_batch_size=2", "checkpoint.every=7"))
+
+
+def test_another_configuration_is_refused_with_the_difference(tmp_path: Path) -> None:
+    freeze_config(tmp_path, config())
+    with pytest.raises(ConfigError, match=r"train.seed: 0 -> 1(.|\n)*run=NAME"):
+        freeze_config(tmp_path, config("train.seed=1"))
+
+
+def test_a_second_writer_is_refused_and_a_dead_one_forgotten(tmp_path: Path) -> None:
+    code = (
+        f"import time; from pathlib import Path; from ipai.training.run_folder import locked\n"
+        f"with locked(Path({str(tmp_path)!r})): print('held', flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(CheckpointError, match="another process"), locked(tmp_path):
+            pass
+        holder.kill()
+        holder.wait()
+    with locked(tmp_path):
+        pass
+
+
+def test_the_environment_holds_versions_and_no_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "very-secret")
+    write_environment(tmp_path, processes=1)
+    text = (tmp_path / "environment.json").read_text()
+    assert "torch" in json.loads(text)["packages"]
+    assert "very-secret" not in text

@@ -1,0 +1,93 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ipai.config import LaunchConfig
+from ipai.training.launch import processes_wanted
+from ipai.training.signals import StopRequest, exit_code
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_stop_signal_is_remembered_not_obeyed_at_once(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with StopRequest() as stop:
+        os.kill(os.getpid(), number)
+        assert stop.signal_number == number
+    assert signal.getsignal(number) == before
+    assert exit_code(number) == 128 + number
+
+
+def test_a_second_signal_leaves_at_once() -> None:
+    with StopRequest():
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(SystemExit) as leaving:
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert leaving.value.code == 143
+
+
+def test_processes_wanted_are_as_configured() -> None:
+    assert processes_wanted(LaunchConfig(processes=3)) == 3
+    assert processes_wanted(LaunchConfig()) >= 1
+
+
+def launcher(tmp_path: Path, child: str, processes: int = 2) -> subprocess.Popen[bytes]:
+    """Start `processes` processes of a script through the launcher, in a process of its own."""
+    (tmp_path / "child.py").write_text("import os, signal, sys, time\nfrom pathlib import Path\n" + child)
+    code = (
+        "import sys; sys.argv[0] = 'child.py'\n"
+        "from ipai.training.launch import run_processes\n"
+        f"sys.exit(run_processes([], {processes}))"
+    )
+    return subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
+
+
+def wait_for(tmp_path: Path, *names: str) -> None:
+    deadline = time.monotonic() + 20
+    while not all((tmp_path / name).exists() for name in names):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_each_process_knows_its_rank(tmp_path: Path) -> None:
+    child = "Path(os.environ['RANK'] + 'of' + os.environ['WORLD_SIZE']).touch()"
+    assert launcher(tmp_path, child, 3).wait(30) == 0
+    assert {"0of3", "1of3", "2of3"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_crash_ends_the_others_soon_with_its_code(tmp_path: Path) -> None:
+    child = "sys.exit(7) if os.environ['RANK'] == '1' else time.sleep(600)"
+    began = time.monotonic()
+    assert launcher(tmp_path, child).wait(60) == 7
+    assert time.monotonic() - began < 20
+
+
+def test_a_signal_reaches_every_process_and_its_code_comes_back(tmp_path: Path) -> None:
+    child = (
+        "signal.signal(signal.SIGTERM, lambda *_: (Path('saved' + os.environ['RANK']).touch(), sys.exit(143)))\n"
+        "Path('ready' + os.environ['RANK']).touch()\ntime.sleep(600)"
+    )
+    process = launcher(tmp_path, child)
+    wait_for(tmp_path, "ready0", "ready1")
+    process.terminate()
+    assert process.wait(30) == 143
+    assert (tmp_path / "saved0").exists()
+    assert (tmp_path / "saved1").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="relies on prctl")
+def test_killing_the_launcher_leaves_no_orphans(tmp_path: Path) -> None:
+    process = launcher(tmp_path, "Path('pid' + os.environ['RANK']).write_text(str(os.getpid()))\ntime.sleep(600)")
+    wait_for(tmp_path, "pid0", "pid1")
+    time.sleep(0.2)
+    pids = [int((tmp_path / name).read_text()) for name in ("pid0", "pid1")]
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
