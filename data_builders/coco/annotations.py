@@ -1,0 +1,165 @@
+"""COCO's annotation files: where they are, what they hold, and what is refused as damaged.
+
+Format: `annotations/instances_<split>.json` with lists `images`, `annotations`, `categories` and `licenses`;
+`annotations/captions_<split>.json` with lists `images` and `annotations`.
+"""
+
+import contextlib
+import io
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pycocotools.coco import COCO
+
+from data_builders.coco.config import CocoSource
+from ipai.errors import DataError
+
+_OBTAIN = """How to obtain COCO 2017:
+  1. from the "Download" page of the COCO site (cocodataset.org) take train2017.zip (18 GB, 118,287 photographs),
+     val2017.zip (1 GB, 5,000 photographs) and annotations_trainval2017.zip (241 MB); either split can be built alone
+  2. unzip all of them in {root}, so that there are
+       {root}/annotations/instances_{split}.json
+       {root}/annotations/captions_{split}.json   (only captioner=dataset needs it)
+       {root}/{split}/000000000139.jpg  and so on
+  3. repeat the command with source.root={root}
+Licence: the annotations are CC BY 4.0 (COCO Consortium). The photographs belong to their authors on Flickr, each under
+the licence that its record names; some forbid commercial use or derivatives (source.licences=permissive leaves those
+out). The site's terms of use hold too."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph as COCO lists it. Sizes are px of the file as it lies; `licence` is `{"name", "url"}` or None."""
+
+    id: int
+    file_name: str
+    width: int
+    height: int
+    licence: dict[str, str] | None
+    flickr_url: str | None
+
+
+@dataclass(frozen=True)
+class Instances:
+    """What an instances file holds.
+
+    Attributes:
+        photos: By id.
+        names: Category names by category id (the ids have gaps).
+        annotations: As they are in the file, by photograph id, those of one photograph sorted by id.
+    """
+
+    photos: dict[int, Photo]
+    names: dict[int, str]
+    annotations: dict[int, list[dict[str, Any]]]
+
+
+def load_instances(source: CocoSource) -> Instances:
+    """Read and check the instances file.
+
+    Raises:
+        DataError: A folder or file is missing (the message says how to obtain COCO), or the file is damaged.
+    """
+    root = Path(source.root).expanduser()
+    path = root / "annotations" / f"instances_{source.split}.json"
+    for needed in (root, path, root / source.split):
+        if not needed.exists():
+            raise DataError(f"{needed} does not exist.\n" + _OBTAIN.format(root=source.root, split=source.split))
+    dataset = _read_lists(path, ("images", "annotations", "categories"))
+    index = _index(dataset, path)
+    licences = _licences(dataset)
+    photos = {int(image["id"]): _photo(image, licences, path) for image in index.imgs.values()}
+    names = {int(category["id"]): str(category["name"]) for category in index.cats.values()}
+    annotations = {int(image): sorted(items, key=lambda item: item["id"]) for image, items in index.imgToAnns.items()}
+    return Instances(photos, names, annotations)
+
+
+def load_captions(source: CocoSource) -> dict[int, str]:
+    """The first caption (lowest id) of each photograph, as it is in the file, by photograph id.
+
+    Raises:
+        DataError: The captions file is missing or damaged.
+    """
+    path = Path(source.root).expanduser() / "annotations" / f"captions_{source.split}.json"
+    if not path.exists():
+        raise DataError(
+            f"{path} does not exist, so captioner=dataset has no captions. It is in annotations_trainval2017.zip "
+            'on the COCO site (cocodataset.org, "Download"); or do without it with captioner=template'
+        )
+    found: dict[int, tuple[int, str]] = {}
+    for number, entry in enumerate(_read_lists(path, ("annotations",))["annotations"]):
+        if not _has(entry, id=int, image_id=int, caption=str):
+            raise _damaged(path, f"annotations[{number}] lacks id, image_id or caption, or one is of the wrong type")
+        current = found.get(entry["image_id"])
+        if current is None or entry["id"] < current[0]:
+            found[entry["image_id"]] = (entry["id"], entry["caption"])
+    return {image: caption for image, (_, caption) in found.items()}
+
+
+def photo_path(source: CocoSource, file_name: str) -> Path:
+    """Where a photograph lies."""
+    return Path(source.root).expanduser() / source.split / file_name
+
+
+def _read_lists(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            dataset = json.load(file)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, f"it is not JSON: {error}") from error
+    for key in keys:
+        if not isinstance(dataset, dict) or not isinstance(dataset.get(key), list):
+            raise _damaged(path, f"it has no list {key!r}")
+    lists: dict[str, Any] = dataset
+    return lists
+
+
+def _index(dataset: dict[str, Any], path: Path) -> COCO:
+    """pycocotools' index over a dataset whose entries have the fields that it and we read."""
+    required: dict[str, dict[str, type]] = {
+        "images": {"id": int, "file_name": str, "width": int, "height": int},
+        "annotations": {"id": int, "image_id": int, "category_id": int},
+        "categories": {"id": int, "name": str},
+    }
+    for key, types in required.items():
+        for number, entry in enumerate(dataset[key]):
+            if not _has(entry, **types):
+                raise _damaged(path, f"{key}[{number}] lacks {' or '.join(types)}, or one is of the wrong type")
+    index = COCO()
+    index.dataset = dataset
+    index.imgToAnns = defaultdict(list)
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints
+        index.createIndex()
+    return index
+
+
+def _has(entry: Any, **types: type) -> bool:
+    return isinstance(entry, dict) and all(isinstance(entry.get(key), kind) for key, kind in types.items())
+
+
+def _photo(image: dict[str, Any], licences: dict[int, dict[str, str]], path: Path) -> Photo:
+    name = PurePosixPath(image["file_name"])
+    if name.is_absolute() or ".." in name.parts or min(image["width"], image["height"]) < 1:
+        raise _damaged(path, f"image {image['id']} has an impossible file_name, width or height")
+    url = image.get("flickr_url") or image.get("coco_url")
+    return Photo(
+        image["id"], image["file_name"], image["width"], image["height"], licences.get(image.get("license", -1)), url
+    )
+
+
+def _licences(dataset: dict[str, Any]) -> dict[int, dict[str, str]]:
+    entries = dataset.get("licenses")
+    return {
+        entry["id"]: {"name": entry["name"], "url": entry["url"]}
+        for entry in (entries if isinstance(entries, list) else [])
+        if _has(entry, id=int, name=str, url=str)
+    }
+
+
+def _damaged(path: Path, fault: str) -> DataError:
+    return DataError(f"{path} is damaged: {fault}. Unpack annotations_trainval2017.zip anew and repeat the command")

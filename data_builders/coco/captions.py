@@ -1,0 +1,54 @@
+"""Captions of the target that cost nothing: COCO's own, or a sentence made of the categories in the picture."""
+
+from collections import defaultdict
+from typing import Any
+
+from data_builders.coco.annotations import Instances, load_captions
+from data_builders.coco.config import ObjectBuild
+from data_builders.coco.filters import Candidate, Captioner
+from data_builders.coco.geometry import target_square
+from data_builders.coco.words import counted, listed, one_line, with_article
+
+# A sentence that names more kinds than this reads as an inventory.
+_MOST_KINDS = 4
+
+
+def create_captioner(config: ObjectBuild, instances: Instances) -> Captioner:
+    """The captioner that the settings name.
+
+    Raises:
+        DataError: captioner=dataset, and the captions file is missing or damaged.
+    """
+    if config.captioner.name == "dataset":
+        captions = load_captions(config.source)
+        return lambda candidate: one_line(captions.get(candidate.photo.id, ""))
+    template = config.captioner.template or ""
+    return lambda candidate: one_line(template.format(objects=_objects(candidate, instances)))
+
+
+def condition_caption(name: str) -> str:
+    """What the condition shows: `a photo of an apple`."""
+    return f"a photo of {with_article(name)}"
+
+
+def _objects(candidate: Candidate, instances: Instances) -> str:
+    """The kinds of objects whose middle lies in the target square, the sample's own first, then the largest."""
+    photo = candidate.photo
+    (left, top, side), _ = target_square(photo.width, photo.height, candidate.box)
+    count: dict[str, int] = defaultdict(int, {candidate.name: 1})
+    area: dict[str, float] = defaultdict(float, {candidate.name: float("inf")})
+    for annotation in instances.annotations[photo.id]:
+        name = instances.names.get(annotation["category_id"])
+        box = _box(annotation.get("bbox"))
+        if name is None or annotation is candidate.annotation or annotation.get("iscrowd") or box is None:
+            continue
+        if 0 <= box[0] + box[2] / 2 - left < side and 0 <= box[1] + box[3] / 2 - top < side:
+            count[name] += 1
+            area[name] += box[2] * box[3]
+    kinds = sorted(count, key=lambda name: (-area[name], name))[:_MOST_KINDS]
+    return listed([counted(name, count[name]) for name in kinds])
+
+
+def _box(value: Any) -> list[float] | None:
+    numbers = isinstance(value, list) and len(value) == 4 and all(isinstance(number, int | float) for number in value)
+    return value if numbers else None

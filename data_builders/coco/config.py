@@ -1,0 +1,71 @@
+"""Settings of the COCO builder. The paper gives none of the numbers (only the size, 35,000); these are ours."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from data_builders.engine.config import BuildConfig
+
+CAPTIONERS = ("dataset", "template")
+LICENCES = ("any", "permissive")
+
+
+@dataclass
+class CocoSource:
+    """`root` holds `annotations/` and one folder of photographs for each split; `licences` is any or permissive."""
+
+    root: str
+    split: str = "train2017"
+    licences: str = "any"
+    max_pixels: int = 50_000_000
+
+
+@dataclass
+class Filters:
+    """Thresholds, in the order in which `data_builders.coco.filters` applies them; shares lie in 0..1, sides are px."""
+
+    min_area: float = 0.04
+    max_area: float = 0.70
+    min_side: float = 96
+    min_fill: float = 0.35
+    max_borders: int = 2
+    border: float = 2
+    min_visible: float = 0.9
+    max_per_category: int | None = 4000
+
+
+@dataclass
+class ConditionCrop:
+    """`margin` is added on each side of the object's box, as a share of the box's longer side."""
+
+    margin: float = 0.1
+
+
+@dataclass(kw_only=True)
+class ObjectBuild(BuildConfig):
+    """Everything the COCO builder knows."""
+
+    source: CocoSource
+    filters: Filters = field(default_factory=Filters)
+    crop: ConditionCrop = field(default_factory=ConditionCrop)
+
+    def problems(self) -> Iterator[str]:
+        """The engine's problems and those of COCO's settings."""
+        yield from super().problems()
+        filters = self.filters
+        if self.task != "object":
+            yield f"task={self.task} is not what COCO serves; set task=object"
+        if self.captioner.name not in CAPTIONERS:
+            yield f"captioner={self.captioner.name} is none of {', '.join(CAPTIONERS)}"
+        if self.captioner.name == "template" and "{objects}" not in (self.captioner.template or ""):
+            yield f"captioner.template={self.captioner.template!r} must hold {{objects}}"
+        if self.source.licences not in LICENCES:
+            yield f"source.licences={self.source.licences} is none of {', '.join(LICENCES)}"
+        if not 0 <= filters.min_area < filters.max_area <= 1:
+            yield f"filters.min_area={filters.min_area} must be below filters.max_area={filters.max_area}, both in 0..1"
+        for key, share in {"min_fill": filters.min_fill, "min_visible": filters.min_visible}.items():
+            if not 0 <= share <= 1:
+                yield f"filters.{key}={share} must lie between 0 and 1"
+        if filters.max_per_category is not None and filters.max_per_category < 1:
+            yield f"filters.max_per_category={filters.max_per_category} must be at least 1, or null for no cap"
+        if not 0 <= self.crop.margin <= 2:
+            yield f"crop.margin={self.crop.margin} must lie between 0 and 2"

@@ -1,0 +1,20 @@
+"""Which licences allow derivatives to be shared, commercially too. Decided by the URL: ids differ between exports."""
+
+import re
+
+# In COCO: 4 (CC BY), 5 (CC BY-SA), 7 (no known copyright restrictions), 8 (United States government work).
+_PERMISSIVE = re.compile(
+    r"https?://(www\.)?("
+    r"creativecommons\.org/(licenses/by(-sa)?|publicdomain/(zero|mark))/\d"
+    r"|flickr\.com/commons/usage"
+    r"|usa\.gov/(copyright|government-works))"
+)
+
+
+def is_permissive(licence: dict[str, str] | None) -> bool:
+    """Whether a licence allows sharing derivatives commercially (asking for attribution or share-alike); None does not.
+
+    >>> is_permissive({"name": "Attribution License", "url": "http://creativecommons.org/licenses/by/2.0/"})
+    True
+    """
+    return licence is not None and _PERMISSIVE.match(licence["url"]) is not None

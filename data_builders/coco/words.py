@@ -1,0 +1,41 @@
+"""Small English for category names: articles, plurals and lists."""
+
+import re
+from collections.abc import Sequence
+
+# COCO's names that take no article and no number.
+_UNCOUNTED = frozenset({"scissors", "skis", "broccoli"})
+_IRREGULAR = {"person": "people", "sheep": "sheep", "mouse": "mice", "knife": "knives"}
+_NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
+_AN = re.compile(r"[aeio]|u(?!ni)", re.IGNORECASE)
+
+
+def with_article(name: str) -> str:
+    """`an apple`, `a zebra`, `scissors`."""
+    if name in _UNCOUNTED:
+        return name
+    return f"{'an' if _AN.match(name) else 'a'} {name}"
+
+
+def counted(name: str, count: int) -> str:
+    """`a dog`, `two dogs`, `several people` (beyond five)."""
+    if count == 1 or name in _UNCOUNTED:
+        return with_article(name)
+    return f"{_NUMBERS.get(count, 'several')} {plural(name)}"
+
+
+def plural(name: str) -> str:
+    """`dogs`, `wine glasses`, `people`."""
+    if name in _IRREGULAR:
+        return _IRREGULAR[name]
+    return name + ("es" if re.search(r"(s|x|ch|sh)$", name) else "s")
+
+
+def listed(parts: Sequence[str]) -> str:
+    """`a dog`, `a dog and a cat`, `a dog, a cat and two people`."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def one_line(text: str) -> str:
+    """`text` on one line, without leading, trailing or double spaces and without control characters."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

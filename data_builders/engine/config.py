@@ -1,0 +1,128 @@
+"""The settings that every builder has, and the check that turns what Hydra composed into a typed configuration."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from omegaconf import DictConfig
+
+from data_builders.engine.keyed import digest_of
+from ipai.config import typed
+from ipai.errors import ConfigError
+from ipai.tasks import TASKS
+
+# None of these changes a byte of the shards (a moved source is recognised by its plan), so they may differ between
+# starts of one build.
+CHANGEABLE = ("output", "dry_run", "verify", "executor", "max_drop_fraction", "source.root")
+
+
+@dataclass
+class ValidationSplit:
+    """How many samples are held out: `fraction` of all, at most `max`, at least one where there are two."""
+
+    max: int = 1000
+    fraction: float = 0.1
+
+
+@dataclass
+class ExecutorConfig:
+    """The process pool: how many processes build shards. None is one for each CPU core, 1 builds in this process."""
+
+    workers: int | None = None
+
+
+@dataclass
+class CaptionerConfig:
+    """Where the prompt of a target comes from; `template` is read by the captioner of that name."""
+
+    name: str
+    template: str | None = None
+
+
+@dataclass(kw_only=True)
+class BuildConfig:
+    """What every builder reads; a builder's own config class inherits it and adds its source, filters and settings.
+
+    Attributes:
+        task: One of `ipai.tasks.TASKS`.
+        output: Folder in which the folder of the task is made.
+        limit: At most this many planned samples (an unbiased draw), or None for all.
+        seed: Decides split, order, draws and colours.
+        image_size: Side of the square pictures, px.
+        jpeg_quality: 1..100, as libjpeg counts it.
+        shard_size: Planned samples a shard.
+        max_drop_fraction: A shard that loses more than this share when its source is read stops the build.
+        verify: Check the SHA-256 of finished shards and build damaged ones anew.
+        dry_run: Print the plan and stop.
+    """
+
+    task: str
+    output: str
+    captioner: CaptionerConfig
+    executor: ExecutorConfig = field(default_factory=ExecutorConfig)
+    val: ValidationSplit = field(default_factory=ValidationSplit)
+    limit: int | None = None
+    seed: int = 0
+    image_size: int = 512
+    jpeg_quality: int = 95
+    shard_size: int = 1000
+    max_drop_fraction: float = 0.5
+    verify: bool = False
+    dry_run: bool = False
+
+    def problems(self) -> Iterator[str]:
+        """Values that cannot work, one message each; builders extend this."""
+        if self.task not in TASKS:
+            yield f"task={self.task} is none of {', '.join(TASKS)}"
+        positive = {
+            "image_size": self.image_size,
+            "shard_size": self.shard_size,
+            "limit": self.limit,
+            "executor.workers": self.executor.workers,
+        }
+        for key, value in positive.items():
+            if value is not None and value < 1:
+                yield f"{key}={value} must be at least 1"
+        if not 1 <= self.jpeg_quality <= 100:
+            yield f"jpeg_quality={self.jpeg_quality} must lie between 1 and 100"
+        if self.val.max < 0:
+            yield f"val.max={self.val.max} must not be negative"
+        for key, share in {"val.fraction": self.val.fraction, "max_drop_fraction": self.max_drop_fraction}.items():
+            if not 0 <= share <= 1:
+                yield f"{key}={share} must lie between 0 and 1"
+
+
+def parse(raw: DictConfig, schema: type[BuildConfig]) -> Any:
+    """Turn what Hydra composed into a checked instance of `schema`.
+
+    Raises:
+        ConfigError: A key is unknown, missing or of the wrong type, or a value cannot work.
+    """
+    config: BuildConfig = typed(raw, schema)
+    problems = list(config.problems())
+    if problems:
+        raise ConfigError("these settings cannot work:\n" + "\n".join(f"  - {problem}" for problem in problems))
+    return config
+
+
+def deciding_settings(config: BuildConfig) -> dict[str, Any]:
+    """The settings that decide the bytes of the shards, flat: `{"filters.min_side": 96, ...}`."""
+    settings = flat(asdict(config))
+    return {key: value for key, value in settings.items() if not _changeable(key)}
+
+
+def hash_of(config: BuildConfig) -> str:
+    """Identity of the settings that decide the bytes of the shards (64 hexadecimal digits)."""
+    return digest_of(deciding_settings(config))
+
+
+def flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries as one, with dotted keys."""
+    result: dict[str, Any] = {}
+    for key, value in node.items():
+        result |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return result
+
+
+def _changeable(key: str) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in CHANGEABLE)

@@ -1,0 +1,16 @@
+"""Keyed hashes: choices that depend on a seed and a name only, never on order, worker count or what else was there."""
+
+import hashlib
+import json
+from typing import Any
+
+
+def rank(seed: int, purpose: str, name: str) -> bytes:
+    """A place in a random order: sort names by it to shuffle them. Different purposes give independent orders."""
+    return hashlib.blake2b(f"{purpose}\0{seed}\0{name}".encode(), digest_size=16).digest()
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of a JSON value in canonical form (64 hexadecimal digits). NaN is refused with ValueError."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,123 @@
+"""What builders and the engine hand each other: records (to be built), samples (built) and drops (why not)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Record:
+    """A sample that is planned. It must hold all that `Builder.make` needs, so that any process can build it.
+
+    Attributes:
+        key: Name of the sample, of the letters `[a-z0-9_-]`, unique in the task.
+        group: What must not be in both splits: the photograph, the prompt, the style image or the identity.
+        fields: JSON values that the builder understands.
+    """
+
+    key: str
+    group: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a builder found in its source.
+
+    Attributes:
+        records: What passed every filter.
+        considered: How many candidates there were; equals the records plus the drops.
+        drops: How many candidates each filter dropped, in the order in which the filters run.
+        facts: Further counts for the plan and the card, by what they count.
+    """
+
+    records: list[Record]
+    considered: int
+    drops: dict[str, int]
+    facts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a sample comes from: enough to find it again, to credit it and to know its terms.
+
+    `licence` is `{"name", "url"}`, or None where the source states none.
+    """
+
+    dataset: str
+    id: str
+    licence: dict[str, str] | None
+    attribution: str | None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A built sample (design section 4).
+
+    Attributes:
+        target: The target picture, encoded as JPEG.
+        condition: The condition picture, encoded as JPEG; None where the target is the condition (copy).
+        prompt: Caption of the target.
+        cond_prompt: Caption of the condition.
+        slot: The object's name that fills an instruction's placeholder, or None.
+        generation: Model ids, revisions, seed and settings of a generated picture, or None.
+        scores: Measures by which a reader may filter.
+    """
+
+    target: bytes
+    condition: bytes | None
+    prompt: str
+    cond_prompt: str
+    slot: str | None
+    source: Source
+    generation: dict[str, Any] | None
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True)
+class CardSection:
+    """A section of the data card: a heading and Markdown below it."""
+
+    title: str
+    text: str
+
+
+class Drop(Exception):
+    """A planned sample cannot be built, for a foreseen reason; it is counted and its shard holds one sample less."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Builder(Protocol):
+    """One source. It must pickle, and hold no open file and nothing large: it travels to every worker process.
+
+    Attributes:
+        name: Name of the builder, as it is written to records.
+        version: Raised by hand whenever the same input and settings give other bytes.
+    """
+
+    name: str
+    version: int
+
+    def select(self) -> Selection:
+        """Read the source's annotations and apply every filter that needs nothing else.
+
+        Raises:
+            DataError: The source is missing or damaged; the message says how to obtain or mend it.
+        """
+        ...
+
+    def make(self, record: Record) -> Sample:
+        """Build one sample: a pure function of the record, the settings and the source's files.
+
+        Raises:
+            Drop: The sample is to be left out, for a reason that is counted.
+            DataError: Reading fails in a way that says nothing of this sample (a lost disk, a refused permission).
+        """
+        ...
+
+    def card(self) -> list[CardSection]:
+        """What the data card must say of the source, its licences, and the settings in the order they apply."""
+        ...

@@ -1,0 +1,69 @@
+"""Which builder makes which task. A new builder is a line here, a package beside this, and a `conf/build/task` file."""
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from importlib import import_module
+from typing import Any, get_type_hints
+
+from data_builders.engine.config import BuildConfig
+from data_builders.engine.records import Builder
+from ipai.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a task's config class and builder class live, as `module:name`, imported when they are needed."""
+
+    config: str
+    builder: str
+
+
+BUILDERS = {"object": Entry("data_builders.coco.config:ObjectBuild", "data_builders.coco.builder:CocoBuilder")}
+
+
+def schema_of(task: str) -> type[BuildConfig]:
+    """The config class of the builder that makes `task`.
+
+    Raises:
+        ConfigError: No builder makes this task.
+    """
+    schema: type[BuildConfig] = _load(_entry(task).config)
+    return schema
+
+
+def create_builder(config: BuildConfig) -> Builder:
+    """The builder that `config` asks for. It reads nothing yet.
+
+    Raises:
+        ConfigError: No builder makes this task.
+    """
+    builder: Builder = _load(_entry(config.task).builder)(config)
+    return builder
+
+
+def nearest_key(key: str) -> str | None:
+    """The setting of any builder whose dotted name is most like `key`, or None if none is."""
+    known = sorted({name for task in BUILDERS for name in _keys(schema_of(task))})
+    near = difflib.get_close_matches(key, known, n=1)
+    return near[0] if near else None
+
+
+def _keys(schema: Any, prefix: str = "") -> Iterator[str]:
+    hints = get_type_hints(schema)
+    for item in fields(schema):
+        name = f"{prefix}{item.name}"
+        yield name
+        if is_dataclass(hints[item.name]):
+            yield from _keys(hints[item.name], f"{name}.")
+
+
+def _entry(task: str) -> Entry:
+    if task not in BUILDERS:
+        raise ConfigError(f"no builder makes task={task}; there are builders for {', '.join(BUILDERS)}")
+    return BUILDERS[task]
+
+
+def _load(location: str) -> Any:
+    module, name = location.split(":")
+    return getattr(import_module(module), name)

@@ -1,0 +1,95 @@
+"""Build the shards of one task:  python scripts/build_datasets.py task=object source.root=... output=...
+
+`--help` lists the choices and settings, `dry_run=true` prints the plan.
+
+The same command continues a build that was interrupted; finished shards are never built again.
+"""
+
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from ipai.errors import IpaiError
+
+if TYPE_CHECKING:  # the workers of the pool import this file and need none of it
+    from data_builders.engine.config import BuildConfig
+    from data_builders.engine.plan import Plan
+    from data_builders.engine.records import Builder
+
+_MISUSE = 2
+_INTERRUPTED = 130
+
+
+@hydra.main(version_base="1.3", config_path="../conf/build", config_name="build_datasets")
+def main(raw: DictConfig) -> None:
+    """Compose, check, plan, and build unless it is a dry run."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    try:
+        run(raw)
+    except IpaiError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(_MISUSE)
+    except KeyboardInterrupt:
+        print("interrupted; finished shards are kept, and the same command continues", file=sys.stderr)
+        sys.exit(_INTERRUPTED)
+
+
+def run(raw: DictConfig) -> None:
+    """Print the plan of the build that was composed, then build it."""
+    from data_builders.engine.config import parse
+    from data_builders.engine.report import plan_text
+    from data_builders.engine.run import plan_build
+    from data_builders.registry import create_builder, schema_of
+
+    config = parse(raw, schema_of(raw.task))
+    builder = create_builder(config)
+    plan = plan_build(builder, config)
+    print(plan_text(plan), flush=True)
+    if not config.dry_run:
+        build_with_bar(builder, config, plan)
+
+
+def build_with_bar(builder: "Builder", config: "BuildConfig", plan: "Plan") -> None:
+    """Build, with a bar on stderr that shows rate, remaining time, share kept and drops; then say what was made."""
+    from tqdm import tqdm
+
+    from data_builders.engine.folder import folder_of
+    from data_builders.engine.report import Tally, drops_text
+    from data_builders.engine.run import build
+
+    tally = Tally()
+    left = plan.count("train") + plan.count("val")
+    with tqdm(total=left, unit=" samples", desc=config.task, file=sys.stderr, disable=None) as bar:
+        for progress in build(builder, config, plan):
+            tally.add(progress)
+            if progress.fresh:
+                bar.update(progress.planned)
+            else:  # the bar and its rate are about what is left to do
+                left -= progress.planned
+                bar.total = left
+            bar.set_postfix_str(f"kept {tally.share_kept:.1%}, dropped: {drops_text(tally.drops.items())}")
+    print(f"{config.task}: {tally.text()} -> {folder_of(config)}")
+
+
+def explained(error: Exception) -> str:
+    """Hydra's own message, with the nearest key that there is where it names one that there is not."""
+    from data_builders.registry import nearest_key
+
+    key = getattr(error.__cause__, "full_key", None)
+    near = nearest_key(str(key)) if key else None
+    return str(error) + (f"\ndid you mean {near}?" if near else "")
+
+
+if __name__ == "__main__":
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what went wrong instead of printing it and ending with 1
+    try:
+        main()
+    except (HydraException, OmegaConfBaseException) as error:
+        print(f"error: {explained(error)}", file=sys.stderr)
+        sys.exit(_MISUSE)

@@ -1,0 +1,93 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_builders.engine.config import BuildConfig, CaptionerConfig, ValidationSplit
+from data_builders.engine.plan import Plan, make_plan, validation_size
+from data_builders.engine.records import Record, Selection
+from ipai.errors import DataError
+
+CONFIG = BuildConfig(task="object", output="unused", captioner=CaptionerConfig("dataset"), shard_size=7)
+
+
+def plan_of(records: list[Record], config: BuildConfig = CONFIG) -> Plan:
+    return make_plan(Selection(records, len(records), {}), config)
+
+
+def records_of(names: list[str], groups: int | None = None) -> list[Record]:
+    return [Record(name, str(i if groups is None else i % groups), {"n": i}) for i, name in enumerate(names)]
+
+
+def keys(plan: Plan, split: str) -> list[str]:
+    return [record.key for shard in plan.shards if shard.split == split for record in shard.records]
+
+
+names = st.lists(st.from_regex(r"[a-z0-9_-]{1,12}", fullmatch=True), min_size=1, max_size=60, unique=True)
+
+
+@given(names)
+def test_every_record_is_in_one_shard_once(some: list[str]) -> None:
+    plan = plan_of(records_of(some))
+    assert sorted(keys(plan, "train") + keys(plan, "val")) == sorted(some)
+    assert plan.count("val") == validation_size(len(some), CONFIG.val)
+    assert all(0 < len(shard.records) <= CONFIG.shard_size for shard in plan.shards)
+
+
+@given(names, st.integers(1, 8))
+def test_no_group_is_in_both_splits_and_train_is_never_empty(some: list[str], groups: int) -> None:
+    plan = plan_of(records_of(some, groups))
+    group = {record.key: record.group for shard in plan.shards for record in shard.records}
+    assert not {group[key] for key in keys(plan, "train")} & {group[key] for key in keys(plan, "val")}
+    assert keys(plan, "train")
+
+
+@given(names, st.randoms())
+def test_the_order_of_the_source_does_not_matter(some: list[str], random: object) -> None:
+    records = records_of(some)
+    shuffled = records.copy()
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert plan_of(records).hash == plan_of(shuffled).hash
+
+
+def test_validation_size() -> None:
+    default = ValidationSplit()
+    assert [validation_size(n, default) for n in (0, 1, 2, 10, 36_000)] == [0, 0, 1, 1, 1000]
+    assert validation_size(100, ValidationSplit(max=0)) == 0
+
+
+def test_another_seed_gives_another_split_and_order() -> None:
+    records = records_of([f"k{i}" for i in range(50)])
+    first, second = plan_of(records), plan_of(records, replace(CONFIG, seed=1))
+    assert keys(first, "train") != keys(second, "train")
+    assert set(keys(first, "val")) != set(keys(second, "val"))
+
+
+def test_the_limit_takes_the_same_first_records() -> None:
+    records = records_of([f"k{i}" for i in range(50)])
+    small, larger = (plan_of(records, replace(CONFIG, limit=limit)) for limit in (10, 20))
+    assert small.count("train") + small.count("val") == 10
+    assert small.beyond_limit == 40
+    assert set(keys(small, "train") + keys(small, "val")) < set(keys(larger, "train") + keys(larger, "val"))
+
+
+def test_a_changed_record_changes_the_hash_of_its_shard_only() -> None:
+    records = records_of([f"k{i}" for i in range(50)])
+    changed = [replace(record, fields={"n": -1}) if record.key == "k3" else record for record in records]
+    pairs = list(zip(plan_of(records).shards, plan_of(changed).shards, strict=True))
+    differing = [a for a, b in pairs if a.hash != b.hash]
+    assert len(differing) == 1
+    assert "k3" in {record.key for record in differing[0].records}
+
+
+@pytest.mark.parametrize("bad", [["a.b"], ["A"], ["a", "a"], ["ä"], [""]])
+def test_keys_that_shards_cannot_hold_are_refused(bad: list[str]) -> None:
+    with pytest.raises(DataError, match="key"):
+        plan_of(records_of(bad))
+
+
+def test_an_empty_selection_is_refused_with_the_reasons(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nothing is left.*crowd 3"):
+        make_plan(Selection([], 3, {"crowd": 3}), CONFIG)
