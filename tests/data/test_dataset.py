@@ -14,7 +14,7 @@ from ipai.data.shards import ShardSet
 from ipai.errors import DataError
 from tests.data.shard_writer import sample, write_shard, write_shards
 
-SIZES = Sizes(resolution=16, image_size=8, latent_shape=(4, 2, 2))
+SIZES = Sizes(resolution=16, image_size=8, latent_shape=(4, 2, 2), num_train_timesteps=1000)
 POOLS = {"copy": ("everything", "all of it"), "object": ("the {object}", "an {object}, please")}
 COUNTS = {"copy": 20, "object": 12}
 

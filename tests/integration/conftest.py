@@ -1,0 +1,100 @@
+"""Shards built by the real builder from a small COCO source, and the real commands run on them."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ipai.files import sha256_of
+from tests.data.shard_writer import write_shards
+from tests.data_builders.coco_source import write_coco_source
+
+REPOSITORY = Path(__file__).parents[2]
+STATE = ("adapter.safetensors", "ema.safetensors", "optimizer.safetensors")
+
+
+def environment() -> dict[str, str]:
+    """One thread a process: sums do not change with the number of cores, and the tests do not fight for them."""
+    return os.environ | {"OMP_NUM_THREADS": "1", "HYDRA_FULL_ERROR": "1"}
+
+
+def start(*command: str) -> subprocess.Popen[str]:
+    """Start a command of the project."""
+    return subprocess.Popen(
+        [sys.executable, *command], cwd=REPOSITORY, env=environment(), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def run(*command: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+    """Run a command of the project to its end and return what it printed, whatever its exit code."""
+    process = start(*command)
+    output, _ = process.communicate(timeout=timeout_s)
+    return subprocess.CompletedProcess(command, process.returncode, output)
+
+
+def training_command(shards: Path, folder: Path, *overrides: str) -> list[str]:
+    """A run of 24 steps with a checkpoint every 6, on the object task."""
+    return [
+        "train.py", "experiment=single_object", "recipe=toy", "base=micro", f"data.root={shards}", f"run={folder}",
+        "train.steps=24", "train.learning_rate=3e-4", "checkpoint.every=6", "validation.every=12",
+        "validation.images=0", "logger=none", *overrides,
+    ]  # fmt: skip
+
+
+def train(shards: Path, folder: Path, *overrides: str) -> Path:
+    """Train to the end and return the final checkpoint."""
+    result = run(*training_command(shards, folder, *overrides))
+    assert result.returncode == 0, result.stdout
+    return folder / "checkpoints" / "step-00000024"
+
+
+def fingerprint(checkpoint: Path) -> dict[str, str]:
+    """The hash of each state file of a checkpoint."""
+    return {name: sha256_of(checkpoint / name) for name in STATE}
+
+
+def stop(process: subprocess.Popen[str], number: signal.Signals) -> int:
+    """Send a signal and return the exit code."""
+    process.send_signal(number)
+    process.communicate(timeout=120)
+    return process.returncode
+
+
+@pytest.fixture(scope="session")
+def coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A COCO-like source of 24 pictures in the real on-disk format."""
+    folder = tmp_path_factory.mktemp("coco")
+    write_coco_source(folder, images=24, seed=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shards(coco: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Object-task shards that the real builder made of `coco`, at the micro base's size."""
+    folder = tmp_path_factory.mktemp("shards")
+    result = run(
+        "scripts/build_datasets.py", "task=object", f"source.root={coco}", "source.split=val2017",
+        f"output={folder}", "captioner=template", "image_size=64",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout
+    return folder
+
+
+@pytest.fixture(scope="session")
+def joint_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small shards of all five tasks."""
+    folder = tmp_path_factory.mktemp("joint")
+    for task in ("copy", "style", "object", "structure", "face"):
+        write_shards(folder, task, 12, size=64)
+        write_shards(folder, task, 4, split="val", size=64)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def undisturbed(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The final checkpoint of a run that nothing interrupted."""
+    return train(shards, tmp_path_factory.mktemp("undisturbed") / "run")
