@@ -1,10 +1,10 @@
 """From a batch's texts to what the adapter takes besides the image: instruction, its mask, the prompt or the task."""
 
-from ipai.data.collate import Batch
-from ipai.instructions.table import EmbeddingTable
 from torch import Tensor
 
 from ipai.adapter.spec import AdapterSpec
+from ipai.data.collate import Batch
+from ipai.instructions.table import EmbeddingTable
 
 
 class InstructionInputs:
