@@ -21,7 +21,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $(STAMP)
 
 test: setup lint ## lint, type check and run the whole test suite (CPU, no network)
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist worksteal $(ARGS)
 
 test-fast: setup ## the tests without the slow ones
 	$(PYTHON) -m pytest -m "not slow" $(ARGS)

@@ -73,7 +73,7 @@ def test_a_wrong_type_is_refused_with_its_key() -> None:
         (["tasks=[colour]"], "'colour', which is none of copy"),
         (["tasks=[copy,copy]"], "names one twice"),
         (["tasks=[]"], "tasks is empty"),
-        (["data.weights={style: 0}"], "leave style out of tasks"),
+        (["data.weights.style=0"], "leave style out of tasks"),
         (["experiment=fixed_instruction", "~instructions.fixed.face"], "needs instructions.fixed.face"),
     ],
 )

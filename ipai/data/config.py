@@ -26,7 +26,7 @@ class DataConfig:
 
     Attributes:
         root: Folder with one folder of shards a task.
-        weights: Task -> how often it is drawn, relative to the others; a task that is not named has 1.
+        weights: Task -> how often it is drawn, relative to the run's others; a task that is not named has 1.
         workers: Processes that decode; 0 decodes in the training process.
         prefetch: Micro-batches each worker keeps ready.
         max_pixels: Larger images are refused before they are decoded.

@@ -57,7 +57,7 @@ class EmbeddingTable:
         device: torch.device | str = "cpu",
         max_rows: int = 4096,
         folder: Path | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Callable[[int, int], object] | None = None,
     ) -> "EmbeddingTable":
         """Encode `texts` and the null instruction, or read them from the file that an earlier call left.
 
@@ -153,7 +153,7 @@ class _SingleTexts:
         return encoder
 
 
-def _encode_all(texts: Sequence[str], single: _SingleTexts, progress: Callable[[int, int], None] | None) -> Rows:
+def _encode_all(texts: Sequence[str], single: _SingleTexts, progress: Callable[[int, int], object] | None) -> Rows:
     first = single(texts[0])  # for the shapes
     rows = Rows(
         first.tokens.new_empty(len(texts), *first.tokens.shape), first.mask.new_empty(len(texts), *first.mask.shape)

@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
 
 from ipai.adapter.adapter import InstructAdapter, initialise, start_from_text_attention
 from ipai.adapter.formats import load_ip_adapter_plus
@@ -73,7 +74,9 @@ def assemble(config: TrainingRun, accelerator: Accelerator) -> Parts:
     adapter = build_adapter(config, dims, base).to(device)
     injection = inject(base.unet, adapter)
     module = build_predictor(config, base, adapter)
-    step = DenoisingStep(base, module, InstructionInputs(adapter.spec, build_table(config, adapter.spec, device)))
+    with accelerator.main_process_first():  # the others then find its file
+        table = build_table(config, adapter.spec, device)
+    step = DenoisingStep(base, module, InstructionInputs(adapter.spec, table))
     facts = measure_facts(step, dims, batching, device)
 
     step.predictor = wrap(module, accelerator)
@@ -202,10 +205,12 @@ def build_table(config: TrainingRun, spec: AdapterSpec, device: torch.device) ->
     encoder = kind.from_config(config.base, device)
     pools = [instructions_of(config, split) for split in ("train", "val")]
     templates = [text for pool in pools for texts in pool.values() for text in texts]
-    return EmbeddingTable.build(
-        [text for text in templates if not slots_in(text)], encoder.identity, lambda: encoder,
-        mode=spec.instruction, device=device, max_rows=config.instructions.cached_rows,
-    )  # fmt: skip
+    texts = [text for text in templates if not slots_in(text)]
+    with tqdm(total=len(texts), unit="text", desc="instructions", delay=2, leave=False) as bar:
+        return EmbeddingTable.build(
+            texts, encoder.identity, lambda: encoder, mode=spec.instruction, device=device,
+            max_rows=config.instructions.cached_rows, progress=lambda done, _: bar.update(done - bar.n),
+        )  # fmt: skip
 
 
 def build_optimizer(config: TrainingRun, parameters: list[nn.Parameter]) -> torch.optim.AdamW:

@@ -44,6 +44,8 @@ def save(folder: Path, progress: Progress, writers: dict[str, Callable[[Path], N
         keep: How many checkpoints stay.
     """
     final = folder / f"step-{progress.step:08d}"
+    if _is_whole(final):
+        return final  # saved for another reason a moment ago
     aside = folder / f".{final.name}.tmp"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -59,13 +61,21 @@ def save(folder: Path, progress: Progress, writers: dict[str, Callable[[Path], N
             f"the checkpoint of step {progress.step} could not be written to {folder} ({error.strerror}); "
             "earlier checkpoints are untouched: make room, then run the same command"
         ) from error
-    shutil.rmtree(final, ignore_errors=True)  # only a damaged one can be here: a whole one would have been resumed
+    shutil.rmtree(final, ignore_errors=True)  # only a damaged one can still be here
     aside.replace(final)
     _link_latest(folder, final.name)
     sync(folder)
     for old in _folders(folder)[:-keep]:
         shutil.rmtree(old)
     return final
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        verify(checkpoint)
+    except CheckpointError:
+        return False
+    return True
 
 
 def newest(folder: Path) -> Path | None:

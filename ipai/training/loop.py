@@ -1,9 +1,10 @@
 """The training loop: order, accumulation, triggers. `samples_seen` drives all of it."""
 
 import logging
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,8 @@ class Trainer:
         timesteps = parts.step.base.num_train_timesteps
         self.metrics = Accumulator(self.device, config.train.batch_size, timesteps)
         self.alphas_cumprod = parts.step.base.scheduler.alphas_cumprod.to(self.device)
-        self.skipped: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()  # by reason, in this process, since this start
+        self.skipped_before = 0
         self.progress = Progress(step=0, samples_seen=0)
 
     def resume(self, saved: Path) -> None:
@@ -85,7 +87,7 @@ class Trainer:
         checkpoint.load_optimizer(self.parts.optimizer, list(self.parameters), saved / checkpoint.OPTIMIZER)
         if self.parts.ema is not None:
             self.parts.ema.load(load_file(saved / checkpoint.EMA, device=str(self.device)))
-        self.skipped["before this start"] = self.progress.skipped_samples
+        self.skipped_before = self.progress.skipped_samples
 
     def run(self) -> int:
         """Train and return the process's exit code: 0 when finished, 128 + signal when asked to stop.
@@ -103,11 +105,10 @@ class Trainer:
             self.parts.speed.start(self.progress.samples_seen)
             for step in range(first, total):
                 self._train_step(step, stream)
-                self._after_step(step + 1, bar)
-                if self._must_stop(step + 1, stop):
-                    self._log(bar)
-                    self._save()
-                    return exit_code(stop.signal_number or 15)
+                stopping = self._must_stop(step + 1, stop)
+                self._after_step(step + 1, bar, stopping)
+                if stopping:
+                    return exit_code(stop.signal_number or signal.SIGTERM)
         return 0
 
     def _train_step(self, step: int, stream: Iterator[Batch]) -> None:
@@ -131,7 +132,7 @@ class Trainer:
         seen = (step + 1) * train.batch_size
         if parts.ema is not None:
             parts.ema.update(train.batch_size, seen)
-        self.progress = Progress(step + 1, seen, self.skipped.total())
+        self.progress = replace(self.progress, step=step + 1, samples_seen=seen)
 
     def _backward(self, step: int, batch: Batch) -> None:
         error = self.parts.step.error(batch)
@@ -140,16 +141,17 @@ class Trainer:
         (loss.mean() / self.parts.accumulation).backward()
         self.metrics.add_loss(step, batch.slots, error, batch.task_index, batch.timesteps)
 
-    def _after_step(self, step: int, bar: "tqdm[Any]") -> None:
+    def _after_step(self, step: int, bar: "tqdm[Any]", stopping: bool) -> None:
         config, last = self.config, step == self.config.train.steps
         bar.update()
-        saving = step % config.checkpoint.every == 0 or last
+        saving = step % config.checkpoint.every == 0 or last or stopping
         # The sums are read before every checkpoint too, so that a resumed run writes the same lines.
         if saving or step % config.logger.every == 0:
             self._log(bar)
         with self.parts.speed.paused():
             # Before the checkpoint: a run that resumes from it would not come back for a validation that was due.
-            if step % config.validation.every == 0 or last:
+            # One that is due when a stop was asked for is left out: a scheduler's patience is short.
+            if (step % config.validation.every == 0 or last) and not stopping:
                 self._validate(step)
             if saving:
                 self._save()
@@ -160,7 +162,7 @@ class Trainer:
             self._refuse_non_finite(interval.bad_step, interval.bad_slots)
         values = interval.values | self.parts.speed.read(self.progress.samples_seen)
         values["optimizer/learning_rate"] = self.parts.optimizer.param_groups[0]["lr"]
-        values["data/skipped"] = float(self.skipped.total())
+        values["data/skipped"] = self._sum_skipped()
         bar.set_postfix(loss=f"{values['loss/train']:.4f}", refresh=False)
         for logger in self.loggers:
             logger.log(self.progress.samples_seen, values)
@@ -211,12 +213,20 @@ class Trainer:
             self.skipped[reason] += 1
             if self.skipped[reason] in (1, 10, 100, 1000, 10_000):
                 log.warning("sample %s could not be used (%s; %d so far)", key, reason, self.skipped[reason])
-        ceiling = self.config.data.max_skip_fraction * max(self.progress.samples_seen, 1000)
-        if batch.skipped and self.skipped.total() > ceiling:
+
+    def _sum_skipped(self) -> int:
+        """Skipped samples of all processes since the run began; the run stops above its ceiling."""
+        here = torch.tensor(self.skipped.total(), device=self.device)
+        if torch.distributed.is_initialized():
+            torch.distributed.all_reduce(here)
+        total, share = self.skipped_before + int(here.item()), self.config.data.max_skip_fraction
+        self.progress = replace(self.progress, skipped_samples=total)
+        if total > share * max(self.progress.samples_seen, 1000):
             raise DataError(
-                f"{self.skipped.total()} of {self.progress.samples_seen} samples could not be used "
-                f"({dict(self.skipped)}), above data.max_skip_fraction={self.config.data.max_skip_fraction}"
+                f"{total} of {self.progress.samples_seen} samples could not be used, above "
+                f"data.max_skip_fraction={share}; reasons in this process: {dict(self.skipped)}"
             )
+        return total
 
     def _refuse_non_finite(self, step: int, slots: list[int]) -> None:
         where = slots or list(range(self.config.train.batch_size))

@@ -57,14 +57,14 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def freeze_config(folder: Path, config: TrainingRun) -> None:
-    """Write `config.yaml` on the first start; on a later start refuse a configuration that gives other numbers.
+    """Write `config.yaml`; once there is a checkpoint to continue from, refuse one that gives other numbers.
 
     Raises:
         ConfigError: The configuration differs from the frozen one; the message lists the differences.
     """
     path = folder / "config.yaml"
     new = to_dict(config)
-    if path.exists():
+    if path.exists() and any((folder / "checkpoints").glob("step-*")):
         differences = list(_differences(_flat(yaml.safe_load(path.read_text(encoding="utf-8"))), _flat(new)))
         if differences:
             raise ConfigError(

@@ -52,6 +52,11 @@ def test_a_damaged_checkpoint_is_replaced_when_its_step_comes_again(tmp_path: Pa
     assert checkpoint.newest(tmp_path) == tmp_path / "step-00000010"
 
 
+def test_saving_a_step_again_leaves_the_whole_checkpoint_alone(tmp_path: Path) -> None:
+    save(tmp_path, 10, content=b"first")
+    assert (save(tmp_path, 10, content=b"second") / "adapter.safetensors").read_bytes() == b"first"
+
+
 def test_rotation_keeps_the_newest(tmp_path: Path) -> None:
     for step in range(1, 6):
         save(tmp_path, step, keep=2)

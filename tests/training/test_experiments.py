@@ -1,5 +1,7 @@
 """Every experiment and every recipe of the design trains two steps on the micro base."""
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,8 +9,10 @@ import pytest
 
 from ipai.adapter.formats import load_adapter
 from ipai.config import TrainingRun
+from ipai.errors import DataError
 from ipai.training.run import train
 from tests.composing import CONF
+from tests.data.shard_writer import sample, write_shard
 
 Configure = Callable[..., TrainingRun]
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
@@ -51,6 +55,39 @@ def test_options_train_too(configure: Configure, tmp_path: Path, overrides: list
 def test_a_compiled_run_trains_and_saves_plain_names(configure: Configure, tmp_path: Path) -> None:
     assert train(configure("train.compile=true")) == 0
     load_adapter(tmp_path / "run/checkpoints/latest/adapter.safetensors")  # strict by name
+
+
+def damage(shards: Path, broken: int) -> None:
+    """Replace the copy task's training shard by one whose first samples are no pictures."""
+    good = [sample("copy", index, 64) for index in range(6)]
+    bad = [members | {"target.png": b"not a picture"} for members in good[:broken]]
+    for path in (shards / "copy").glob("train-*.tar"):
+        path.unlink()
+    write_shard(shards / "copy" / "train-000000.tar", [*bad, *good[broken:]])
+
+
+@pytest.fixture
+def own_shards(joint_shards: Path, tmp_path: Path) -> Path:
+    """A copy of the shards that a test may damage."""
+    return Path(shutil.copytree(joint_shards, tmp_path / "shards"))
+
+
+def test_a_few_damaged_samples_are_counted_and_do_not_stop_the_run(
+    configure: Configure, own_shards: Path, tmp_path: Path
+) -> None:
+    damage(own_shards, broken=1)
+    assert train(configure("experiment=single_copy", f"data.root={own_shards}", "train.steps=3")) == 0
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-2]["data/skipped"] >= 2  # two epochs of six samples hold the broken one twice
+    state = json.loads((tmp_path / "run/checkpoints/latest/state.json").read_text())
+    assert state["skipped_samples"] == lines[-2]["data/skipped"]
+
+
+def test_too_many_damaged_samples_stop_the_run_with_the_reasons(configure: Configure, own_shards: Path) -> None:
+    damage(own_shards, broken=3)
+    config = configure("experiment=single_copy", f"data.root={own_shards}", "data.max_skip_fraction=0.001")
+    with pytest.raises(DataError, match="not_an_image"):
+        train(config)
 
 
 def test_validation_and_pictures_leave_the_training_untouched(configure: Configure, tmp_path: Path) -> None:

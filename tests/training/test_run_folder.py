@@ -23,13 +23,21 @@ def test_the_folder_is_named_after_experiment_and_recipe() -> None:
 
 def test_the_same_configuration_continues(tmp_path: Path) -> None:
     freeze_config(tmp_path, config())
+    (tmp_path / "checkpoints" / "step-00000001").mkdir(parents=True)
     freeze_config(tmp_path, config("launch.processes=2", "train.micro_batch_size=2", "checkpoint.every=7"))
 
 
 def test_another_configuration_is_refused_with_the_difference(tmp_path: Path) -> None:
     freeze_config(tmp_path, config())
+    (tmp_path / "checkpoints" / "step-00000001").mkdir(parents=True)
     with pytest.raises(ConfigError, match=r"train.seed: 0 -> 1(.|\n)*run=NAME"):
         freeze_config(tmp_path, config("train.seed=1"))
+
+
+def test_a_run_without_a_checkpoint_may_start_anew(tmp_path: Path) -> None:
+    freeze_config(tmp_path, config())
+    freeze_config(tmp_path, config("train.seed=1"))
+    assert "seed: 1" in (tmp_path / "config.yaml").read_text()
 
 
 def test_a_second_writer_is_refused_and_a_dead_one_forgotten(tmp_path: Path) -> None:
