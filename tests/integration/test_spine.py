@@ -73,6 +73,13 @@ def test_missing_shards_and_unknown_keys_are_one_clear_line(tmp_path: Path) -> N
     assert "Traceback" not in result.stdout
 
 
+@pytest.mark.parametrize("script", ["train.py", "scripts/build_datasets.py"])
+def test_help_shows_examples(script: str) -> None:
+    result = run(script, "--help")
+    assert result.returncode == 0, result.stdout
+    assert f"python {script}" in result.stdout
+
+
 def test_a_sweep_trains_each_point_in_its_own_folder(shards: Path, tmp_path: Path) -> None:
     script, *keys = training_command(shards, tmp_path, "train.seed=0,1", f"runs_root={tmp_path}")
     kept = [key for key in keys if not key.startswith(("run=", "train.steps="))]
