@@ -1,5 +1,6 @@
 """Files that appear whole or not at all: written aside, flushed to disk, then renamed."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -8,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from ipai.errors import IpaiError
 
 
 @contextmanager
@@ -51,6 +54,21 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def held_alone(folder: Path, refusal: IpaiError) -> Iterator[None]:
+    """Hold an existing folder for this process; the system lets go of it however the process ends.
+
+    Raises:
+        IpaiError: `refusal`, if another process holds the folder.
+    """
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise refusal from error
+        yield
 
 
 def cache_folder() -> Path:

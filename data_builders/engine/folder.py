@@ -1,6 +1,5 @@
 """The folder of a task: one builder at a time, one set of settings, no remains of a killed build."""
 
-import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from data_builders.engine.config import BuildConfig, deciding_settings
 from data_builders.engine.plan import Plan
 from data_builders.engine.shard import Stamp, writing
 from ipai.errors import DataError
-from ipai.files import write_json
+from ipai.files import held_alone, write_json
 
 FROZEN = "build.json"
 
@@ -23,21 +22,16 @@ def folder_of(config: BuildConfig) -> Path:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Make the folder and hold it for this process; the system lets go of it however the process ends.
+    """Make the folder and hold it for this process.
 
     Raises:
         DataError: Another process builds here, or the folder cannot be written.
     """
+    busy = DataError(f"another process is building in {folder}; wait for it, or choose another folder with output=")
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("w")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DataError(
-                f"another process is building in {folder}; wait for it, or choose another folder with output="
-            ) from error
+        (folder / ".lock").touch()
+    with held_alone(folder, busy):
         yield
 
 

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -30,6 +29,7 @@ from ipai.instructions.pools import load_pool
 from ipai.instructions.slots import slots_in
 from ipai.instructions.table import EmbeddingTable
 from ipai.tasks import TASKS
+from ipai.training.batching import Batching
 from ipai.training.conditioning import InstructionInputs
 from ipai.training.ema import MovingAverage
 from ipai.training.facts import RunFacts, Speedometer
@@ -42,30 +42,13 @@ from ipai.training.validation import Painter, Validator
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Batching:
-    """How the global batch is cut: processes x micro-batch x accumulation (design: the cut changes no sample)."""
-
-    rank: int
-    processes: int
-    micro_batch_size: int
-    accumulation: int
-
-    @classmethod
-    def of(cls, config: TrainingRun, accelerator: Accelerator) -> "Batching":
-        """The cut for this process; the configuration has been checked to divide."""
-        share = config.train.batch_size // accelerator.num_processes
-        micro = config.train.micro_batch_size or share
-        return cls(accelerator.process_index, accelerator.num_processes, micro, share // micro)
-
-
 def assemble(config: TrainingRun, accelerator: Accelerator) -> Parts:
     """Load the data and the frozen base, make the adapter, and connect them.
 
     Raises:
         IpaiError: Shards, pools or weights cannot be used.
     """
-    device, batching = accelerator.device, Batching.of(config, accelerator)
+    device, batching = accelerator.device, Batching.of(config.train, accelerator)
     locate(config.base, [*PARTS, *(["instruction_encoder"] if reads_open_clip(config) else [])])
     dims = read_dims(config.base)
     base = load_base(config.base, device)
@@ -237,9 +220,7 @@ def measure_facts(step: DenoisingStep, dims: BaseDims, batching: Batching, devic
         frozen_parameters=sum(p.numel() for p in parameters if not p.requires_grad),
         flops_per_sample=count_step_flops(step.base.unet, step.module.adapter.spec, dims),
         ceiling=matmul_ceiling(device, step.base.unet.dtype),
-        processes=batching.processes,
-        micro_batch_size=batching.micro_batch_size,
-        accumulation=batching.accumulation,
+        batching=batching,
     )
 
 

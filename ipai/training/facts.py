@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
+from ipai.training.batching import Batching
+
 log = logging.getLogger(__name__)
 
 
@@ -21,16 +23,13 @@ class RunFacts:
     frozen_parameters: int
     flops_per_sample: int
     ceiling: float
-    processes: int
-    micro_batch_size: int
-    accumulation: int
+    batching: Batching
 
     def lines(self) -> list[str]:
         """The facts in words, one a line."""
-        batch = self.processes * self.micro_batch_size * self.accumulation
         return [
             f"trainable parameters {self.trainable_parameters:,}, frozen {self.frozen_parameters:,}",
-            f"batch {batch} = {self.processes} processes x {self.micro_batch_size} x {self.accumulation} accumulation",
+            str(self.batching),
             f"{self.flops_per_sample / 1e9:,.1f} GFLOP a sample in UNet and adapter, forward and backward",
             f"measured matmul ceiling {self.ceiling / 1e12:,.3f} TFLOP/s a process",
         ]
@@ -73,7 +72,7 @@ class Speedometer:
         values = {
             "speed/samples_per_s": rate,
             "speed/data_wait_share": self._waited_s / elapsed,
-            "speed/mfu": rate * self.facts.flops_per_sample / (self.facts.ceiling * self.facts.processes),
+            "speed/mfu": rate * self.facts.flops_per_sample / (self.facts.ceiling * self.facts.batching.processes),
             "speed/peak_memory_gib": _peak_memory(self.device) / 2**30,
         }
         self.start(samples_seen)

@@ -11,10 +11,10 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, broadcast_object_list
 
 from ipai.base.loading import resolve_dtype
-from ipai.config import TrainingRun, batch_problem, to_dict
-from ipai.errors import ConfigError
+from ipai.config import TrainingRun, to_dict
 from ipai.training import checkpoint
 from ipai.training.assemble import assemble
+from ipai.training.batching import Batching
 from ipai.training.loggers import JsonLines, Logger, WandbLogger, wandb_id
 from ipai.training.loop import Trainer
 from ipai.training.run_folder import folder_of, freeze_config, locked, write_environment
@@ -29,7 +29,7 @@ def train(config: TrainingRun) -> int:
         IpaiError: Configuration, data, weights or run folder cannot be used; the message says what to do.
     """
     accelerator = make_accelerator(config)
-    check_batch(config, accelerator.num_processes)
+    Batching.of(config.train, accelerator)  # refused before the folder is touched
     folder = folder_of(config)
     with ExitStack() as stack:
         if accelerator.is_main_process and not config.dry_run:
@@ -70,17 +70,6 @@ def make_accelerator(config: TrainingRun) -> Accelerator:
             InitProcessGroupKwargs(timeout=timedelta(minutes=30)),
         ],
     )
-
-
-def check_batch(config: TrainingRun, processes: int) -> None:
-    """Refuse a global batch that the processes and micro-batches do not divide.
-
-    Raises:
-        ConfigError: Says which numbers fit.
-    """
-    micro = config.train.micro_batch_size or 1
-    if config.train.batch_size % (processes * micro):
-        raise ConfigError(batch_problem(config.train.batch_size, processes, micro))
 
 
 def _newest(folder: Path, accelerator: Accelerator) -> Path | None:

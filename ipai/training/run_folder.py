@@ -1,6 +1,5 @@
 """A run folder: the frozen configuration, the environment, one writer at a time."""
 
-import fcntl
 import importlib.metadata
 import platform
 import subprocess
@@ -14,7 +13,7 @@ import yaml
 
 from ipai.config import TrainingRun, to_dict
 from ipai.errors import CheckpointError, ConfigError
-from ipai.files import write_json, write_text
+from ipai.files import held_alone, write_json, write_text
 
 # What may differ between two starts of one run: none of it changes the numbers beyond rounding.
 CHANGEABLE = (
@@ -40,19 +39,16 @@ def folder_of(config: TrainingRun) -> Path:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process; the system lets go of it however the process ends.
+    """Make the folder and hold it for this process.
 
     Raises:
         CheckpointError: Another process trains in this folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise CheckpointError(
-                f"another process is writing to {folder}; wait for it or choose another folder with run=NAME"
-            ) from error
+    busy = CheckpointError(
+        f"another process is writing to {folder}; wait for it or choose another folder with run=NAME"
+    )
+    with held_alone(folder, busy):
         yield
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from ipai.files import sha256_of
-from tests.data.shard_writer import write_shards
 from tests.data_builders.coco_source import write_coco_source
 
 REPOSITORY = Path(__file__).parents[2]
@@ -81,16 +80,6 @@ def shards(coco: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         f"output={folder}", "captioner=template", "image_size=64",
     )  # fmt: skip
     assert result.returncode == 0, result.stdout
-    return folder
-
-
-@pytest.fixture(scope="session")
-def joint_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small shards of all five tasks."""
-    folder = tmp_path_factory.mktemp("joint")
-    for task in ("copy", "style", "object", "structure", "face"):
-        write_shards(folder, task, 12, size=64)
-        write_shards(folder, task, 4, split="val", size=64)
     return folder
 
 
