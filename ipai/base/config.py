@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 # The parts that `load_base` can load, in the order in which errors name them.
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler", "image_encoder")
 DTYPES = ("auto", "bf16", "fp16", "fp32")
-# As an id: the miniature of `ipai.base.micro`, which is written on first use; the subfolder names the part.
-BUILTIN_MICRO = "builtin:micro"
+# As ids: the miniature of `ipai.base.micro`, which is written on first use, and the trained stack of `ipai.toyworld`,
+# which comes with the project; the subfolder names the part.
+BUILTIN_MICRO, BUILTIN_TOY = "builtin:micro", "builtin:toy"
 
 
 @dataclass
@@ -15,7 +16,7 @@ class WeightsRef:
     """Where one part lies.
 
     Attributes:
-        id: A hub id, a local folder (absolute, relative or under `~`), or `builtin:micro`.
+        id: A hub id, a local folder (absolute, relative or under `~`), `builtin:toy` or `builtin:micro`.
         revision: Commit, tag or branch on the hub; null is `main`. A local folder has none.
         subfolder: Folder below `id` that holds the part's files; null if they lie in `id` itself.
     """
@@ -35,7 +36,7 @@ class WeightsFile:
     """Where one file lies.
 
     Attributes:
-        id: A hub id, a local folder that holds `filename`, or the file itself.
+        id: A hub id, a local folder that holds `filename`, the file itself, or `builtin:toy`.
         filename: Path of the file inside `id`.
         revision: Commit, tag or branch on the hub; null is `main`.
     """

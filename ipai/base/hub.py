@@ -1,7 +1,7 @@
 """Finding the files of each part: in a local folder, in the hub's cache, or on the hub."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,27 +15,38 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from ipai.base.config import BUILTIN_MICRO, BaseConfig, WeightsFile, WeightsRef
+from ipai.base.config import BUILTIN_MICRO, BUILTIN_TOY, BaseConfig, WeightsFile, WeightsRef
 from ipai.base.micro import ensure_micro
 from ipai.errors import WeightsError
+from ipai.toyworld.weights import shipped_stack
 
 log = logging.getLogger(__name__)
 
 # The files of a part, its configuration first. Where there are two sets, the first complete one is taken.
 _DIFFUSERS = (("config.json", "diffusion_pytorch_model.safetensors"),)
 _TRANSFORMERS = (("config.json", "model.safetensors"),)
+_TOKENIZER = (
+    ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"),
+    ("tokenizer.json", "tokenizer_config.json"),
+)
 FILES: dict[str, tuple[tuple[str, ...], ...]] = {
     "unet": _DIFFUSERS,
     "vae": _DIFFUSERS,
     "text_encoder": _TRANSFORMERS,
-    "tokenizer": (
-        ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"),
-        ("tokenizer.json", "tokenizer_config.json"),
-    ),
+    "tokenizer": _TOKENIZER,
     "scheduler": (("scheduler_config.json",),),
     "image_encoder": _TRANSFORMERS,
     "instruction_encoder": (("open_clip_config.json", "open_clip_model.safetensors"),),
+    # The teachers of generating builders have these as well.
+    "controlnet": _DIFFUSERS,
+    "text_encoder_2": _TRANSFORMERS,
+    "tokenizer_2": _TOKENIZER,
+    "content_encoder": _TRANSFORMERS,
+    "content_tokenizer": _TOKENIZER,
 }
+
+
+_BUILTIN: dict[str, Callable[[], Path]] = {BUILTIN_MICRO: ensure_micro, BUILTIN_TOY: shipped_stack}
 
 
 class _Absent(Exception):
@@ -109,11 +120,20 @@ def locate(config: BaseConfig, parts: Iterable[str], *, weights: bool = True) ->
     Raises:
         WeightsError: Names every part that is missing, where it was looked for, why, and which files it needs.
     """
+    refs = {part: getattr(config, part) for part in parts}
+    return locate_refs(refs, f"the base {config.name}", "base", weights=weights)
+
+
+def locate_refs(refs: Mapping[str, WeightsRef], owner: str, key: str, *, weights: bool = True) -> dict[str, Path]:
+    """As `locate`, for parts of anything: errors call it `owner` and its settings `key`.<part>.id.
+
+    Raises:
+        WeightsError: Names every part that is missing, where it was looked for, why, and which files it needs.
+    """
     hub = _Hub()
     folders: dict[str, Path] = {}
     missing = []
-    for part in parts:
-        ref: WeightsRef = getattr(config, part)
+    for part, ref in refs.items():
         sets = FILES[part] if weights else tuple(names[:1] for names in FILES[part])
         try:
             folders[part] = _locate(ref, sets, hub)
@@ -121,8 +141,8 @@ def locate(config: BaseConfig, parts: Iterable[str], *, weights: bool = True) ->
             needs = " or ".join(", ".join(names) for names in sets)
             missing.append(f"  - {part} from {ref}: {error}. It needs {needs}")
     if missing:
-        mend = "Point base.<part>.id (and base.<part>.subfolder) at a local folder, or connect once to download them."
-        raise WeightsError("\n".join([f"the base {config.name} lacks {len(missing)} part(s):", *missing, mend]))
+        mend = f"Point {key}.<part>.id (and {key}.<part>.subfolder) at a local folder, or connect once to download."
+        raise WeightsError("\n".join([f"{owner} lacks {len(missing)} part(s):", *missing, mend]))
     return folders
 
 
@@ -145,8 +165,8 @@ def resolve_file(ref: WeightsFile) -> Path:
 
 
 def _locate(ref: WeightsRef, sets: tuple[tuple[str, ...], ...], hub: _Hub) -> Path:
-    if ref.id == BUILTIN_MICRO:
-        return _in_folder(ensure_micro() / (ref.subfolder or ""), sets)
+    if ref.id in _BUILTIN:
+        return _in_folder(_BUILTIN[ref.id]() / (ref.subfolder or ""), sets)
     local = Path(ref.id).expanduser()
     if local.is_dir():
         return _in_folder(local / (ref.subfolder or ""), sets)

@@ -57,10 +57,10 @@ class OpenClipInstructionEncoder:
         _check_plain_clip(self._config, folder)
         self._weights = folder / FILES["instruction_encoder"][0][1]
         self._device = torch.device(device)
+        self._tokenizer_options, merges = _tokenizer_options(self._config, folder)
         text = {key: value for key, value in self._config.items() if key != "vision_cfg"}
-        self.identity = (
-            f"open-clip-{_digest(json.dumps(text, sort_keys=True).encode(), weights_fingerprint(self._weights))}"
-        )
+        contents = [json.dumps(text, sort_keys=True).encode(), weights_fingerprint(self._weights), *merges]
+        self.identity = f"open-clip-{_digest(*contents)}"
         self.dim = int(self._config["embed_dim"])
 
     @classmethod
@@ -93,7 +93,7 @@ class OpenClipInstructionEncoder:
 
     @cached_property
     def _tokenizer(self) -> SimpleTokenizer:
-        return SimpleTokenizer(**(self._config["text_cfg"].get("tokenizer_kwargs") or {}))
+        return SimpleTokenizer(**self._tokenizer_options)
 
     @cached_property
     def _model(self) -> CLIP:
@@ -163,6 +163,18 @@ def weights_fingerprint(path: Path) -> bytes:
             file.seek(8 + header + (size - 8 - header) * block // 256)
             digest.update(file.read(4096))
     return digest.digest()
+
+
+def _tokenizer_options(config: dict[str, Any], folder: Path) -> tuple[dict[str, Any], list[bytes]]:
+    """What `SimpleTokenizer` is made with, and the content of the merges file if the model brings its own."""
+    options = dict(config["text_cfg"].get("tokenizer_kwargs") or {})
+    if "bpe_path" not in options:
+        return options, []
+    merges = folder / options["bpe_path"]
+    try:
+        return options | {"bpe_path": str(merges)}, [merges.read_bytes()]
+    except OSError as error:
+        raise WeightsError(f"instruction_encoder in {folder} lacks its tokenizer's merges: {error}") from error
 
 
 def _check_plain_clip(config: dict[str, Any], folder: Path) -> None:

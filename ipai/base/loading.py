@@ -78,26 +78,44 @@ def load_part(part: str, folder: Path, dtype: torch.dtype, device: torch.device)
             return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
         if part == "scheduler":
             return DDPMScheduler.from_pretrained(folder, local_files_only=True)
-        network = _load_network(part, folder, vae_dtype(dtype) if part == "vae" else dtype)
     except (OSError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"cannot load {part} from {folder}: {error}") from error
+        raise _unloadable(part, folder, error) from error
+    network = load_network(part, *_NETWORKS[part], folder, vae_dtype(dtype) if part == "vae" else dtype)
     if part == "image_encoder":
         _drop_last_layer(network)
     freeze(network)
     return network.to(device)
 
 
-def _load_network(part: str, folder: Path, dtype: torch.dtype) -> Any:
-    load, precision = _NETWORKS[part]
-    with quiet_bars():
-        network, info = load(
-            folder, **{precision: dtype}, use_safetensors=True, local_files_only=True, output_loading_info=True
-        )
+def load_network(part: str, load: Callable[..., Any], precision: str, folder: Path, dtype: torch.dtype) -> Any:
+    """One network from safetensors, every tensor of it filled; errors call it `part`.
+
+    Args:
+        part: How errors call it.
+        load: `from_pretrained` of its class in diffusers or transformers.
+        precision: What that library calls the precision: `torch_dtype` or `dtype`.
+        folder: Where its files lie.
+        dtype: The precision it comes in.
+
+    Raises:
+        WeightsError: Tensors are missing or misshapen, or the files cannot be read.
+    """
+    try:
+        with quiet_bars():
+            network, info = load(
+                folder, **{precision: dtype}, use_safetensors=True, local_files_only=True, output_loading_info=True
+            )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _unloadable(part, folder, error) from error
     # Both libraries only log this and go on with random values in the gaps.
     for kind in ("missing_keys", "mismatched_keys", "error_msgs"):
         if info[kind]:
             raise WeightsError(f"{part} in {folder} does not fill its model: {kind} {sorted(map(str, info[kind]))[:8]}")
     return network
+
+
+def _unloadable(part: str, folder: Path, error: Exception) -> WeightsError:
+    return WeightsError(f"cannot load {part} from {folder}: {error}")
 
 
 def _drop_last_layer(encoder: CLIPVisionModelWithProjection) -> None:

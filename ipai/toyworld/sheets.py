@@ -1,0 +1,30 @@
+"""Pictures of pictures: contact sheets, and their embedding in a page."""
+
+import base64
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+_GAP = 2  # px between pictures
+
+
+def sheet(rows: Sequence[Tensor], enlarge: int = 1) -> Image.Image:
+    """A grid of pictures; each row is uint8 [N, 3, S, S], the same N in all of them."""
+    count, _, side, _ = rows[0].shape
+    step = side + _GAP
+    canvas = np.full((len(rows) * step - _GAP, count * step - _GAP, 3), 255, np.uint8)
+    for y, row in enumerate(rows):
+        for x, picture in enumerate(row.permute(0, 2, 3, 1).numpy()):
+            canvas[y * step : y * step + side, x * step : x * step + side] = picture
+    image = Image.fromarray(canvas)
+    return image.resize((image.width * enlarge, image.height * enlarge), Image.Resampling.NEAREST)
+
+
+def data_url(image: Image.Image) -> str:
+    """The picture as a `data:` URL of a PNG, for pages that must stand alone."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

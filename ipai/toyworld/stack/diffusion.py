@@ -1,0 +1,89 @@
+"""The toy base model: UNet and text encoder trained together on plain captions, in the VAE's latents."""
+
+from collections.abc import Sequence
+
+import torch
+from diffusers.models.attention_processor import AttnProcessor
+from diffusers.models.controlnets.controlnet import ControlNetModel
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from ipai.toyworld.stack.pictures import Pictures, draw_rows, draw_variants
+from ipai.toyworld.stack.sizes import SCHEDULER, SD_TEXT, UNET
+from ipai.toyworld.stack.stage import Losses
+from ipai.training.loss import min_snr_weights, squared_error
+
+_DROP = 0.1  # share of captions left out, for guidance
+_SNR = 5.0  # where the weights of the loss are clipped, see `min_snr_weights`
+
+
+class Denoiser(nn.Module):
+    """UNet and text encoder, as one model to train."""
+
+    def __init__(self, vocabulary: int, seed: int) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.unet = UNet2DConditionModel(**UNET)
+            # The tokenizer's last two entries begin and end a text.
+            begin, end = vocabulary - 2, vocabulary - 1
+            config = CLIPTextConfig(**SD_TEXT, vocab_size=vocabulary, bos_token_id=begin, eos_token_id=end)
+            self.text_encoder = CLIPTextModel(config)
+        use_plain_attention(self.unet)
+
+
+def use_plain_attention(unet: UNet2DConditionModel | ControlNetModel) -> None:
+    """Attention without a fused kernel: on CPUs the fused one's backward pass takes as long as the rest of the step."""
+    unet.set_attn_processor(AttnProcessor())
+
+
+def noise_schedule() -> DDPMScheduler:
+    """SD1.5's own noise schedule."""
+    return DDPMScheduler(**SCHEDULER)
+
+
+def tokenise(tokenizer: CLIPTokenizer, captions: Sequence[str]) -> Tensor:
+    """Ids, int [B, T]."""
+    ids: Tensor = tokenizer(list(captions), padding="max_length", truncation=True, return_tensors="pt").input_ids
+    return ids
+
+
+def draw_captions(pictures: Pictures, rows: Tensor, generator: torch.Generator, drop: float = _DROP) -> list[str]:
+    """Plain captions of `rows`, some of them empty."""
+    captions = pictures.plain(rows, draw_variants(len(rows), generator))
+    keep = torch.rand(len(rows), generator=generator) >= drop
+    return [caption if kept else "" for caption, kept in zip(captions, keep.tolist(), strict=True)]
+
+
+def add_noise(schedule: DDPMScheduler, latents: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Noise, uniform timesteps, and the latents with the noise added."""
+    noise = torch.randn(latents.shape, generator=generator)
+    timesteps = torch.randint(schedule.config["num_train_timesteps"], (len(latents),), generator=generator)
+    return noise, timesteps, schedule.add_noise(latents, noise, timesteps)  # type: ignore[arg-type]
+
+
+def denoising_loss(schedule: DDPMScheduler, predicted: Tensor, noise: Tensor, timesteps: Tensor) -> Losses:
+    """Squared error of the noise: weighted by the clipped signal-to-noise ratio to minimise, plain to report."""
+    errors = squared_error(predicted, noise)
+    weights = min_snr_weights(schedule.alphas_cumprod, timesteps, _SNR)
+    return {"loss": (errors * weights).mean(), "noise": errors.mean()}
+
+
+def denoiser_loss(
+    model: Denoiser,
+    schedule: DDPMScheduler,
+    tokenizer: CLIPTokenizer,
+    pictures: Pictures,
+    latents: Tensor,
+    batch_size: int,
+    generator: torch.Generator,
+) -> Losses:
+    """One step of text-to-image training."""
+    rows = draw_rows(pictures, batch_size, generator)
+    ids = tokenise(tokenizer, draw_captions(pictures, rows, generator))
+    noise, timesteps, noisy = add_noise(schedule, latents[rows].float(), generator)
+    with torch.autocast("cpu", torch.bfloat16):
+        predicted = model.unet(noisy, timesteps, model.text_encoder(ids).last_hidden_state).sample
+    return denoising_loss(schedule, predicted, noise, timesteps)

@@ -1,0 +1,88 @@
+"""The toy VAE, and the closed-form yardstick that it must beat before anything is trained on top of it."""
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from torch import Tensor
+from torch.nn import functional
+
+from ipai.toyworld.stack.pca_start import start_from_pca
+from ipai.toyworld.stack.pictures import Pictures, draw_rows
+from ipai.toyworld.stack.sizes import LATENT_SIDE, RESOLUTION, VAE
+from ipai.toyworld.stack.stage import Losses
+
+_PATCH = RESOLUTION // LATENT_SIDE
+_KL = 1e-4
+_COLOUR = 2.0  # weight of the error that is left after averaging over patches: hue, which L1 alone gives up last
+
+
+def vae_loss(vae: AutoencoderKL, pictures: Pictures, batch_size: int, generator: torch.Generator) -> Losses:
+    """Absolute error of pixels and of patch means, and a small pull of the latents to a standard normal."""
+    images = pictures.images(draw_rows(pictures, batch_size, generator))
+    with torch.autocast("cpu", torch.bfloat16):
+        posterior = vae.encode(images).latent_dist
+        mean, logvar = posterior.mean.float(), posterior.logvar.float()
+        noise = torch.randn(mean.shape, generator=generator)
+        decoded = vae.decode(mean + torch.exp(0.5 * logvar) * noise).sample.float()
+    difference = decoded - images
+    pixels = difference.abs().mean()
+    colour = functional.avg_pool2d(difference, _PATCH).abs().mean()
+    kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+    return {"loss": pixels + _COLOUR * colour + _KL * kl, "pixels": pixels, "colour": colour, "kl": kl}
+
+
+@torch.no_grad()
+def reconstruct(vae: AutoencoderKL, images: Tensor, batch_size: int = 64) -> Tensor:
+    """Decode the mean latents of images in -1..1."""
+    return torch.cat([vae.decode(vae.encode(part).latent_dist.mean).sample for part in images.split(batch_size)])
+
+
+def pca_reconstruct(train: Tensor, images: Tensor) -> Tensor:
+    """The best linear code of as many numbers a patch as the VAE has: principal components of `train`'s patches.
+
+    Args:
+        train, images: In -1..1, [N, 3, 64, 64].
+    """
+    patches = functional.unfold(train, _PATCH, stride=_PATCH).transpose(1, 2).flatten(0, 1)
+    mean = patches.mean(0)
+    _, axes = torch.linalg.eigh((patches - mean).T @ (patches - mean))
+    basis = axes[:, -VAE["latent_channels"] :]
+    code = (functional.unfold(images, _PATCH, stride=_PATCH).transpose(1, 2) - mean) @ basis
+    back = (code @ basis.T + mean).transpose(1, 2)
+    return functional.fold(back, images.shape[-2:], _PATCH, stride=_PATCH)
+
+
+def errors_beside_pca(vae: AutoencoderKL, pictures: Pictures, held_out: Pictures) -> tuple[float, float]:
+    """Mean squared errors on held-out pictures: of the VAE, and of the best linear code that is as long."""
+    images = held_out.images(torch.arange(0, len(held_out), 4))
+    some = pictures.images(torch.arange(0, len(pictures), max(1, len(pictures) // 2000)))
+    linear = (pca_reconstruct(some, images) - images).square().mean()
+    return float((reconstruct(vae, images) - images).square().mean()), float(linear)
+
+
+@torch.no_grad()
+def latent_scale(vae: AutoencoderKL, images: Tensor) -> float:
+    """SD's scaling factor: what brings the latents to unit variance."""
+    latents = torch.cat([vae.encode(part).latent_dist.mean for part in images.split(64)])
+    return float(1 / latents.std())
+
+
+def fresh_vae(pictures: Pictures, seed: int) -> AutoencoderKL:
+    """A VAE that starts as the best linear one for `pictures`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        vae = AutoencoderKL(**VAE)
+    start_from_pca(vae, pictures.images(torch.arange(0, len(pictures), max(1, len(pictures) // 1000))))
+    return vae
+
+
+@torch.no_grad()
+def encode_all(vae: AutoencoderKL, pictures: Pictures) -> Tensor:
+    """Mean latents of all pictures at unit variance, fp16 [N, 8, 16, 16]."""
+    scale = vae.config["scaling_factor"]
+    parts = torch.arange(len(pictures)).split(256)
+    latents = []
+    for rows in parts:
+        with torch.autocast("cpu", torch.bfloat16):
+            mean = vae.encode(pictures.images(rows)).latent_dist.mean
+        latents.append((mean.float() * scale).half())
+    return torch.cat(latents)

@@ -1,0 +1,147 @@
+"""The rendering styles: each paints the same layers in its own way.
+
+A painter takes the background fp32 [N, side, side, 3], the layers, and random numbers [N, 8, 8], and returns the
+picture in the background's shape, colours in 0..1.
+
+Stripes and dots repeat every 1/8 of the side, two cells of the toy VAE's latents: a decoder that enlarges and convolves
+cannot draw a pattern that repeats with every cell out of equal cells.
+"""
+
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+
+from ipai.toyworld import palette
+from ipai.toyworld.factors import STYLES
+from ipai.toyworld.layers import Layer
+
+_PATTERN = 8  # repeats of a pattern a side
+_BLOCKS = 16  # a side, of the pixelated style
+Painter = Callable[[np.ndarray, Sequence[Layer], np.ndarray], np.ndarray]
+
+
+def paint(style: int, background: np.ndarray, layers: Sequence[Layer], texture: np.ndarray) -> np.ndarray:
+    """Paint pictures of one style; see the module for the arguments."""
+    return _PAINTERS[STYLES[style]](background, layers, texture)
+
+
+def _flat(background: np.ndarray, layers: Sequence[Layer], _texture: np.ndarray) -> np.ndarray:
+    picture = background
+    for layer in layers:
+        picture = _over(picture, layer.colour[:, None, None], _cover(layer.distance))
+    return picture
+
+
+def _outlined(background: np.ndarray, layers: Sequence[Layer], _texture: np.ndarray) -> np.ndarray:
+    """Thick black contours, and a frame."""
+    side = background.shape[1]
+    half = side / 58
+    picture = background
+    for layer in layers:
+        picture = _over(picture, layer.colour[:, None, None], _cover(layer.distance))
+        picture = _over(picture, palette.INK, _cover(np.abs(layer.distance) - half))
+    ticks = np.arange(side) + 0.5
+    border = np.minimum(ticks, side - ticks)
+    frame = np.minimum(border[None, :], border[:, None]) - side / 28
+    return _over(picture, palette.INK, _cover(frame)[None])
+
+
+def _hatched(background: np.ndarray, layers: Sequence[Layer], _texture: np.ndarray) -> np.ndarray:
+    """Stripes on paper: the background falls to the right, everything else to the left."""
+    falling, rising = _stripes(background.shape[1], 1, 0.4), _stripes(background.shape[1], -1, 0.62)
+    picture = _over(np.broadcast_to(palette.PAPER, background.shape), background * 0.85, falling[None])
+    for layer in layers:
+        inside = _cover(layer.distance)
+        picture = _over(picture, palette.PAPER, inside)
+        picture = _over(picture, layer.colour[:, None, None] * 0.92, inside * rising[None])
+    return picture
+
+
+def _pixelated(background: np.ndarray, layers: Sequence[Layer], texture: np.ndarray) -> np.ndarray:
+    flat = _flat(background, layers, texture)
+    side = flat.shape[1]
+    return np.stack([_blocks(picture, side) for picture in flat])
+
+
+def _watercolour(background: np.ndarray, layers: Sequence[Layer], texture: np.ndarray) -> np.ndarray:
+    """Pale, with uneven pigment, wavering edges, and a darker rim where the paint dried."""
+    side = background.shape[1]
+    blots = np.stack([cv2.resize(grid, (side, side), interpolation=cv2.INTER_CUBIC) for grid in texture]) - 0.5
+    pigment = (1 + 0.34 * blots)[..., None]
+    picture = 1 - (1 - background) * 0.62 * pigment
+    for layer in layers:
+        distance = layer.distance + blots * side / 26
+        inside = 1 / (1 + np.exp(np.clip(distance * 96 / side, -30, 30)))
+        rim = np.exp(-((distance * 64 / side + 1.2) ** 2) / 1.6)
+        paint_ = (1 - (1 - layer.colour[:, None, None]) * 0.74 * pigment) * (1 - 0.3 * rim[..., None])
+        picture = _over(picture, paint_, inside * 0.96)
+    return picture
+
+
+def _neon(background: np.ndarray, layers: Sequence[Layer], _texture: np.ndarray) -> np.ndarray:
+    """Glowing contours in the dark."""
+    unit = background.shape[1] / 64
+    picture = background * 0.3
+    for layer in layers:
+        glow = np.clip(layer.colour * 0.8 + 0.2, 0, 1)[:, None, None]
+        picture = _over(picture, layer.colour[:, None, None] * 0.22, _cover(layer.distance) * 0.8)
+        picture = picture + glow * (0.6 * np.exp(-np.abs(layer.distance) / (2.2 * unit)))[..., None]
+        picture = _over(picture, np.clip(glow + 0.25, 0, 1), _cover(np.abs(layer.distance) - 0.9 * unit))
+    return picture
+
+
+def _sepia(background: np.ndarray, layers: Sequence[Layer], texture: np.ndarray) -> np.ndarray:
+    """Faded to brown, darker to the corners; a part of the colour stays, or nothing could be told apart."""
+    flat = _flat(background, layers, texture)
+    grey = flat @ np.array([0.3, 0.59, 0.11], dtype=np.float32)
+    faded = 0.5 * flat + 0.5 * (0.12 + 0.8 * grey[..., None]) * palette.SEPIA_LIGHT
+    ticks = np.linspace(-1, 1, flat.shape[1])
+    vignette = np.clip(1.12 - 0.42 * (ticks[:, None] ** 2 + ticks[None, :] ** 2), 0, 1)
+    return faded * vignette[None, ..., None] * np.array([1.0, 0.9, 0.72], dtype=np.float32)
+
+
+def _halftone(background: np.ndarray, layers: Sequence[Layer], texture: np.ndarray) -> np.ndarray:
+    """Black dots on a grid, the larger the darker the colour below."""
+    flat = _flat(background, layers, texture)
+    side = flat.shape[1]
+    cell = side / _PATTERN
+    offset = (np.arange(side) + 0.5) % cell - cell / 2
+    radius = np.hypot(offset[:, None], offset[None, :])[None]
+    dark = 1 - flat @ np.array([0.3, 0.59, 0.11], dtype=np.float32)
+    dots = _cover(radius - cell * (0.2 + 0.16 * dark))
+    return _over(np.clip(flat * 1.15 + 0.06, 0, 1), palette.INK, dots * 0.75)
+
+
+_PAINTERS: dict[str, Painter] = {
+    "flat": _flat,
+    "outlined": _outlined,
+    "hatched": _hatched,
+    "pixelated": _pixelated,
+    "watercolour": _watercolour,
+    "neon": _neon,
+    "sepia": _sepia,
+    "halftone": _halftone,
+}
+
+
+def _cover(distance: np.ndarray) -> np.ndarray:
+    """How much of a pixel lies inside, 0..1."""
+    return np.clip(0.5 - distance, 0, 1)
+
+
+def _over(picture: np.ndarray, colour: np.ndarray, cover: np.ndarray) -> np.ndarray:
+    return picture + (colour - picture) * cover[..., None]
+
+
+def _stripes(side: int, slope: int, share: float) -> np.ndarray:
+    """Diagonal stripes, 1 on a `share` of the plane, [side, side]."""
+    period = side / _PATTERN
+    ticks = np.arange(side) + 0.5
+    phase = (ticks[None, :] + slope * ticks[:, None]) % period
+    return np.clip((share * period - phase) + 0.5, 0, 1).astype(np.float32)
+
+
+def _blocks(picture: np.ndarray, side: int) -> np.ndarray:
+    small = cv2.resize(picture.astype(np.float32), (_BLOCKS, _BLOCKS), interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, (side, side), interpolation=cv2.INTER_NEAREST)
