@@ -19,16 +19,28 @@ class Entry:
     builder: str
 
 
-BUILDERS = {"object": Entry("data_builders.coco.config:ObjectBuild", "data_builders.coco.builder:CocoBuilder")}
+# By task; a builder that serves several tasks stands here under its own name, which its configs give as `builder`.
+BUILDERS = {
+    "copy": Entry("data_builders.journeydb.config:CopyBuild", "data_builders.journeydb.builder:JourneyBuilder"),
+    "face": Entry("data_builders.celeba.config:FaceBuild", "data_builders.celeba.builder:CelebaBuilder"),
+    "object": Entry("data_builders.coco.config:ObjectBuild", "data_builders.coco.builder:CocoBuilder"),
+    "structure": Entry(
+        "data_builders.commoncanvas.config:StructureBuild", "data_builders.commoncanvas.builder:CommonCanvasBuilder"
+    ),
+    "style": Entry(
+        "data_builders.instantstyle.config:StyleBuild", "data_builders.instantstyle.builder:InstantStyleBuilder"
+    ),
+    "rendered": Entry("data_builders.rendered.config:RenderedBuild", "data_builders.rendered.builder:RenderedBuilder"),
+}
 
 
-def schema_of(task: str) -> type[BuildConfig]:
-    """The config class of the builder that makes `task`.
+def schema_of(task: str, builder: str | None = None) -> type[BuildConfig]:
+    """The config class of the builder that makes `task`, or of the one that is named.
 
     Raises:
-        ConfigError: No builder makes this task.
+        ConfigError: There is no such builder.
     """
-    schema: type[BuildConfig] = _load(_entry(task).config)
+    schema: type[BuildConfig] = _load(_entry(builder or task).config)
     return schema
 
 
@@ -38,7 +50,8 @@ def create_builder(config: BuildConfig) -> Builder:
     Raises:
         ConfigError: No builder makes this task.
     """
-    builder: Builder = _load(_entry(config.task).builder)(config)
+    name = getattr(config, "builder", config.task)
+    builder: Builder = _load(_entry(name).builder)(config)
     return builder
 
 

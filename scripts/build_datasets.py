@@ -47,7 +47,7 @@ def run(raw: DictConfig) -> None:
     from data_builders.engine.run import plan_build
     from data_builders.registry import create_builder, schema_of
 
-    config = parse(raw, schema_of(raw.task))
+    config = parse(raw, schema_of(raw.task, raw.get("builder")))
     builder = create_builder(config)
     plan = plan_build(builder, config)
     print(plan_text(plan), flush=True)

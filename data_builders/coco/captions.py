@@ -7,7 +7,8 @@ from data_builders.coco.annotations import Instances, load_captions
 from data_builders.coco.config import ObjectBuild
 from data_builders.coco.filters import Candidate, Captioner
 from data_builders.coco.geometry import target_square
-from data_builders.coco.words import counted, listed, one_line, with_article
+from data_builders.coco.words import counted, with_article
+from data_builders.engine.words import listed, one_line
 
 # A sentence that names more kinds than this reads as an inventory.
 _MOST_KINDS = 4

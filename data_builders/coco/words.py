@@ -1,7 +1,6 @@
-"""Small English for category names: articles, plurals and lists."""
+"""Small English for category names: articles and plurals."""
 
 import re
-from collections.abc import Sequence
 
 # COCO's names that take no article and no number.
 _UNCOUNTED = frozenset({"scissors", "skis", "broccoli"})
@@ -29,13 +28,3 @@ def plural(name: str) -> str:
     if name in _IRREGULAR:
         return _IRREGULAR[name]
     return name + ("es" if re.search(r"(s|x|ch|sh)$", name) else "s")
-
-
-def listed(parts: Sequence[str]) -> str:
-    """`a dog`, `a dog and a cat`, `a dog, a cat and two people`."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
-def one_line(text: str) -> str:
-    """`text` on one line, without leading, trailing or double spaces and without control characters."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

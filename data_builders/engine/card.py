@@ -16,7 +16,7 @@ Sidecars = list[dict[str, Any]]
 
 
 def write_manifest(folder: Path, sidecars: Sidecars) -> None:
-    """`manifest.jsonl`: key, split, shard, slot, source and SHA-256 of each member, in the order of the shards.
+    """`manifest.jsonl`: key, group, split, shard, slot, source and SHA-256 of each member, in the order of the shards.
 
     It holds no picture and no caption, so it may be published where the shards may not.
     """
@@ -34,7 +34,7 @@ def write_card(folder: Path, builder: Builder, config: BuildConfig, plan: Plan, 
         CardSection("Counts", _counts(sidecars)),
         *builder.card(),
         CardSection("What was dropped", _drops(plan, sidecars)),
-        CardSection("Split and order", _split(config)),
+        CardSection("Split and order", _split(config, plan)),
         CardSection("Settings", _settings(builder, config)),
     ]
     body = "\n\n".join(f"## {section.title}\n\n{section.text.strip()}" for section in sections)
@@ -71,7 +71,7 @@ def _drops(plan: Plan, sidecars: Sidecars) -> str:
         reading.update(sidecar["drops"])
     rows: list[tuple[Any, ...]] = [("candidates", selection.considered)]
     rows += [(f"- {reason}", count) for reason, count in selection.drops.items()]
-    rows += [("pass every filter", len(selection.records)), ("- limit", plan.beyond_limit)]
+    rows += [("pass every filter", selection.passed), ("- limit", plan.beyond_limit)]
     rows += [("planned", plan.count("train") + plan.count("val"))]
     rows += [(f"- {reason} (found when reading)", count) for reason, count in sorted(reading.items())]
     rows += [("written", sum(sidecar["count"] for sidecar in sidecars))]
@@ -81,11 +81,19 @@ def _drops(plan: Plan, sidecars: Sidecars) -> str:
     return text + ("\n\n" + table(("the source", "count"), facts) if facts else "")
 
 
-def _split(config: BuildConfig) -> str:
+def _split(config: BuildConfig, plan: Plan) -> str:
+    locality = plan.selection.locality
+    order = (
+        "Samples lie in the shards in the order of another keyed hash: any prefix is an unbiased draw."
+        if locality is None
+        else "Which samples are drawn is decided by another keyed hash; then those that agree in "
+        f"`{locality.field}` are gathered, at most {locality.most} of these in a shard, so a prefix of the shards is "
+        "no unbiased draw. Readers that shuffle over all shards lose nothing by it."
+    )
     return (
-        f"Validation: {config.val.fraction:.0%} of the planned samples, at most {config.val.max:,}, whole groups in "
-        "the order of a keyed hash, so no photograph is in both splits. Samples lie in the shards in the order of "
-        f"another keyed hash (seed {config.seed}): any prefix is an unbiased draw."
+        f"Validation: {config.val.fraction:.0%} of the planned samples, at most {config.val.max:,}, whole groups (what "
+        "one photograph, prompt, style image or identity gave) in the order of a keyed hash, so no group is in both "
+        f"splits. {order} Seed {config.seed}."
     )
 
 

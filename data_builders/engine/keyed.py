@@ -10,6 +10,11 @@ def rank(seed: int, purpose: str, name: str) -> bytes:
     return hashlib.blake2b(f"{purpose}\0{seed}\0{name}".encode(), digest_size=16).digest()
 
 
+def share(seed: int, purpose: str, name: str) -> float:
+    """A number in 0 <= x < 1, evenly spread over the names: `share(...) < 0.5` picks half of them."""
+    return int.from_bytes(rank(seed, purpose, name)[:6]) / 2**48
+
+
 def digest_of(value: Any) -> str:
     """SHA-256 of a JSON value in canonical form (64 hexadecimal digits). NaN is refused with ValueError."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -35,12 +35,30 @@ def read_picture(path: Path, size: tuple[int, int] | None, max_pixels: int) -> I
         Drop: missing_file, not_an_image, too_many_pixels, size_mismatch or truncated.
         DataError: The disk or the permissions refuse the reading.
     """
+    return decode_picture(read_bytes(path), size, max_pixels)
+
+
+def read_bytes(path: Path) -> bytes:
+    """What a file holds.
+
+    Raises:
+        Drop: missing_file.
+        DataError: The disk or the permissions refuse the reading.
+    """
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise Drop("missing_file") from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}; mend that and repeat the command") from error
+
+
+def decode_picture(content: bytes, size: tuple[int, int] | None, max_pixels: int) -> Image.Image:
+    """The picture that a file of this content holds; see `read_picture`.
+
+    Raises:
+        Drop: not_an_image, too_many_pixels, size_mismatch or truncated.
+    """
     picture = _open(content)
     if picture.width * picture.height > max_pixels:
         raise Drop("too_many_pixels")
@@ -49,6 +67,16 @@ def read_picture(path: Path, size: tuple[int, int] | None, max_pixels: int) -> I
         return turned.convert("RGB")
     except _DAMAGE as error:
         raise Drop("truncated") from error
+
+
+def middle_square(width: int, height: int) -> Square:
+    """The largest square in the middle of a picture.
+
+    >>> middle_square(640, 480)
+    (80, 0, 480)
+    """
+    side = min(width, height)
+    return (width - side) // 2, (height - side) // 2, side
 
 
 def cut(picture: Image.Image, square: Square, size: int, beyond: tuple[int, int, int] = (0, 0, 0)) -> Image.Image:

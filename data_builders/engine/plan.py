@@ -1,12 +1,14 @@
 """The plan: which sample goes to which shard. A pure function of the selection and the settings."""
 
+import heapq
 import re
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from data_builders.engine.config import BuildConfig, ValidationSplit
 from data_builders.engine.keyed import digest_of, rank
-from data_builders.engine.records import Record, Selection
+from data_builders.engine.records import Locality, Record, Selection
 from ipai.errors import DataError
 
 _KEY = re.compile(r"[a-z0-9_-]+")
@@ -43,7 +45,7 @@ class Plan:
     @property
     def beyond_limit(self) -> int:
         """Samples that passed every filter and were left out by `limit`."""
-        return len(self.selection.records) - self.count("train") - self.count("val")
+        return self.selection.passed - self.count("train") - self.count("val")
 
 
 def make_plan(selection: Selection, config: BuildConfig) -> Plan:
@@ -53,22 +55,63 @@ def make_plan(selection: Selection, config: BuildConfig) -> Plan:
         DataError: Nothing is left to build, or the builder gave a key twice or one that shards cannot hold.
     """
     _check(selection)
-    records = sorted(selection.records, key=lambda record: rank(config.seed, "order", record.key))[: config.limit]
+    records = drawn(selection.records, config)
     held_out = _validation_groups(records, config.val, config.seed)
     shards: list[ShardPlan] = []
     for split in ("train", "val"):
         members = [record for record in records if (record.group in held_out) == (split == "val")]
-        for number, start in enumerate(range(0, len(members), config.shard_size)):
-            part = tuple(members[start : start + config.shard_size])
+        for number, part in enumerate(_cut(members, config, selection.locality)):
             shards.append(
-                ShardPlan(split, f"{split}-{number:06d}", part, digest_of([asdict(record) for record in part]))
+                ShardPlan(split, f"{split}-{number:06d}", tuple(part), digest_of([asdict(record) for record in part]))
             )
     return Plan(tuple(shards), selection, digest_of([(shard.name, shard.hash) for shard in shards]))
+
+
+def drawn(records: Iterable[Record], config: BuildConfig) -> list[Record]:
+    """The first `limit` records in the order of a keyed hash, all of them where there is no limit.
+
+    It holds no more than `limit` records at a time, so a builder may hand it millions, one by one.
+    """
+
+    def place(record: Record) -> bytes:
+        return rank(config.seed, "order", record.key)
+
+    return sorted(records, key=place) if config.limit is None else heapq.nsmallest(config.limit, records, key=place)
 
 
 def validation_size(samples: int, split: ValidationSplit) -> int:
     """How many of `samples` are held out: none of a single one, else `fraction` of them, at least 1, at most `max`."""
     return 0 if samples < 2 else min(split.max, max(1, round(split.fraction * samples)))
+
+
+def _cut(records: list[Record], config: BuildConfig, locality: Locality | None) -> Iterator[list[Record]]:
+    """The records of a split, shard by shard; whole localities stay together unless one is larger than a shard."""
+    if locality is None:
+        yield from _pieces(records, config.shard_size)
+        return
+    shard: list[Record] = []
+    inside = 0
+    for whole in _gathered(records, locality, config.seed):
+        if shard and (inside == locality.most or len(shard) + len(whole) > config.shard_size):
+            yield shard
+            shard, inside = [], 0
+        *full, rest = _pieces(whole, config.shard_size)
+        yield from full
+        shard, inside = shard + rest, inside + 1
+    if shard:
+        yield shard
+
+
+def _gathered(records: list[Record], locality: Locality, seed: int) -> list[list[Record]]:
+    """The records of each locality, in their order; the localities in that of a keyed hash."""
+    gathered: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        gathered[record.fields[locality.field]].append(record)
+    return [gathered[name] for name in sorted(gathered, key=lambda name: rank(seed, "locality", name))]
+
+
+def _pieces(records: list[Record], size: int) -> Iterator[list[Record]]:
+    return (records[start : start + size] for start in range(0, len(records), size))
 
 
 def _validation_groups(records: list[Record], split: ValidationSplit, seed: int) -> set[str]:

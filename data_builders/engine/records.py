@@ -1,8 +1,8 @@
 """What builders and the engine hand each other: records (to be built), samples (built) and drops (why not)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -21,20 +21,40 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Locality:
+    """Which records are cheap to build together: those that agree in the field `field`, as they lie in one archive.
+
+    A shard gets whole localities, `most` of them at most, so that few shards have to read one archive.
+    """
+
+    field: str
+    most: int
+
+
+@dataclass(frozen=True)
 class Selection:
     """What a builder found in its source.
 
     Attributes:
-        records: What passed every filter.
-        considered: How many candidates there were; equals the records plus the drops.
+        records: What passed every filter; of a huge source only what `engine.plan.drawn` keeps of it.
+        considered: How many candidates there were; equals the records, those not drawn and the drops.
         drops: How many candidates each filter dropped, in the order in which the filters run.
         facts: Further counts for the plan and the card, by what they count.
+        not_drawn: How many passed every filter and are not in `records`, because `limit` does not reach them.
+        locality: How records are to be gathered in shards, or None where their order costs nothing.
     """
 
     records: list[Record]
     considered: int
     drops: dict[str, int]
     facts: dict[str, int] = field(default_factory=dict)
+    not_drawn: int = 0
+    locality: Locality | None = None
+
+    @property
+    def passed(self) -> int:
+        """How many candidates passed every filter."""
+        return len(self.records) + self.not_drawn
 
 
 @dataclass(frozen=True)
@@ -120,4 +140,17 @@ class Builder(Protocol):
 
     def card(self) -> list[CardSection]:
         """What the data card must say of the source, its licences, and the settings in the order they apply."""
+        ...
+
+
+@runtime_checkable
+class BatchBuilder(Builder, Protocol):
+    """A builder whose work is cheaper for many samples at once, as generating pictures is."""
+
+    def make_many(self, records: Sequence[Record]) -> Iterator[Sample | Drop]:
+        """Build the samples of one shard: one result for each record, in their order, the same as `make`'s.
+
+        Raises:
+            DataError: As in `make`.
+        """
         ...

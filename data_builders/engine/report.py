@@ -12,7 +12,7 @@ def plan_text(plan: Plan) -> str:
     selection = plan.selection
     rows: list[tuple[str, int]] = [*selection.facts.items(), ("candidates", selection.considered)]
     rows += [(f"  - {reason}", count) for reason, count in selection.drops.items()]
-    rows += [("records that pass", len(selection.records)), ("  - beyond limit", plan.beyond_limit)]
+    rows += [("records that pass", selection.passed), ("  - beyond limit", plan.beyond_limit)]
     rows += [("records planned", plan.count("train") + plan.count("val"))]
     wide = max(len(name) for name, _ in rows)
     lines = [f"{name:<{wide}}  {count:>9,}" for name, count in rows]

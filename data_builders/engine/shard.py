@@ -9,14 +9,14 @@ import json
 import logging
 import tarfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from data_builders.engine.plan import ShardPlan
-from data_builders.engine.records import Builder, Drop, Record, Sample
+from data_builders.engine.records import BatchBuilder, Builder, Drop, Record, Sample
 from ipai.errors import DataError
 from ipai.files import atomic_path, sha256_of, write_json
 
@@ -105,17 +105,27 @@ def _write_tar(
     samples: list[dict[str, Any]] = []
     dropped: list[dict[str, str]] = []
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for record in plan.records:
-            try:
-                sample = builder.make(record)
-            except Drop as drop:
-                dropped.append({"key": record.key, "reason": drop.reason})
+        for record, sample in zip(plan.records, _made(builder, plan.records), strict=True):
+            if isinstance(sample, Drop):
+                dropped.append({"key": record.key, "reason": sample.reason})
                 continue
             members = _members(sample, stamp)
             for extension in sorted(members):
                 tar.addfile(_header(f"{record.key}.{extension}", members[extension]), io.BytesIO(members[extension]))
             samples.append(_entry(record, sample, members))
     return samples, dropped
+
+
+def _made(builder: Builder, records: Sequence[Record]) -> Iterator[Sample | Drop]:
+    """One result for each record, in their order."""
+    if isinstance(builder, BatchBuilder):
+        yield from builder.make_many(records)
+        return
+    for record in records:
+        try:
+            yield builder.make(record)
+        except Drop as drop:
+            yield drop
 
 
 def _header(name: str, content: bytes) -> tarfile.TarInfo:
@@ -144,7 +154,8 @@ def _members(sample: Sample, stamp: Stamp) -> dict[str, bytes]:
 
 def _entry(record: Record, sample: Sample, members: dict[str, bytes]) -> dict[str, Any]:
     hashes = {extension: hashlib.sha256(content).hexdigest() for extension, content in sorted(members.items())}
-    return {"key": record.key, "slot": sample.slot, "source": asdict(sample.source), "sha256": hashes}
+    source = asdict(sample.source)
+    return {"key": record.key, "group": record.group, "slot": sample.slot, "source": source, "sha256": hashes}
 
 
 def _refuse_many_drops(plan: ShardPlan, dropped: list[dict[str, str]], max_drop_fraction: float) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,12 @@ from data_builders.engine.run import build, plan_build
 from data_builders.registry import create_builder, schema_of
 
 ROOT = Path(__file__).parents[2]
-SMALL = ("image_size=64", "shard_size=4", "executor.workers=1", "source.split=val2017")
+SMALL = ("image_size=64", "shard_size=4", "executor.workers=1")
 
 
 def configure(source: Path, output: Path, *overrides: str) -> ObjectBuild:
     """The checked settings of `build_datasets.py` for a small source; later overrides win."""
-    words = [f"source.root={source}", f"output={output}", *SMALL, *overrides]
+    words = words_of(source, output, overrides)
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf" / "build")):
         raw = compose("build_datasets", overrides=words)
     config: ObjectBuild = parse(raw, schema_of(raw.task))
@@ -46,7 +47,13 @@ def build_all(config: ObjectBuild) -> tuple[Plan, Tally]:
 def command(source: Path, output: Path, *overrides: str) -> list[str]:
     """The words of the real command for a small source."""
     script = str(ROOT / "scripts" / "build_datasets.py")
-    return [sys.executable, script, f"source.root={source}", f"output={output}", *SMALL, *overrides]
+    return [sys.executable, script, *words_of(source, output, overrides)]
+
+
+def words_of(source: Path, output: Path, overrides: Sequence[str]) -> list[str]:
+    """The overrides for a small source, which is COCO's unless they name a task."""
+    coco = () if any(word.startswith("task=") for word in overrides) else ("source.split=val2017",)
+    return [f"source.root={source}", f"output={output}", *SMALL, *coco, *overrides]
 
 
 def run_command(words: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:

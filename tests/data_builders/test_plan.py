@@ -1,3 +1,5 @@
+import math
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_builders.engine.config import BuildConfig, CaptionerConfig, ValidationSplit
-from data_builders.engine.plan import Plan, make_plan, validation_size
-from data_builders.engine.records import Record, Selection
+from data_builders.engine.plan import Plan, drawn, make_plan, validation_size
+from data_builders.engine.records import Locality, Record, Selection
 from ipai.errors import DataError
 
 CONFIG = BuildConfig(task="object", output="unused", captioner=CaptionerConfig("dataset"), shard_size=7)
@@ -50,6 +52,30 @@ def test_the_order_of_the_source_does_not_matter(some: list[str], random: object
     shuffled = records.copy()
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert plan_of(records).hash == plan_of(shuffled).hash
+
+
+@given(names, st.integers(1, 6), st.integers(1, 3))
+def test_shards_of_a_source_with_archives_hold_few_and_whole_ones(some: list[str], archives: int, most: int) -> None:
+    records = [Record(name, name, {"archive": str(i % archives)}) for i, name in enumerate(some)]
+    near = make_plan(Selection(records, len(records), {}, locality=Locality("archive", most)), CONFIG)
+    far = plan_of(records)
+    for split in ("train", "val"):
+        assert sorted(keys(near, split)) == sorted(keys(far, split))
+        inside = [{record.fields["archive"] for record in s.records} for s in near.shards if s.split == split]
+        members = Counter(record.fields["archive"] for s in near.shards if s.split == split for record in s.records)
+        assert all(len(here) <= most for here in inside)
+        for archive, count in members.items():
+            assert sum(archive in here for here in inside) == math.ceil(count / CONFIG.shard_size)
+    assert all(0 < len(shard.records) <= CONFIG.shard_size for shard in near.shards)
+
+
+def test_records_that_are_not_held_count_as_beyond_the_limit() -> None:
+    config = replace(CONFIG, limit=3)
+    some = records_of([f"k{i}" for i in range(9)])
+    whole = make_plan(Selection(some, 9, {}), config)
+    held = make_plan(Selection(drawn(iter(some), config), 9, {}, not_drawn=6), config)
+    assert whole == replace(held, selection=whole.selection)
+    assert whole.beyond_limit == held.beyond_limit == 6
 
 
 def test_validation_size() -> None:

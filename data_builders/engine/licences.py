@@ -1,4 +1,4 @@
-"""Which licences allow derivatives to be shared, commercially too. Decided by the URL: ids differ between exports."""
+"""What a licence allows. Decided by the URL: ids and names differ between sources."""
 
 import re
 
@@ -9,6 +9,7 @@ _PERMISSIVE = re.compile(
     r"|flickr\.com/commons/usage"
     r"|usa\.gov/(copyright|government-works))"
 )
+_NON_COMMERCIAL = re.compile(r"https?://(www\.)?creativecommons\.org/licenses/by-nc(-sa)?/\d")
 
 
 def is_permissive(licence: dict[str, str] | None) -> bool:
@@ -18,3 +19,8 @@ def is_permissive(licence: dict[str, str] | None) -> bool:
     True
     """
     return licence is not None and _PERMISSIVE.match(licence["url"]) is not None
+
+
+def allows_derivatives(licence: dict[str, str] | None) -> bool:
+    """Whether a licence is known to allow derivatives, if only non-commercial ones; a generated target is one."""
+    return is_permissive(licence) or (licence is not None and _NON_COMMERCIAL.match(licence["url"]) is not None)

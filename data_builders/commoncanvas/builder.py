@@ -1,0 +1,136 @@
+"""The builder of task `structure` (as in the paper: CommonCanvas and the scribble ControlNet)."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from data_builders.commoncanvas.card import card_sections
+from data_builders.commoncanvas.config import StructureBuild
+from data_builders.commoncanvas.filters import in_order, passing
+from data_builders.commoncanvas.lines import agreement, density, edge_map
+from data_builders.commoncanvas.rows import PICTURE, Row, files_of, rows_of
+from data_builders.engine.parquet import PictureCells
+from data_builders.engine.pictures import cut, decode_picture, encode_jpeg, middle_square
+from data_builders.engine.plan import drawn
+from data_builders.engine.records import CardSection, Drop, Locality, Record, Sample, Selection, Source
+from data_builders.teachers.batches import Draft, make_alone, make_in_batches, seed_of
+from data_builders.teachers.loaded import fetch
+from data_builders.teachers.request import Request
+
+
+class CommonCanvasBuilder:
+    """CommonCatalog to pairs of a photograph and a picture with its edges."""
+
+    name = "commoncanvas"
+    version = 1
+
+    def __init__(self, config: StructureBuild) -> None:
+        self.config = config
+
+    def select(self) -> Selection:
+        """Filter the rows; see `data_builders.commoncanvas.filters`. It holds no more records than `limit`.
+
+        Raises:
+            DataError: The source is missing or damaged.
+            WeightsError: The teacher's files are neither there nor to be had.
+        """
+        if not self.config.dry_run:
+            fetch(self.config.teacher)  # before hours of reading, and once rather than in every worker
+        source, drops = self.config.source, Counter[str]()
+        files = files_of(source)
+        passed = 0
+
+        def records() -> Iterator[Record]:
+            nonlocal passed
+            for row in passing(rows_of(source, files), self.config, drops):
+                passed += 1
+                yield _record(row)
+
+        chosen = drawn(records(), self.config)
+        return Selection(
+            records=chosen,
+            considered=passed + drops.total(),
+            drops=in_order(drops),
+            facts={"files": len(files)},
+            not_drawn=passed - len(chosen),
+            # A row group is read from its beginning, so its records share a shard; a thin draw has one of each.
+            locality=Locality("place", most=self.config.shard_size),
+        )
+
+    def make(self, record: Record) -> Sample:
+        """One sample, the same as in any batch.
+
+        Raises:
+            Drop: The picture is missing, damaged, too small or too large, its edges are too few or too many, or the
+                generated picture shows nothing.
+            DataError: A file of the source cannot be read, or the memory does not suffice.
+            WeightsError: The teacher cannot be loaded.
+        """
+        return make_alone(record, self._preparing([record]), self.config.teacher)
+
+    def make_many(self, records: Sequence[Record]) -> Iterator[Sample | Drop]:
+        """The samples of a shard, `teacher.batch_size` generated at once; raises what `make` does, except Drop."""
+        return make_in_batches(records, self._preparing(records), self.config.teacher)
+
+    def card(self) -> list[CardSection]:
+        """Source, licences, filters and pictures; see `data_builders.commoncanvas.card`."""
+        return card_sections(self.config)
+
+    def _preparing(self, records: Sequence[Record]) -> "_Preparation":
+        wanted = [(record.fields["place"], record.fields["row"]) for record in records]
+        return _Preparation(self.config, PictureCells(Path(self.config.source.root).expanduser(), PICTURE, wanted))
+
+
+class _Preparation:
+    """Turns records into drafts: reads the photograph, finds its edges, refuses unfit ones."""
+
+    def __init__(self, config: StructureBuild, cells: PictureCells) -> None:
+        self._config = config
+        self._cells = cells
+
+    def __call__(self, record: Record) -> Draft:
+        fields, config = record.fields, self._config
+        content = self._cells.read(fields["place"], fields["row"])
+        photo = decode_picture(content, None, config.source.max_pixels)
+        if min(photo.size) < config.source.min_side:
+            raise Drop("too_small")
+        square = middle_square(*photo.size)
+        edges = edge_map(cut(photo, square, config.teacher.resolution), config.edges)
+        covered = density(edges)
+        if covered < config.edges.min_density:
+            raise Drop("few_edges")
+        if covered > config.edges.max_density:
+            raise Drop("many_edges")
+        seed = seed_of(config.seed, record.key)
+        condition = encode_jpeg(cut(photo, square, config.image_size), config.jpeg_quality)
+        lines = Image.fromarray(edges).convert("RGB")
+
+        def finish(picture: Image.Image, provenance: dict[str, Any]) -> Sample:
+            followed = agreement(edges, edge_map(picture, config.edges), config.edges.tolerance)
+            return Sample(
+                target=encode_jpeg(cut(picture, (0, 0, picture.width), config.image_size), config.jpeg_quality),
+                condition=condition,
+                prompt=fields["prompt"],
+                cond_prompt=fields["prompt"],
+                slot=None,
+                source=Source(**fields["source"]),
+                generation={**provenance, "seed": seed},
+                scores={"edge_density": round(covered, 6), "edge_f1": round(followed, 6)},
+            )
+
+        return Draft(Request(fields["prompt"], seed, lines), finish)
+
+
+def _record(row: Row) -> Record:
+    assert row.photo is not None  # the filters saw to it
+    source = {
+        "dataset": "commoncatalog",
+        "id": row.photo,
+        "licence": row.licence,
+        "attribution": row.attribution,
+    }
+    fields = {"place": row.place, "row": row.row, "prompt": row.prompt, "source": source}
+    return Record(f"flickr-{row.photo}", row.photo, fields)

@@ -1,0 +1,77 @@
+"""Settings of the CommonCanvas builder. The paper gives the models only; size and thresholds are ours."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from data_builders.engine.config import BuildConfig
+from data_builders.teachers.config import EdgeTeacher
+
+LICENCES = ("permissive", "derivatives")
+
+
+@dataclass
+class CatalogSource:
+    """Parquet files below `root` that match the glob `files`.
+
+    `licences` is permissive (those that allow sharing derivatives, commercially too) or derivatives (non-commercial
+    ones as well); `max_caption` counts letters, `min_side` and `max_pixels` judge the picture's own pixels.
+    """
+
+    root: str
+    files: str = "[0-9]/least_dim_range=512-768/**/*.parquet"
+    licences: str = "permissive"
+    max_caption: int = 400
+    min_side: int = 256
+    max_pixels: int = 50_000_000
+
+
+@dataclass
+class Edges:
+    """OpenCV's Canny on the square at the teacher's resolution, and what its lines must be like.
+
+    Attributes:
+        low, high: Thresholds of the gradient: a line starts above `high` and goes on above `low`.
+        dilation: Lines are thickened by so many px on each side.
+        min_density, max_density: Share of the square that lines may cover.
+        tolerance: px by which a line of the target may be off and still count as followed (score `edge_f1`).
+    """
+
+    low: float = 100
+    high: float = 200
+    dilation: int = 0
+    min_density: float = 0.01
+    max_density: float = 0.25
+    tolerance: int = 2
+
+
+@dataclass(kw_only=True)
+class StructureBuild(BuildConfig):
+    """Everything the CommonCanvas builder knows."""
+
+    source: CatalogSource
+    teacher: EdgeTeacher
+    edges: Edges = field(default_factory=Edges)
+
+    def problems(self) -> Iterator[str]:
+        """The engine's problems, the teacher's, and those of these settings."""
+        yield from super().problems()
+        yield from self.teacher.problems()
+        edges = self.edges
+        if self.task != "structure":
+            yield f"task={self.task} is not what CommonCanvas serves; set task=structure"
+        if self.captioner.name != "dataset":
+            yield f"captioner={self.captioner.name}: CommonCatalog has a caption for each row; set captioner=dataset"
+        if self.source.licences not in LICENCES:
+            yield f"source.licences={self.source.licences} is none of {', '.join(LICENCES)}"
+        if self.source.files.startswith("/") or ".." in self.source.files.split("/"):
+            yield f"source.files={self.source.files} must be a pattern below source.root"
+        for key in ("max_caption", "min_side", "max_pixels"):
+            if getattr(self.source, key) < 1:
+                yield f"source.{key}={getattr(self.source, key)} must be at least 1"
+        if not 0 < edges.low <= edges.high:
+            yield f"edges.low={edges.low} must be above 0 and at most edges.high={edges.high}"
+        if not 0 <= edges.min_density < edges.max_density <= 1:
+            yield f"edges.min_density={edges.min_density} must be below edges.max_density={edges.max_density}, in 0..1"
+        for key in ("dilation", "tolerance"):
+            if getattr(edges, key) < 0:
+                yield f"edges.{key}={getattr(edges, key)} must not be negative"

@@ -1,0 +1,136 @@
+"""The builder of task `style` (as in the paper: midjourney-images and InstantStyle)."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from PIL import Image
+
+from data_builders.engine.keyed import share
+from data_builders.engine.pictures import cut, encode_jpeg, middle_square
+from data_builders.engine.records import CardSection, Drop, Locality, Record, Sample, Selection, Source
+from data_builders.instantstyle.captions import captions_of
+from data_builders.instantstyle.card import card_sections
+from data_builders.instantstyle.config import StyleBuild
+from data_builders.instantstyle.images import REASONS, Place, StyleImage, find_images, reader
+from data_builders.instantstyle.prompts import read_prompts
+from data_builders.teachers.batches import Draft, make_alone, make_in_batches, seed_of
+from data_builders.teachers.loaded import fetch
+from data_builders.teachers.request import Request
+
+
+class InstantStyleBuilder:
+    """Style images and prompts to pairs of a style image and a picture of the prompt in its style."""
+
+    name = "instantstyle"
+    version = 1
+
+    def __init__(self, config: StyleBuild) -> None:
+        self.config = config
+
+    def select(self) -> Selection:
+        """Find the style images and prompts, and draw `source.pairs_per_image` prompts for each image by key.
+
+        A candidate is a pair; an image that is left out counts as so many of them.
+
+        Raises:
+            DataError: Images, prompts or captions are missing or damaged.
+            WeightsError: The teacher's files are neither there nor to be had.
+        """
+        if not self.config.dry_run:
+            fetch(self.config.teacher)  # before minutes of reading, and once rather than in every worker
+        prompts, counts = read_prompts(self.config)
+        captions = captions_of(self.config)
+        drops: Counter[str] = Counter()
+        images = find_images(self.config.source, drops)
+        looked_at = len(images) + drops.total()
+        captioned = [(image, self._caption(image, captions)) for image in images]
+        pairs = self.config.source.pairs_per_image
+        drops["caption"] = sum(not caption for _, caption in captioned)
+        return Selection(
+            records=[
+                self._record(image, caption, prompts, number)
+                for image, caption in captioned
+                if caption
+                for number in range(pairs)
+            ],
+            considered=looked_at * pairs,
+            drops={reason: drops[reason] * pairs for reason in (*REASONS, "caption") if drops[reason]},
+            facts={"pictures": looked_at, "style images": len(images) - drops["caption"]} | counts,
+            locality=Locality("file", most=self.config.shard_size),  # a row group of Parquet is read from its beginning
+        )
+
+    def make(self, record: Record) -> Sample:
+        """One sample, the same as in any batch.
+
+        Raises:
+            Drop: The style image is missing or damaged by now, or the generated picture shows nothing.
+            DataError: The source cannot be read, or the memory does not suffice.
+            WeightsError, ConfigError: The teacher cannot be loaded, or its scales reach no block.
+        """
+        return make_alone(record, self._preparing([record]), self.config.teacher)
+
+    def make_many(self, records: Sequence[Record]) -> Iterator[Sample | Drop]:
+        """The samples of a shard, `teacher.batch_size` generated at once; raises what `make` does, except Drop."""
+        return make_in_batches(records, self._preparing(records), self.config.teacher)
+
+    def card(self) -> list[CardSection]:
+        """Source, licences, filters, prompts and pictures; see `data_builders.instantstyle.card`."""
+        return card_sections(self.config)
+
+    def _preparing(self, records: Sequence[Record]) -> "_Preparation":
+        return _Preparation(self.config, [_place(record) for record in records])
+
+    def _caption(self, image: StyleImage, captions: dict[str, str] | None) -> str:
+        return (self.config.captioner.template or "") if captions is None else captions.get(str(image.place), "")
+
+    def _record(self, image: StyleImage, caption: str, prompts: list[str], number: int) -> Record:
+        key = f"{image.sha256[:16]}-{number}"
+        source = self.config.source
+        fields = {
+            "file": image.place.name,
+            "row": image.place.row,
+            "prompt": prompts[int(share(self.config.seed, "prompt", key) * len(prompts))],
+            "cond_prompt": caption,
+            "source": {
+                "dataset": source.dataset,
+                "id": str(image.place),
+                "licence": {"name": source.licence_name, "url": source.licence_url},
+                "attribution": None,
+            },
+        }
+        return Record(key, image.sha256[:16], fields)
+
+
+class _Preparation:
+    """Turns records into drafts: reads the style image and cuts its square."""
+
+    def __init__(self, config: StyleBuild, places: list[Place]) -> None:
+        self._config = config
+        self._read = reader(config.source, places)
+
+    def __call__(self, record: Record) -> Draft:
+        fields, config = record.fields, self._config
+        picture = self._read(_place(record))
+        square = middle_square(*picture.size)
+        seed = seed_of(config.seed, record.key)
+        condition = cut(picture, square, config.image_size)
+
+        def finish(drawn: Image.Image, provenance: dict[str, Any]) -> Sample:
+            return Sample(
+                target=encode_jpeg(cut(drawn, (0, 0, drawn.width), config.image_size), config.jpeg_quality),
+                condition=encode_jpeg(condition, config.jpeg_quality),
+                prompt=fields["prompt"],
+                cond_prompt=fields["cond_prompt"],
+                slot=None,
+                source=Source(**fields["source"]),
+                generation={**provenance, "seed": seed},
+                scores={},
+            )
+
+        style = cut(picture, square, config.teacher.resolution)
+        return Draft(Request(fields["prompt"], seed, style, fields["cond_prompt"]), finish)
+
+
+def _place(record: Record) -> Place:
+    return Place(record.fields["file"], record.fields["row"])

@@ -1,0 +1,53 @@
+"""From a Midjourney prompt to the text that it describes the picture with."""
+
+import re
+
+from data_builders.engine.keyed import digest_of
+from data_builders.engine.words import one_line
+
+_URL = re.compile(r"<?\bhttps?://[^\s>]+>?")
+# Phones turn two hyphens into a dash. After a dash, or a space, only a known name is a flag: "cat -- sleeping" is text.
+_NAMES = (
+    "no|aspect|ar|version|v|niji|quality|q|stylize|s|style|chaos|c|seed|sameseed|iw|stop|weird|repeat|r|width|w|height|h|"
+    "sref|sw|cref|cw|tile|test|testp|upbeta|uplight|upanime|upext|creative|hd|video|fast|turbo|relax|raw|beta|vibe"
+)
+_DASHES = r"(?:--|[\u2013\u2014])\s?"
+_FLAG = rf"(?:--[a-z]+|{_DASHES}(?:{_NAMES})\b)"
+# `--no` takes words up to the next flag; `--style` and its like take one word; all others a number, a ratio or nothing.
+_FLAGS = re.compile(
+    r"(?<!\S)(?:"
+    rf"{_DASHES}no\b.*?(?=\s{_FLAG}|$)"
+    rf"|{_DASHES}(?:style|profile|p)\s+\w+"
+    rf"|{_FLAG}(?:\s*=?\s*-?\d[\d.]*(?:\s?[:/x]\s?\d[\d.]*)?)?"
+    r")",
+    re.IGNORECASE,
+)
+_WEIGHT = re.compile(r"::\s?(-?\d*\.?\d+)?")
+_COMMAS = re.compile(r"\s*,(?:\s*,)*\s*")
+
+
+def clean(raw: str) -> str:
+    """A prompt on one line, without flags, weights and image addresses; empty if no letter or digit is left.
+
+    A part with a negative weight says what must not be in the picture, and goes too.
+
+    >>> clean("<https://s.mj.run/x> red fox::2 snow , , --ar 3:2 --v 5")
+    'red fox, snow'
+    """
+    text = _FLAGS.sub(" ", _URL.sub(" ", one_line(raw)))
+    text = _COMMAS.sub(", ", ", ".join(_wanted_parts(text)))
+    text = one_line(text).strip(" ,;|")
+    return text if any(letter.isalnum() for letter in text) else ""
+
+
+def group_of(prompt: str) -> str:
+    """Names a prompt without telling it: 16 hexadecimal digits. Case and punctuation do not count."""
+    words = "".join(letter if letter.isalnum() else " " for letter in prompt.casefold()).split()
+    return digest_of(words)[:16]
+
+
+def _wanted_parts(text: str) -> list[str]:
+    """The parts of a weighted prompt (`this::2 that::-1`) whose weight is not negative."""
+    pieces = _WEIGHT.split(text)
+    weights = [float(weight or 1) for weight in pieces[1::2]]
+    return [part for part, weight in zip(pieces[::2], [*weights, 1.0], strict=True) if weight >= 0 and part.strip(" ,")]

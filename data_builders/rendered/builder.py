@@ -1,0 +1,50 @@
+"""The builder of every task's rendered pairs."""
+
+from PIL import Image
+
+from data_builders.engine.pictures import encode_jpeg
+from data_builders.engine.records import CardSection, Record, Sample, Selection, Source
+from data_builders.rendered.config import RenderedBuild
+from data_builders.rendered.pairs import draw_pair
+
+
+class RenderedBuilder:
+    """Pairs of the toy world; there is no source to read."""
+
+    name = "rendered"
+    version = 1
+
+    def __init__(self, config: RenderedBuild) -> None:
+        self.config = config
+
+    def select(self) -> Selection:
+        """As many records as `samples` asks for."""
+        records = [
+            Record(f"{self.config.task}-{index:08d}", str(index), {"index": index})
+            for index in range(self.config.samples)
+        ]
+        return Selection(records, len(records), {})
+
+    def make(self, record: Record) -> Sample:
+        """Draw the pair of the record's number."""
+        config, index = self.config, record.fields["index"]
+        pair = draw_pair(config.task, config.seed, index, config.image_size, (config.zoom.fraction, config.zoom.scale))
+        condition = pair.condition
+        return Sample(
+            target=encode_jpeg(Image.fromarray(pair.target), config.jpeg_quality),
+            condition=None if condition is None else encode_jpeg(Image.fromarray(condition), config.jpeg_quality),
+            prompt=pair.prompt,
+            cond_prompt=pair.cond_prompt,
+            slot=pair.slot,
+            source=Source("ipai-toy-world", f"{config.seed}/{index}", {"name": "Apache-2.0", "url": ""}, None),
+            generation=None,
+            scores={},
+        )
+
+    def card(self) -> list[CardSection]:
+        """Says that no picture is a photograph."""
+        text = (
+            "Rendered by `ipai.toyworld`: condition and target share exactly what the task takes, and every factor is "
+            "known. Toy data, for demonstrations and tests."
+        )
+        return [CardSection("Source", text)]

@@ -1,0 +1,71 @@
+"""The teacher of this process: loaded when it is first needed, kept for every later shard, never pickled.
+
+The libraries are imported when they are needed: that takes ten seconds, and a plan or a refusal need not wait for it.
+"""
+
+import multiprocessing
+import re
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from data_builders.engine.keyed import digest_of
+from data_builders.teachers.config import EdgeTeacher, StyleTeacher, Teacher
+
+if TYPE_CHECKING:
+    from data_builders.teachers.painter import Engine, Painter
+
+_loaded: dict[str, "Painter"] = {}
+
+
+def fetch(teacher: Teacher) -> None:
+    """Download what of the teacher is not there yet; it loads nothing.
+
+    Raises:
+        WeightsError: Names everything that cannot be had, why, and which key to point elsewhere.
+    """
+    from data_builders.teachers.parts import find_parts
+
+    find_parts(teacher)
+
+
+def painter_of(teacher: Teacher) -> "Painter":
+    """The loaded teacher; another one that this process had is let go, because two seldom fit one GPU.
+
+    Raises:
+        WeightsError: A model is missing or damaged.
+        ConfigError: The settings do not fit the models.
+    """
+    from data_builders.teachers.painter import Painter
+
+    key = digest_of(asdict(teacher))
+    if key not in _loaded:
+        _loaded.clear()
+        _loaded[key] = Painter(teacher, _load(teacher))
+    return _loaded[key]
+
+
+def device_of_worker(name: str, gpus: int) -> str:
+    """The GPUs in turn, by the number that ends the name of the process; the CPU where there is none.
+
+    >>> device_of_worker("SpawnProcess-3", gpus=2)
+    'cuda:0'
+    """
+    if not gpus:
+        return "cpu"
+    number = re.search(r"(\d+)$", name)
+    return f"cuda:{(int(number[1]) - 1) % gpus if number else 0}"
+
+
+def _load(teacher: Teacher) -> "Engine":
+    import torch
+
+    from data_builders.teachers.edges import EdgeEngine
+    from data_builders.teachers.style import StyleEngine
+    from ipai.base.loading import resolve_dtype
+
+    device = torch.device(device_of_worker(multiprocessing.current_process().name, torch.cuda.device_count()))
+    dtype = resolve_dtype(teacher.dtype, device)
+    if isinstance(teacher, EdgeTeacher):
+        return EdgeEngine(teacher, dtype, device)
+    assert isinstance(teacher, StyleTeacher)
+    return StyleEngine(teacher, dtype, device)
