@@ -5,7 +5,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-fast lint build-datasets lock clean
+.PHONY: help setup test test-fast lint build-datasets demo lock clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,8 +31,14 @@ lint: setup ## ruff and mypy
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 
-build-datasets: setup ## build the data sets; ARGS="task=object source.root=... output=..."
-	$(PYTHON) scripts/build_datasets.py $(ARGS)
+build-datasets: setup ## all data sets of recipe=paper or recipe=toy; ARGS="task=object source.root=..." for one
+	$(PYTHON) scripts/build_datasets.py $(if $(recipe),recipe=$(recipe)) $(ARGS)
+
+demo: setup ## the toy world: sources, data sets, joint training, report; minutes on two CPU cores
+	$(PYTHON) scripts/make_toy_sources.py
+	$(PYTHON) scripts/build_datasets.py recipe=toy
+	$(PYTHON) train.py experiment=joint recipe=toy logger=none
+	$(PYTHON) scripts/show_toy_run.py runs/joint-toy
 
 lock: ## pin the dependencies anew (needs a set-up .venv)
 	$(VENV)/bin/uv pip compile --quiet --extra dev --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header --annotation-style=line --output-file requirements.lock pyproject.toml

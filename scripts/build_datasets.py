@@ -1,5 +1,7 @@
 """Build the shards of one task:  python scripts/build_datasets.py task=object source.root=... output=...
 
+Without a task it builds all of a recipe: paper (the default) or toy.
+
 `--help` lists the choices and settings, `dry_run=true` prints the plan.
 
 The same command continues a build that was interrupted; finished shards are never built again.
@@ -11,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -30,14 +33,33 @@ _INTERRUPTED = 130
 def main(raw: DictConfig) -> None:
     """Compose, check, plan, and build unless it is a dry run."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    from data_builders.engine.config import ALL
+
     try:
-        run(raw)
+        if raw.task == ALL:
+            run_all(raw)
+        else:
+            run(raw)
     except IpaiError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(_MISUSE)
     except KeyboardInterrupt:
         print("interrupted; finished shards are kept, and the same command continues", file=sys.stderr)
         sys.exit(_INTERRUPTED)
+
+
+def run_all(raw: DictConfig) -> None:
+    """Build all that the recipe names, say what was made and what is missing; exits with 2 if anything is."""
+    from data_builders.together import build_all
+
+    outcomes = []
+    for outcome in build_all(raw, list(HydraConfig.get().overrides.task), run):
+        if outcome.error is not None:
+            print(f"error: {outcome.task}: {outcome.error}\n", file=sys.stderr)
+        outcomes.append(outcome)
+    print("\n".join(f"{outcome.task:10} {'MISSING, see above' if outcome.error else 'done'}" for outcome in outcomes))
+    if any(outcome.error for outcome in outcomes):
+        sys.exit(_MISUSE)
 
 
 def run(raw: DictConfig) -> None:

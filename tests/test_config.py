@@ -34,7 +34,7 @@ def test_the_papers_numbers() -> None:
 
 def test_an_experiment_with_a_recipe_of_its_own_yields_to_the_command_line() -> None:
     assert compose("experiment=joint_ablation", "data.root=shards").train.batch_size == 64
-    assert compose("experiment=joint_ablation", "recipe=toy", "data.root=shards").train.batch_size == 8
+    assert compose("experiment=joint_ablation", "recipe=smoke", "data.root=shards").train.batch_size == 8
     assert compose("recipe=toy", "base=sd15", "data.root=shards").base.resolution == 512
 
 

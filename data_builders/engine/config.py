@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from data_builders.engine.keyed import digest_of
 from ipai.config import typed
 from ipai.errors import ConfigError
 from ipai.tasks import TASKS
 
+# Not a task but every one: its settings, under this key, say which builds there are (data_builders.together).
+ALL = "all"
 # None of these changes a byte of the shards (a moved source is recognised by its plan), so they may differ between
 # starts of one build.
 CHANGEABLE = ("output", "dry_run", "verify", "executor", "max_drop_fraction", "source.root")
@@ -98,7 +100,8 @@ def parse(raw: DictConfig, schema: type[BuildConfig]) -> Any:
     Raises:
         ConfigError: A key is unknown, missing or of the wrong type, or a value cannot work.
     """
-    config: BuildConfig = typed(raw, schema)
+    own = OmegaConf.masked_copy(raw, [str(key) for key in raw if key != ALL])
+    config: BuildConfig = typed(own, schema)
     problems = list(config.problems())
     if problems:
         raise ConfigError("these settings cannot work:\n" + "\n".join(f"  - {problem}" for problem in problems))

@@ -52,7 +52,7 @@ def command(source: Path, output: Path, *overrides: str) -> list[str]:
 
 def words_of(source: Path, output: Path, overrides: Sequence[str]) -> list[str]:
     """The overrides for a small source, which is COCO's unless they name a task."""
-    coco = () if any(word.startswith("task=") for word in overrides) else ("source.split=val2017",)
+    coco = () if any(word.startswith("task=") for word in overrides) else ("task=object", "source.split=val2017")
     return [f"source.root={source}", f"output={output}", *SMALL, *coco, *overrides]
 
 

@@ -38,7 +38,7 @@ def run(*command: str, timeout_s: float = 300) -> subprocess.CompletedProcess[st
 def training_command(shards: Path, folder: Path, *overrides: str) -> list[str]:
     """A run of 24 steps with a checkpoint every 6, on the object task."""
     return [
-        "train.py", "experiment=single_object", "recipe=toy", "base=micro", f"data.root={shards}", f"run={folder}",
+        "train.py", "experiment=single_object", "recipe=smoke", f"data.root={shards}", f"run={folder}",
         "train.steps=24", "train.learning_rate=3e-4", "checkpoint.every=6", "validation.every=12",
         "validation.images=0", "logger=none", *overrides,
     ]  # fmt: skip

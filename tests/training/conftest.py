@@ -30,7 +30,7 @@ def configure(joint_shards: Path, tmp_path: Path) -> Callable[..., TrainingRun]:
     """Compose a run of two steps of four samples on the micro base."""
 
     def make(*overrides: str) -> TrainingRun:
-        defaults = ["experiment=joint", "recipe=toy", f"data.root={joint_shards}", f"run={tmp_path / 'run'}"]
+        defaults = ["experiment=joint", "recipe=smoke", f"data.root={joint_shards}", f"run={tmp_path / 'run'}"]
         small = ["base=micro", "train.steps=2", "train.batch_size=4", "validation.samples=1", "validation.images=0"]
         given = {override.split("=")[0] for override in overrides}
         kept = [text for text in [*defaults, *small, "logger=none"] if text.split("=")[0] not in given]

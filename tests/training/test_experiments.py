@@ -20,7 +20,7 @@ RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))
 
 
 @pytest.mark.parametrize(("experiment", "recipe"), [
-    *((name, "toy") for name in EXPERIMENTS), *(("joint", name) for name in RECIPES if name != "toy"),
+    *((name, "smoke") for name in EXPERIMENTS), *(("joint", name) for name in RECIPES if name != "smoke"),
 ])  # fmt: skip
 def test_it_trains(configure: Configure, tmp_path: Path, experiment: str, recipe: str) -> None:
     config = configure(f"experiment={experiment}", f"recipe={recipe}", "data.workers=0")

@@ -12,7 +12,7 @@ from tests.composing import compose
 
 
 def config(*overrides: str) -> TrainingRun:
-    return compose("experiment=joint", "recipe=toy", "data.root=shards", *overrides)
+    return compose("experiment=joint", "recipe=smoke", "data.root=shards", *overrides)
 
 
 def test_the_folder_is_named_after_experiment_and_recipe() -> None:

@@ -56,6 +56,7 @@ SD_TEXT: dict[str, Any] = {
     "num_attention_heads": 4,
     "projection_dim": TEXT_WIDTH,
 }
-RESAMPLER = ResamplerSize(width=128, depth=4, heads=4, head_dim=32, num_queries=16)
+# Heads of 64, because diffusers takes every IPAdapter+ to have them.
+RESAMPLER = ResamplerSize(width=128, depth=4, heads=2, head_dim=64, num_queries=16)
 # In the stack's folder; the other parts lie where diffusers looks for them.
 IP_ADAPTER_FILE = "ip_adapter/ip-adapter-plus_toy.safetensors"
