@@ -13,8 +13,8 @@ from ipai.adapter.one_each import OneEachPipeline
 from ipai.base.frozen import FrozenBase
 from ipai.base.instruction_encoder import InstructionEncoder
 from ipai.toyworld.captions import plain_captions
-from ipai.toyworld.factors import Portraits, Scenes
-from ipai.toyworld.oracles import Oracle
+from ipai.toyworld.factors import HIDDEN, Portraits, Scenes
+from ipai.toyworld.oracles import Oracle, truth_of
 from ipai.toyworld.render import render
 
 _BATCH = 48
@@ -51,11 +51,11 @@ class Questions:
 
     def shares(self, read: dict[str, Tensor], factors: Sequence[str]) -> dict[str, float]:
         """How often a factor of the answers is the condition's, counted where the prompt's differs from it."""
+        given, wanted = truth_of(self.conditions, factors), truth_of(self.wanted, factors)
         result = {}
         for name in factors:
-            given = torch.from_numpy(getattr(self.conditions, name))
-            differs = given != torch.from_numpy(getattr(self.wanted, name))
-            result[name] = float((read[name] == given)[differs].float().mean())
+            counted = (given[name] != wanted[name]) & (given[name] != HIDDEN)
+            result[name] = float((read[name] == given[name])[counted].float().mean())
         return result
 
 

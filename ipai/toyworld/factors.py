@@ -3,6 +3,7 @@
 Picture `i` of a seed is the same however many pictures are drawn and wherever the drawing starts.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Self
 
@@ -110,6 +111,18 @@ CHOICES = {
     "beard": ("no beard", "beard"),
     "expression": EXPRESSIONS,
 }
+
+
+HIDDEN = -1
+
+
+def visible_factors(pictures: Scenes | Portraits, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """The factors of these names as int [N]; HIDDEN where a picture does not show it: hair that is not there."""
+    result = {name: getattr(pictures, name) for name in names}
+    if isinstance(pictures, Portraits) and "hair_colour" in result:
+        hairless = (pictures.hair_shape == HAIR_SHAPES.index("bald")) & (pictures.beard == 0)
+        result["hair_colour"] = np.where(hairless, HIDDEN, result["hair_colour"])
+    return result
 
 
 def draw_scenes(seed: int, start: int, count: int) -> Scenes:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ipai.errors import WeightsError
 from ipai.files import atomic_path
-from ipai.toyworld.factors import CHOICES
+from ipai.toyworld.factors import CHOICES, HIDDEN, Portraits, Scenes, visible_factors
 
 TRUSTED = 0.97
 KINDS: dict[str, tuple[str, ...]] = {
@@ -104,5 +104,10 @@ def load_oracle(path: Path) -> Oracle:
 
 
 def agreement(read: dict[str, Tensor], wanted: dict[str, Tensor], factors: Sequence[str]) -> dict[str, float]:
-    """Share of pictures whose factor is the wanted one."""
-    return {name: float((read[name] == wanted[name]).float().mean()) for name in factors}
+    """Share of pictures whose factor is the wanted one, among those that show it."""
+    return {name: float((read[name] == wanted[name])[wanted[name] != HIDDEN].float().mean()) for name in factors}
+
+
+def truth_of(pictures: Scenes | Portraits, factors: Sequence[str]) -> dict[str, Tensor]:
+    """The true choices, int [N], by the factor's name; HIDDEN where a picture does not show it."""
+    return {name: torch.from_numpy(values) for name, values in visible_factors(pictures, factors).items()}

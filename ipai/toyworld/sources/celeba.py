@@ -1,102 +1,85 @@
 """As CelebA lies on disk: aligned pictures of 178 x 218 px, and text files of identities, landmarks and attributes."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from ipai.toyworld.factors import (
-    EXPRESSIONS,
-    EYES,
-    HAIR_COLOURS,
-    HAIR_SHAPES,
-    IDENTITY,
-    SKINS,
-    Portraits,
-    draw_portraits,
-)
+from ipai.toyworld.factors import Portraits, draw_portraits
 from ipai.toyworld.layers import landmarks_of
 from ipai.toyworld.render import render
-from ipai.toyworld.sources.pictures import jpeg
+from ipai.toyworld.sources.people import ATTRIBUTES, attributes_of, looks_of, pictures_each
+from ipai.toyworld.sources.pictures import jpeg, shuffled
 
 WIDTH, HEIGHT = 178, 218
-_EACH = 8  # pictures of a person, about
-_CHUNK = 64
+_LEFT = (HEIGHT - WIDTH) // 2  # px cut from each side of a square picture
+_AT_ONCE = 8  # more portraits of this size at once fall out of the processor's cache
+_NUMBERS = 10_177  # of identities, as in CelebA
 _POINTS = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
-# fmt: off
-ATTRIBUTES = (
-    "5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald", "Bangs", "Big_Lips", "Big_Nose",
-    "Black_Hair", "Blond_Hair", "Blurry", "Brown_Hair", "Bushy_Eyebrows", "Chubby", "Double_Chin", "Eyeglasses",
-    "Goatee", "Gray_Hair", "Heavy_Makeup", "High_Cheekbones", "Male", "Mouth_Slightly_Open", "Mustache", "Narrow_Eyes",
-    "No_Beard", "Oval_Face", "Pale_Skin", "Pointy_Nose", "Receding_Hairline", "Rosy_Cheeks", "Sideburns", "Smiling",
-    "Straight_Hair", "Wavy_Hair", "Wearing_Earrings", "Wearing_Hat", "Wearing_Lipstick", "Wearing_Necklace",
-    "Wearing_Necktie", "Young",
-)
-# fmt: on
+_BOX, _BAD_BOX = (95, 71, 226, 313), (320, 828, 0, 0)  # of the pictures before they were aligned
 
 
-def write_celeba(folder: Path, samples: int, seed: int, _side: int) -> None:
-    """Write `img_align_celeba` and the tables; the size of CelebA's pictures is its own."""
+def write_celeba(folder: Path, samples: int, seed: int, _side: int) -> Iterator[int]:
+    """Write `img_align_celeba` and the tables; yields how many pictures were written since.
+
+    The pictures have CelebA's size whatever the other sources have.
+    """
     pictures = folder / "img_align_celeba"
     pictures.mkdir(parents=True)
-    persons = max(2, samples // _EACH)
-    owner = np.random.Generator(np.random.Philox(key=[seed, 3])).integers(persons, size=samples)
-    faces = _of_persons(draw_portraits(seed, 0, samples), draw_portraits(seed + 1, 0, persons), owner)
-    names = [f"{number + 1:06d}.jpg" for number in range(samples)]
-    left = (HEIGHT - WIDTH) // 2
-    for start in range(0, samples, _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        for name, picture in zip(names[rows], render(faces[rows], HEIGHT), strict=True):
-            (pictures / name).write_bytes(jpeg(picture[:, left : left + WIDTH]))
-    points = np.round(landmarks_of(faces) * HEIGHT - [left, 0]).astype(int).reshape(samples, -1)
-    _write(folder / "identity_CelebA.txt", [], names, [[1 + int(person)] for person in owner])
-    _write(folder / "list_eval_partition.txt", [], names, [[_partition(person, persons)] for person in owner])
+    counts = pictures_each(samples, seed)
+    owners = _in_files_order(counts, seed)
+    looks = looks_of(len(counts), seed)
+    faces = replace(draw_portraits(seed, 0, samples), **{name: values[owners] for name, values in looks.items()})
+    names = [f"{number:06d}.jpg" for number in range(1, samples + 1)]
+    _write_tables(folder, names, faces, owners, seed)
+
+    def write(start: int) -> int:
+        rows = slice(start, start + _AT_ONCE)
+        for name, pixels in zip(names[rows], render(faces[rows], HEIGHT), strict=True):
+            (pictures / name).write_bytes(jpeg(pixels[:, _LEFT : _LEFT + WIDTH]))
+        return len(names[rows])
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        try:
+            yield from threads.map(write, range(0, samples, _AT_ONCE))
+        finally:
+            threads.shutdown(cancel_futures=True)
+
+
+def _in_files_order(counts: np.ndarray, seed: int) -> np.ndarray:
+    """The person on each picture: partition after partition, in each of them mixed."""
+    owners = np.repeat(np.arange(len(counts)), counts)
+    mixed = owners[shuffled(seed, len(owners))]
+    return mixed[np.argsort(_partition(mixed, len(counts)), kind="stable")]
+
+
+def _partition(person: np.ndarray, people: int) -> np.ndarray:
+    """0, 1 or 2: train, val and test, with eight, one and one tenth of the persons."""
+    return np.digitize(person / people, [0.8, 0.9])
+
+
+def _write_tables(folder: Path, names: Sequence[str], faces: Portraits, owners: np.ndarray, seed: int) -> None:
+    people = int(owners.max()) + 1
+    points = np.round(landmarks_of(faces) * HEIGHT - [_LEFT, 0]).astype(int).reshape(len(names), -1)
+    boxes = [_BOX] * (len(names) - 1) + [_BAD_BOX]
     columns = [f"{point}_{axis}" for point in _POINTS for axis in "xy"]
-    _write(folder / "list_landmarks_align_celeba.txt", columns, names, points.tolist())
-    boxes = [[40, 30, 100, 150]] * (samples - 1) + [[320, 828, 0, 0]]  # the last is bad, as one of CelebA's is
-    _write(folder / "list_bbox_celeba.txt", ["x_1", "y_1", "width", "height"], names, boxes)
-    _write(
-        folder / "list_attr_celeba.txt", list(ATTRIBUTES), names, [_attributes(faces, row) for row in range(samples)]
-    )
+    for stem, header, rows in (
+        ("identity_CelebA", (), (1 + shuffled(seed, _NUMBERS))[owners, None]),
+        ("list_eval_partition", (), _partition(owners, people)[:, None]),
+        ("list_landmarks_align_celeba", columns, points),
+        ("list_bbox_celeba", ("image_id", "x_1", "y_1", "width", "height"), np.array(boxes)),
+        ("list_attr_celeba", ATTRIBUTES, attributes_of(faces)),
+    ):
+        _write_table(folder / f"{stem}.txt", header, names, rows)
 
 
-def _of_persons(pictures: Portraits, persons: Portraits, owner: np.ndarray) -> Portraits:
-    """Pictures that differ in all but the identity of their person."""
-    return replace(pictures, **{name: getattr(persons, name)[owner] for name in IDENTITY})
-
-
-def _partition(person: int, persons: int) -> int:
-    """Four of five persons in train, the rest in val and test, as in CelebA by number."""
-    share = person / persons
-    return 0 if share < 0.8 else 1 if share < 0.9 else 2
-
-
-def _attributes(faces: Portraits, row: int) -> list[int]:
-    """1 where the toy face has it, else -1."""
-    hair, shape = HAIR_COLOURS[faces.hair_colour[row]], HAIR_SHAPES[faces.hair_shape[row]]
-    expression = EXPRESSIONS[faces.expression[row]]
-    has = {
-        "Bald": shape == "bald",
-        "Black_Hair": hair == "black" and shape != "bald",
-        "Blond_Hair": hair == "blond" and shape != "bald",
-        "Gray_Hair": hair == "grey" and shape != "bald",
-        "Wavy_Hair": shape == "curly",
-        "Straight_Hair": shape == "long",
-        "Eyeglasses": bool(faces.glasses[row]),
-        "No_Beard": not faces.beard[row],
-        "Male": bool(faces.beard[row]),  # what the face shows of it
-        "Smiling": expression == "smiling",
-        "Mouth_Slightly_Open": expression == "surprised",
-        "Narrow_Eyes": EYES[faces.eyes[row]] == "narrow",
-        "Pale_Skin": SKINS[faces.skin[row]] == "pale",
-        "Young": hair != "grey",
-    }
-    return [1 if has.get(name) else -1 for name in ATTRIBUTES]
-
-
-def _write(path: Path, columns: Sequence[str], names: Sequence[str], rows: Sequence[Sequence[int]]) -> None:
-    """One line a picture; two lines before them, the count and the columns, where there are names of columns."""
-    head = [str(len(names)), " ".join(columns)] if columns else []
-    lines = [f"{name} " + " ".join(str(value) for value in row) for name, row in zip(names, rows, strict=True)]
+def _write_table(path: Path, header: Sequence[str], names: Sequence[str], rows: np.ndarray) -> None:
+    """A line for each picture; before them, where there is a header, their number and the header."""
+    head = [str(len(names)), " ".join(header)] if header else []
+    lines = [
+        " ".join([name, *(f"{value:>2}" for value in row)]) for name, row in zip(names, rows.tolist(), strict=True)
+    ]
     path.write_text("\n".join([*head, *lines]) + "\n", encoding="utf-8")

@@ -1,115 +1,120 @@
-"""As COCO 2017 lies on disk: photographs by split, and JSON files of instances and captions."""
+"""As COCO 2017 lies on disk: photographs by split, and JSON files of their objects and captions."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ipai.toyworld.captions import plain_captions
-from ipai.toyworld.factors import OBJECTS, Scenes, draw_scenes
+from ipai.toyworld.factors import OBJECTS, Scenes, draw_portraits, draw_scenes
 from ipai.toyworld.layers import RADII, centres_of, scene_layers
-from ipai.toyworld.render import render
 from ipai.toyworld.shapes import place_outline
-from ipai.toyworld.sources.pictures import jpeg
+from ipai.toyworld.sources.pictures import VARIANTS, Mixture, choices, chunks, jpeg, variants_of
 
 # Numbers with gaps, as COCO's.
-CATEGORIES = {name: 1 + 3 * index for index, name in enumerate(OBJECTS)}
+CATEGORIES = {name: 1 + 9 * index + index % 3 for index, name in enumerate(OBJECTS)}
+_VALIDATION = 10  # of so many photographs one is in val2017
+_GREY, _BARE = 50, 40  # of so many photographs one has no colour; one shows nothing of the categories
+_FIRST_ID, _ID_STEP = 139, 7
+# Added to a variant of a caption, each of these gives another wording, whichever the variant.
+_FIVE = np.array([0, 2, 16, 18, 32])
+_CC = "http://creativecommons.org/licenses"
 _LICENCES = [
-    {"id": 4, "name": "Attribution License", "url": "http://creativecommons.org/licenses/by/2.0/"},
+    {"id": 1, "name": "Attribution-NonCommercial-ShareAlike License", "url": f"{_CC}/by-nc-sa/2.0/"},
+    {"id": 2, "name": "Attribution-NonCommercial License", "url": f"{_CC}/by-nc/2.0/"},
+    {"id": 3, "name": "Attribution-NonCommercial-NoDerivs License", "url": f"{_CC}/by-nc-nd/2.0/"},
+    {"id": 4, "name": "Attribution License", "url": f"{_CC}/by/2.0/"},
+    {"id": 5, "name": "Attribution-ShareAlike License", "url": f"{_CC}/by-sa/2.0/"},
+    {"id": 6, "name": "Attribution-NoDerivs License", "url": f"{_CC}/by-nd/2.0/"},
     {"id": 7, "name": "No known copyright restrictions", "url": "http://flickr.com/commons/usage/"},
+    {"id": 8, "name": "United States Government Work", "url": "http://www.usa.gov/copyright.shtml"},
 ]
-_CAPTIONS = 5
-_GREY, _BARE = 50, 40  # every so many photographs have no colour, or no annotations
+_INFO = {"description": "the toy world, drawn and not photographed; the licences stand for those of photographs"}
 
 
-def write_coco(folder: Path, samples: int, seed: int, side: int) -> None:
-    """Write `train2017`, a tenth as many in `val2017`, and `annotations`."""
+def write_coco(folder: Path, samples: int, seed: int, side: int) -> Iterator[int]:
+    """Write `train2017`, `val2017` and `annotations`; yields how many pictures were written since."""
     (folder / "annotations").mkdir(parents=True)
-    for index, (split, count) in enumerate((("train2017", samples), ("val2017", max(2, samples // 10)))):
-        _write_split(folder, split, draw_scenes(seed + index, 0, count), 1 + 500_000 * index, side)
+    held_out = max(2, samples // _VALIDATION)
+    for split, start, count in (("train2017", 0, samples - held_out), ("val2017", samples - held_out, held_out)):
+        yield from _write_split(folder, split, seed, start, count, side)
 
 
-def _write_split(folder: Path, split: str, scenes: Scenes, first: int, side: int) -> None:
+def _write_split(folder: Path, split: str, seed: int, start: int, count: int, side: int) -> Iterator[int]:
     (folder / split).mkdir()
-    pixels = render(scenes, side)
-    images, annotations, captions = [], [], []
-    texts = [plain_captions(scenes, np.arange(len(scenes)) + 17 * wording) for wording in range(_CAPTIONS)]
-    for row, picture in enumerate(pixels):
-        photo = first + 3 * row
-        name = f"{photo:012d}.jpg"
-        grey = np.asarray(picture @ np.array([0.299, 0.587, 0.114]), np.uint8) if row % _GREY == 7 else picture
-        (folder / split / name).write_bytes(jpeg(grey))
-        images.append(
-            {
-                "id": photo,
-                "file_name": name,
-                "width": side,
-                "height": side,
-                "license": _LICENCES[row % 2]["id"],
-                "flickr_url": "",
-                "coco_url": "",
-                "date_captured": "",
-            }
-        )
-        captions += [{"id": photo * 10 + n, "image_id": photo, "caption": text[row]} for n, text in enumerate(texts)]
-        if row % _BARE != 9:
-            annotations.append(_annotation(scenes, row, photo, side))
-    annotations.append(_crowd(first, side))
-    shared = {"info": {"description": "toy world"}, "licenses": _LICENCES, "images": images}
-    categories = [{"id": number, "name": name, "supercategory": "thing"} for name, number in CATEGORIES.items()]
-    _dump(
-        folder / "annotations" / f"instances_{split}.json",
-        shared | {"annotations": annotations, "categories": categories},
+    numbers = np.arange(count)
+    # A portrait shows nothing of the categories.
+    pictures = Mixture(
+        draw_scenes(seed, start, count), draw_portraits(seed, start, count), numbers % _BARE == _BARE // 2
     )
-    _dump(folder / "annotations" / f"captions_{split}.json", shared | {"annotations": captions})
+    licences, wordings = choices(seed, start + count, 2)[:, start:]
+    texts = [pictures.captions((variants_of(wordings) + offset) % VARIANTS) for offset in _FIVE]
+    images, objects, captions = [], [], []
+    for rows in chunks(count):
+        masks = scene_layers(pictures.scenes[rows], side)[0].distance < 0
+        for row, pixels, mask in zip(numbers[rows].tolist(), pictures[rows].pixels(side), masks, strict=True):
+            photo = _FIRST_ID + _ID_STEP * (start + row)
+            image = _image(photo, _LICENCES[int(licences[row] * len(_LICENCES))]["id"], side)
+            (folder / split / image["file_name"]).write_bytes(jpeg(_grey(pixels) if row % _GREY == 2 else pixels))
+            images.append(image)
+            captions += [{"id": 5 * photo + n, "image_id": photo, "caption": text[row]} for n, text in enumerate(texts)]
+            if not pictures.is_portrait[row]:
+                objects.append(_annotation(pictures.scenes, row, photo, mask, is_crowd=row == 0))
+        yield rows.stop - rows.start
+    shared = {"info": _INFO, "licenses": _LICENCES, "images": images}
+    categories = [{"id": number, "name": name, "supercategory": "thing"} for name, number in CATEGORIES.items()]
+    instances = shared | {"annotations": objects, "categories": categories}
+    for kind, content in {"instances": instances, "captions": shared | {"annotations": captions}}.items():
+        (folder / "annotations" / f"{kind}_{split}.json").write_text(json.dumps(content), encoding="utf-8")
 
 
-def _annotation(scenes: Scenes, row: int, photo: int, side: int) -> dict[str, Any]:
-    name = OBJECTS[scenes.object[row]]
-    centre = centres_of(scenes[row : row + 1])[0] * side
-    radius = float(RADII[scenes.size[row]]) * side
-    outline = place_outline(name, (float(centre[0]), float(centre[1])), radius, float(scenes.angle[row]))
-    inside = scene_layers(scenes[row : row + 1], side)[0].distance[0] < 0
-    if len(outline) > 1:  # a polygon cannot have a hole
-        segmentation: Any = _run_lengths(inside)
-    else:
-        segmentation = [[round(float(value), 2) for value in np.clip(outline[0], 0, side).flatten()]]
-    corners = np.clip(outline[0], 0, side)
+def _image(photo: int, licence: Any, side: int) -> dict[str, Any]:
+    return {
+        "id": photo,
+        "file_name": f"{photo:012d}.jpg",
+        "width": side,
+        "height": side,
+        "license": licence,
+        "date_captured": "2013-11-14 00:00:00",
+        "coco_url": f"http://example.org/coco/{photo:012d}.jpg",
+        "flickr_url": f"http://example.org/flickr/{photo}.jpg",
+    }
+
+
+def _grey(pixels: np.ndarray) -> np.ndarray:
+    return (pixels @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8)
+
+
+def _annotation(scenes: Scenes, row: int, photo: int, mask: np.ndarray, is_crowd: bool) -> dict[str, Any]:
+    """The object of a scene; a crowd is told as COCO tells them, in run lengths."""
+    side, name = len(mask), OBJECTS[scenes.object[row]]
+    x, y = (centres_of(scenes[row : row + 1])[0] * side).tolist()
+    outline = place_outline(name, (x, y), float(RADII[scenes.size[row]]) * side, float(scenes.angle[row]))
+    corners = np.clip(_slit(outline), 0, side)
     low, high = corners.min(0), corners.max(0)
     return {
-        "id": photo + 1_000_000,
+        "id": 900_000 + photo,
         "image_id": photo,
         "category_id": CATEGORIES[name],
-        "segmentation": segmentation,
-        "bbox": [round(float(value), 2) for value in (*low, *(high - low))],
-        "area": float(inside.sum()),
-        "iscrowd": 0,
-    }
-
-
-def _crowd(photo: int, side: int) -> dict[str, Any]:
-    """Many small things, as COCO marks them: run lengths, and `iscrowd`."""
-    mask = np.zeros((side, side), bool)
-    mask[: side // 4, side // 2 :] = True
-    return {
-        "id": photo + 2_000_000,
-        "image_id": photo,
-        "category_id": CATEGORIES[OBJECTS[0]],
-        "segmentation": _run_lengths(mask),
-        "bbox": [side / 2, 0.0, side / 2, side / 4],
+        "segmentation": run_lengths(mask) if is_crowd else [corners.flatten().round(2).tolist()],
+        "bbox": np.concatenate([low, high - low]).round(2).tolist(),
         "area": float(mask.sum()),
-        "iscrowd": 1,
+        "iscrowd": int(is_crowd),
     }
 
 
-def _run_lengths(mask: np.ndarray) -> dict[str, Any]:
-    """COCO's uncompressed form: column after column, how many zeros, ones, zeros, ..."""
+def _slit(outline: list[np.ndarray]) -> np.ndarray:
+    """One polygon for an outline and its hole: COCO has no holes, so it enters along a cut and leaves along it."""
+    outer, *holes = outline
+    for hole in holes:
+        outer = np.concatenate([outer, outer[:1], hole[:1], hole[::-1]])
+    return outer
+
+
+def run_lengths(mask: np.ndarray) -> dict[str, Any]:
+    """COCO's uncompressed form: how many zeros, ones, zeros, … follow each other, column after column."""
     flat = mask.flatten(order="F")
-    ends = np.flatnonzero(np.diff(flat)) + 1
-    counts = np.diff(np.concatenate([[0], ends, [flat.size]])).tolist()
+    ends = [*(np.flatnonzero(np.diff(flat)) + 1).tolist(), flat.size]
+    counts = np.diff([0, *ends]).tolist()
     return {"counts": [0, *counts] if flat[0] else counts, "size": list(mask.shape)}
-
-
-def _dump(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content), encoding="utf-8")

@@ -1,29 +1,45 @@
-"""As midjourney-images lies on disk: a folder of pictures, some of them twice; our captions of them lie beside."""
+"""As midjourney-images lies on disk, a folder of pictures with some of them twice; and what a style task needs besides.
+
+Besides: captions of the pictures, which the real ones have not, and a file of art prompts.
+"""
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
-from ipai.toyworld.sources.pictures import jpeg, mixed, png
+from ipai.toyworld.sources.pictures import choices, chunks, draw_mixture, jpeg, png, variants_of
 
-_TWICE = 20  # every so many
+_PNGS = 0.3  # share of the files
+_TWICE = 25  # of so many files the last is a copy of the first
+_FIRST_PART = 10  # an empty line follows so many prompts
 
 
-def write_midjourney(folder: Path, samples: int, seed: int, side: int) -> None:
-    """Write `images/` and `captions.jsonl`."""
+def write_midjourney(folder: Path, samples: int, seed: int, side: int) -> Iterator[int]:
+    """Write `images/` and `captions.jsonl`; yields how many pictures were written since."""
     (folder / "images").mkdir(parents=True)
-    lines = []
-    for drawn in mixed(seed, samples, side):
-        suffix, content = (".png", png(drawn.pixels)) if drawn.number % 5 == 0 else (".jpg", jpeg(drawn.pixels))
-        names = [f"{drawn.number}{suffix}"]
-        if drawn.number % _TWICE == 0:
-            names.append(f"{drawn.number}-copy{suffix}")
-        for name in names:
-            (folder / "images" / name).write_bytes(content)
-            lines.append(json.dumps({"file_name": f"images/{name}", "text": drawn.caption}))
+    forms, wordings = choices(seed, samples, 2)
+    pictures = draw_mixture(seed, samples)
+    captions = pictures.captions(variants_of(wordings))
+    names = [f"images/{row:06d}.{'png' if forms[row] < _PNGS else 'jpg'}" for row in range(samples)]
+    for rows in chunks(samples):
+        for row, pixels in zip(range(samples)[rows], pictures[rows].pixels(side), strict=True):
+            first = row - _TWICE + 1
+            if row % _TWICE == _TWICE - 1:
+                names[row] = names[row].replace(names[row][-4:], names[first][-4:])
+                captions[row] = captions[first]
+                shutil.copyfile(folder / names[first], folder / names[row])
+            else:
+                (folder / names[row]).write_bytes((png if names[row].endswith("png") else jpeg)(pixels))
+        yield rows.stop - rows.start
+    lines = [json.dumps({"file_name": name, "text": text}) for name, text in zip(names, captions, strict=True)]
     (folder / "captions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def write_prompts(path: Path, samples: int, seed: int) -> None:
-    """Art prompts: a text file with one a line."""
-    captions = dict.fromkeys(drawn.caption for drawn in mixed(seed, samples, 1))
-    path.write_text("\n".join(captions) + "\n", encoding="utf-8")
+def write_prompts(path: Path, samples: int, seed: int, _side: int) -> Iterator[int]:
+    """Write art prompts, one a line, some of them more than once; yields their number."""
+    (wordings,) = choices(seed, samples, 1)
+    prompts = draw_mixture(seed, samples).captions(variants_of(wordings))
+    prompts.insert(_FIRST_PART, "")
+    path.write_text("\n".join(prompts) + "\n", encoding="utf-8")
+    yield samples

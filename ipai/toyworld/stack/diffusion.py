@@ -13,10 +13,9 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from ipai.toyworld.stack.pictures import Pictures, draw_rows, draw_variants
 from ipai.toyworld.stack.sizes import SCHEDULER, SD_TEXT, UNET
 from ipai.toyworld.stack.stage import Losses
-from ipai.training.loss import min_snr_weights, squared_error
+from ipai.training.loss import squared_error
 
 _DROP = 0.1  # share of captions left out, for guidance
-_SNR = 5.0  # where the weights of the loss are clipped, see `min_snr_weights`
 
 
 class Denoiser(nn.Module):
@@ -64,11 +63,9 @@ def add_noise(schedule: DDPMScheduler, latents: Tensor, generator: torch.Generat
     return noise, timesteps, schedule.add_noise(latents, noise, timesteps)  # type: ignore[arg-type]
 
 
-def denoising_loss(schedule: DDPMScheduler, predicted: Tensor, noise: Tensor, timesteps: Tensor) -> Losses:
-    """Squared error of the noise: weighted by the clipped signal-to-noise ratio to minimise, plain to report."""
-    errors = squared_error(predicted, noise)
-    weights = min_snr_weights(schedule.alphas_cumprod, timesteps, _SNR)
-    return {"loss": (errors * weights).mean(), "noise": errors.mean()}
+def denoising_loss(predicted: Tensor, noise: Tensor) -> Losses:
+    """Mean squared error of the noise (paper eq. 2)."""
+    return {"loss": squared_error(predicted, noise).mean()}
 
 
 def denoiser_loss(
@@ -86,4 +83,4 @@ def denoiser_loss(
     noise, timesteps, noisy = add_noise(schedule, latents[rows].float(), generator)
     with torch.autocast("cpu", torch.bfloat16):
         predicted = model.unet(noisy, timesteps, model.text_encoder(ids).last_hidden_state).sample
-    return denoising_loss(schedule, predicted, noise, timesteps)
+    return denoising_loss(predicted, noise)

@@ -26,11 +26,10 @@ from ipai.adapter.formats import load_ip_adapter_plus
 from ipai.adapter.injection import inject
 from ipai.adapter.one_each import OneEachPipeline
 from ipai.toyworld.factors import IDENTITY, Portraits, Scenes
-from ipai.toyworld.oracles import Oracle, agreement
+from ipai.toyworld.oracles import Oracle, agreement, truth_of
 from ipai.toyworld.stack.adapter import encode_condition, plus_spec
 from ipai.toyworld.stack.clip import normalised
 from ipai.toyworld.stack.controlnet import edges_of
-from ipai.toyworld.stack.oracle_training import factors_of
 from ipai.toyworld.stack.pictures import Pictures
 from ipai.toyworld.stack.sizes import IP_ADAPTER_FILE, RESOLUTION
 from ipai.toyworld.stack.tokens import MERGES_FILE
@@ -69,7 +68,7 @@ class _Some:
         self.kind, self.factors, self.pixels, self.captions = kind, factors, pixels, captions
 
     def truth(self, oracle: Oracle) -> dict[str, Tensor]:
-        return factors_of(self.factors, oracle.net.factors)
+        return truth_of(self.factors, oracle.net.factors)
 
 
 def _first(pictures: Pictures, kind: str, count: int) -> _Some:

@@ -17,7 +17,7 @@ from ipai.adapter.adapter import InstructAdapter
 from ipai.adapter.injection import inject
 from ipai.errors import WeightsError
 from ipai.files import atomic_path
-from ipai.toyworld.oracles import KINDS, Oracle
+from ipai.toyworld.oracles import KINDS, Oracle, truth_of
 from ipai.toyworld.stack import adapter, clip, controlnet, diffusion, oracle_training, tokens, vae
 from ipai.toyworld.stack.pictures import HELD_OUT_SEED, TRAIN_SEED, Pictures, draw_pictures
 from ipai.toyworld.stack.sizes import PROMPT_CONTEXT
@@ -36,6 +36,7 @@ class StackConfig:
         seed: Of first weights, batches and noise.
         threads: Of the CPU; other numbers round differently, so the weights agree only to rounding.
         scenes, portraits: Pictures to train on.
+        vae_gate: Refuse to train on a VAE that does not beat the best linear code of its length.
         samples: Held-out pictures of each kind that are measured at the end.
         vae, clip, unet, ip_adapter, controlnet, oracles: Length and rate of each part.
     """
@@ -46,6 +47,7 @@ class StackConfig:
     threads: int
     scenes: int
     portraits: int
+    vae_gate: bool
     samples: int
     vae: StageSettings
     clip: StageSettings
@@ -107,7 +109,7 @@ class StackTraining:
         model.register_to_config(scaling_factor=vae.latent_scale(model, every_fortieth))
         error, linear = vae.errors_beside_pca(model, self.pictures, self.held_out)
         log.info("vae: mean squared error %.5f, of the best linear code %.5f", error, linear)
-        if error >= linear:
+        if self.config.vae_gate and error >= linear:
             raise WeightsError(
                 f"the VAE's error {error:.5f} is above the best linear code's {linear:.5f}; train it longer"
             )
@@ -183,11 +185,11 @@ class StackTraining:
         settings, result = self.config.oracles, {}
         for kind, factors in KINDS.items():
             net = oracle_training.fresh_net(kind, self.config.seed)
-            truth = oracle_training.factors_of(getattr(self.pictures, kind), factors)
+            truth = truth_of(getattr(self.pictures, kind), factors)
             pixels = self.pictures.part(kind)
             loss = partial(oracle_training.oracle_loss, net, pixels, truth, settings.batch_size)
             self._train(f"oracle-{kind}", net, loss, settings)
-            truth = oracle_training.factors_of(getattr(self.held_out, kind), factors)
+            truth = truth_of(getattr(self.held_out, kind), factors)
             result[kind] = oracle_training.measured(kind, net, self.held_out.part(kind), truth)
         return result
 

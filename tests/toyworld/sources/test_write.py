@@ -1,89 +1,122 @@
-"""The toy world as the real sources lie on disk, read by the real builders."""
+"""The folder of all sources: whole or not at all, the same bytes each time, and nobody's work overwritten."""
 
+import errno
 import hashlib
-import json
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import webdataset
-from pyarrow import parquet
-from pycocotools.coco import COCO
 
-from ipai.errors import ConfigError
-from ipai.toyworld.factors import OBJECTS, draw_scenes
-from ipai.toyworld.layers import scene_layers
-from ipai.toyworld.sources.write import SOURCES, SourcesConfig, write_sources
-from tests.data_builders.building import build_all, configure
-
-SAMPLES = 60
+from ipai.errors import DataError
+from ipai.files import held_alone
+from ipai.toyworld.sources.config import SourcesConfig
+from ipai.toyworld.sources.folder import SETTINGS, are_written
+from ipai.toyworld.sources.write import WRITERS, seed_of, write_sources
+from tests.toyworld.sources.conftest import SAMPLES, SIDE
 
 
-@pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("toy") / "sources"
-    assert tuple(write_sources(SourcesConfig(str(folder), SAMPLES, 0, 64))) == SOURCES
-    return folder
+def settings(output: Path, samples: int = SAMPLES, seed: int = 0, size: int = SIDE) -> SourcesConfig:
+    return SourcesConfig(str(output), samples, seed, size)
 
 
-def digest(folder: Path) -> str:
-    found = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        found.update(f"{path.relative_to(folder)}\n".encode() + path.read_bytes())
-    return found.hexdigest()
+def digests(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def test_equal_settings_give_equal_bytes_and_are_not_written_twice(sources: Path, tmp_path: Path) -> None:
-    again = tmp_path / "again"
-    list(write_sources(SourcesConfig(str(again), SAMPLES, 0, 64)))
-    assert digest(again) == digest(sources)
-    assert list(write_sources(SourcesConfig(str(again), SAMPLES, 0, 64))) == []
+def test_equal_settings_give_equal_bytes(sources: Path, tmp_path: Path) -> None:
+    written: Counter[str] = Counter()
+    for name, count in write_sources(settings(tmp_path / "new" / "again")):
+        written[name] += count
+    assert written == dict.fromkeys(WRITERS, SAMPLES)
+    assert digests(tmp_path / "new" / "again") == digests(sources)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["again"]
+    assert {path.name for path in sources.iterdir()} == {*WRITERS, SETTINGS}
 
 
-def test_other_settings_and_foreign_folders_are_refused(sources: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="seed=0 there, 1 asked for"):
-        list(write_sources(SourcesConfig(str(sources), SAMPLES, 1, 64)))
-    with pytest.raises(ConfigError, match="holds no toy sources"):
-        list(write_sources(SourcesConfig(str(tmp_path), SAMPLES, 0, 64)))
-    with pytest.raises(ConfigError, match="samples=3"):
-        list(write_sources(SourcesConfig(str(tmp_path / "new"), 3, 0, 64)))
+def test_another_seed_gives_other_pictures(sources: Path, tmp_path: Path) -> None:
+    list(write_sources(settings(tmp_path / "other", samples=10, seed=1)))
+    assert not set(digests(tmp_path / "other").values()) & set(digests(sources).values())
 
 
-def test_an_interrupted_writing_leaves_nothing(tmp_path: Path) -> None:
-    writing = write_sources(SourcesConfig(str(tmp_path / "sources"), SAMPLES, 0, 64))
+def test_no_two_sources_share_a_seed() -> None:
+    seeds = [seed_of(seed, number) for seed in (0, 1, 2**31 - 1) for number in range(len(WRITERS))]
+    assert len(set(seeds)) == len(seeds)
+    assert min(seeds) >= 2**32  # above those that the other parts of the toy world are drawn with
+    assert max(seeds) < 2**63
+
+
+def test_what_is_there_is_recognised(sources: Path, tmp_path: Path) -> None:
+    assert are_written(settings(sources))
+    assert not are_written(settings(tmp_path / "nothing"))
+    assert not are_written(settings(tmp_path))  # empty
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [({"samples": 61}, "samples: 60 -> 61"), ({"seed": 1}, "seed: 0 -> 1"), ({"size": 32}, "size: 64 -> 32")],
+)
+def test_other_settings_are_refused_with_the_difference(sources: Path, change: dict[str, int], difference: str) -> None:
+    before = digests(sources)
+    for attempt in (are_written, lambda config: list(write_sources(config))):
+        with pytest.raises(DataError, match=f"(?s){difference}.*delete that folder"):
+            attempt(settings(sources, **change))
+    assert digests(sources) == before
+    assert list(sources.parent.iterdir()) == [sources]
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", '"text"', "\udcff"])
+def test_a_foreign_folder_is_refused_and_kept(tmp_path: Path, content: str | None) -> None:
+    (tmp_path / "thesis.txt").write_text("precious")
+    if content is not None:
+        (tmp_path / SETTINGS).write_text(content, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(DataError, match="holds no toy sources"):
+        list(write_sources(settings(tmp_path)))
+    assert (tmp_path / "thesis.txt").read_text() == "precious"
+
+
+def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(DataError, match="holds no toy sources"):
+        list(write_sources(settings(tmp_path / "file")))
+    with pytest.raises(DataError, match=r"cannot write .*file/sources"):
+        list(write_sources(settings(tmp_path / "file" / "sources")))
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_a_stopped_writing_leaves_nothing(tmp_path: Path) -> None:
+    writing = write_sources(settings(tmp_path / "sources"))
     next(writing)
+    assert not (tmp_path / "sources").exists()
     writing.close()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_cocos_own_library_reads_the_masks(sources: Path) -> None:
-    coco = COCO(str(sources / "coco/annotations/instances_train2017.json"))
-    scenes = draw_scenes(1020, 0, SAMPLES)
-    drawn = scene_layers(scenes, 64)[0].distance < 0
-    for annotation in coco.loadAnns(coco.getAnnIds(iscrowd=False)):
-        row = (annotation["image_id"] - 1) // 3
-        assert coco.loadCats(annotation["category_id"])[0]["name"] == OBJECTS[scenes.object[row]]
-        assert (coco.annToMask(annotation).astype(bool) ^ drawn[row]).mean() < 0.03
-    assert coco.annToMask(coco.loadAnns(coco.getAnnIds(iscrowd=True))[0]).sum() == 16 * 32
-    assert any(image not in {a["image_id"] for a in coco.dataset["annotations"]} for image in coco.imgs)
+def test_a_full_disk_is_refused_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, samples: int, seed: int, side: int) -> Iterator[int]:
+        yield samples
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setitem(WRITERS, "coco", full)
+    with pytest.raises(DataError, match=r"No space left on device.*free space there"):
+        list(write_sources(settings(tmp_path / "sources", samples=10, size=16)))
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_commoncatalog_has_both_forms_of_the_picture(tmp_path: Path) -> None:
-    from ipai.toyworld.sources.commoncatalog import write_commoncatalog
+def test_what_a_killed_writing_left_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / ".sources.tmp"
+    (left / "coco" / "train2017").mkdir(parents=True)
+    (left / "leftover.txt").write_text("")
+    list(write_sources(settings(tmp_path / "sources", samples=10)))
+    assert [path.name for path in tmp_path.iterdir()] == ["sources"]
+    assert {path.name for path in (tmp_path / "sources").iterdir()} == {*WRITERS, SETTINGS}
 
-    write_commoncatalog(tmp_path, 520, 0, 16)
-    kinds = {str(parquet.read_schema(path).field("jpg").type) for path in tmp_path.rglob("*.parquet")}
-    assert kinds == {"binary", "struct<bytes: binary, path: string>"}
 
-
-@pytest.mark.parametrize(
-    ("choice", "root", "task", "fewest"),
-    [("toy_copy", "journeydb", "copy", 60), ("toy_object", "coco", "object", 55), ("toy_face", "celeba", "face", 40)],
-)
-def test_the_real_builders_read_it(
-    sources: Path, tmp_path: Path, choice: str, root: str, task: str, fewest: int
-) -> None:
-    build_all(configure(sources / root, tmp_path, f"task={choice}", "shard_size=500"))
-    manifest = [json.loads(line) for line in (tmp_path / task / "manifest.jsonl").read_text().splitlines()]
-    assert len(manifest) >= fewest
-    shard = webdataset.WebDataset(str(tmp_path / task / "train-000000.tar"), shardshuffle=False).decode("rgb8")
-    assert all(sample["target.jpg"].shape == (64, 64, 3) for sample in shard)
+def test_two_at_a_time_are_refused_and_the_first_is_not_disturbed(tmp_path: Path) -> None:
+    aside = tmp_path / ".sources.tmp"
+    aside.mkdir()
+    (aside / "half").write_text("")
+    with held_alone(aside, DataError()), pytest.raises(DataError, match="another process is writing"):
+        list(write_sources(settings(tmp_path / "sources")))
+    assert (aside / "half").exists()
