@@ -5,7 +5,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-fast lint build-datasets demo lock clean
+.PHONY: help setup test test-learning test-fast lint build-datasets demo lock clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,10 +21,13 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $(STAMP)
 
 test: setup lint ## lint, type check and run the whole test suite (CPU, no network)
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m "not learning" -n 2 --dist worksteal $(ARGS)
+
+test-learning: setup ## trainings in the toy world that must teach, and broken ones that must not (minutes)
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m learning -n 2 --dist worksteal $(ARGS)
 
 test-fast: setup ## the tests without the slow ones
-	$(PYTHON) -m pytest -m "not slow" $(ARGS)
+	$(PYTHON) -m pytest -m "not slow and not learning" $(ARGS)
 
 lint: setup ## ruff and mypy
 	$(VENV)/bin/ruff format --check .

@@ -30,7 +30,7 @@ def configure(source: Path, output: Path, *overrides: str) -> ObjectBuild:
     words = words_of(source, output, overrides)
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf" / "build")):
         raw = compose("build_datasets", overrides=words)
-    config: ObjectBuild = parse(raw, schema_of(raw.task))
+    config: ObjectBuild = parse(raw, schema_of(raw.task, raw.get("builder")))
     return config
 
 
@@ -51,7 +51,9 @@ def command(source: Path, output: Path, *overrides: str) -> list[str]:
 
 
 def words_of(source: Path, output: Path, overrides: Sequence[str]) -> list[str]:
-    """The overrides for a small source, which is COCO's unless they name a task."""
+    """The overrides for a small source, which is COCO's unless they name a task; rendered pairs have none."""
+    if any(word.startswith("task=rendered_") for word in overrides):
+        return [f"output={output}", *SMALL, *overrides]
     coco = () if any(word.startswith("task=") for word in overrides) else ("task=object", "source.split=val2017")
     return [f"source.root={source}", f"output={output}", *SMALL, *coco, *overrides]
 

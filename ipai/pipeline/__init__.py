@@ -1,0 +1,7 @@
+"""Using an adapter: `attach(pipeline, adapter, base=...)` to a diffusers SD1.5 pipeline, then call that as always."""
+
+from ipai.pipeline.attachment import Attachment, attach
+from ipai.pipeline.encoding import Condition
+from ipai.pipeline.guidance import FourPass
+
+__all__ = ["Attachment", "Condition", "FourPass", "attach"]

@@ -1,0 +1,148 @@
+"""Condition images and instructions to the adapter's condition tokens."""
+
+import io
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ipai.adapter.adapter import InstructAdapter
+from ipai.base.config import BaseConfig
+from ipai.base.frozen import load_base
+from ipai.base.instruction_encoder import OpenClipInstructionEncoder, SdTextInstructionEncoder
+from ipai.data.images import decode_image, square_box, to_square
+from ipai.errors import ConfigError, DataError, InstructionError
+from ipai.instructions.slots import fill_slot
+from ipai.instructions.table import EmbeddingTable
+from ipai.tasks import task_index
+
+MAX_PIXELS = 100_000_000
+_PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One image and what to take from it.
+
+    Attributes:
+        image: A file, a PIL image, or a tensor [3, H, W] (uint8, or floating point from 0 to 1).
+        instruction: What to take; a task's name for adapters with a task embedding, None for IP-Adapter Plus.
+        object: Fills the slot of an instruction such as "use the {object}".
+        weight: Share of this condition in a mix; multiplies the adapter's scale.
+    """
+
+    image: Path | str | Image.Image | Tensor
+    instruction: str | None = None
+    object: str | None = None
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse a weight that is no finite number, with a ConfigError."""
+        if not math.isfinite(self.weight):
+            raise ConfigError(f"the weight of a condition must be a finite number, not {self.weight}")
+
+
+class Encoding:
+    """The frozen encoders of a base and an adapter's resampler.
+
+    Args:
+        adapter: Its `image_proj` is used.
+        base: Where the encoders lie.
+        device: Where they run.
+    """
+
+    def __init__(self, adapter: InstructAdapter, base: BaseConfig, device: torch.device) -> None:
+        self.adapter = adapter
+        self.device = device
+        self._base = load_base(base, device, only=("image_encoder",))
+        self._table = _table(adapter, base, device)
+        self.null_image = self._base.null_condition()
+
+    def instruction_of(self, condition: Condition) -> str:
+        """The instruction with its slot filled; "" for adapters without instruction.
+
+        Raises:
+            InstructionError: It is empty, or its slot has no name.
+            ConfigError: The adapter takes none, or it names no task for an adapter with a task embedding.
+        """
+        text, kind = condition.instruction, self.adapter.spec.instruction
+        if kind == "none":
+            if text is not None:
+                raise ConfigError("an IP-Adapter Plus takes no instruction; leave it out")
+            return ""
+        if text is None or not text.strip():
+            raise InstructionError('the instruction is empty; say what to take, such as "use the style"')
+        if kind == "task_embedding":
+            task_index(text)
+            return text
+        return fill_slot(text, condition.object)
+
+    def image(self, image: Path | str | Image.Image | Tensor) -> Tensor:
+        """Encode the centred square of a picture: [1, tokens, image_dim].
+
+        Raises:
+            DataError: The picture is missing or cannot be used.
+        """
+        picture = decode_image(_bytes_of(image), MAX_PIXELS)
+        pixels = to_square(picture, square_box(picture), self._base.config.image_size)
+        return self._base.encode_images(pixels[None].to(self.device))
+
+    @torch.no_grad()
+    def tokens(self, image: Tensor, instruction: str, prompt: Tensor) -> Tensor:
+        """Condition tokens fp32 [N, num_queries, width] for N prompts [N, 77, D]; "" is the null instruction."""
+        spec = self.adapter.spec
+        batch = prompt.shape[0] if spec.prompt_dim is not None else 1
+        inputs: dict[str, Tensor] = {}
+        if spec.instruction == "task_embedding":
+            row = task_index(instruction) + 1 if instruction else 0
+            inputs["task_index"] = torch.tensor([row], device=self.device)
+        elif self._table is not None:
+            text, mask = self._table.embed([instruction])
+            inputs |= {"instruction": text.to(self.device).expand(batch, -1, -1)}
+            inputs |= {"instruction_mask": mask.to(self.device).expand(batch, -1)}
+        if spec.prompt_dim is not None:
+            inputs["prompt"] = prompt.float()
+        result = self.adapter(image.float().expand(batch, -1, -1), **inputs)
+        return result.expand(prompt.shape[0], -1, -1)
+
+
+def _table(adapter: InstructAdapter, base: BaseConfig, device: torch.device) -> EmbeddingTable | None:
+    spec = adapter.spec
+    if spec.instruction == "none" or spec.instruction == "task_embedding":
+        return None
+    if spec.prompt_dim is not None and spec.mask_padding:
+        raise ConfigError("an adapter that masks the prompt's padding cannot be attached: pipelines give no mask")
+    kind = OpenClipInstructionEncoder if spec.prompt_dim is None else SdTextInstructionEncoder
+    encoder = kind.from_config(base, device)
+    return EmbeddingTable.build([], encoder.identity, lambda: encoder, mode=spec.instruction, device=device)
+
+
+def _bytes_of(image: Path | str | Image.Image | Tensor) -> bytes:
+    if isinstance(image, Path | str):
+        try:
+            return Path(image).read_bytes()
+        except OSError as error:
+            raise DataError(f"the condition image {image} cannot be read: {error.strerror}") from error
+    picture = _picture(image) if isinstance(image, Tensor) else image
+    if not isinstance(picture, Image.Image):
+        raise DataError(f"a condition image is a path, a PIL image or a tensor, not {type(picture).__name__}")
+    # One decoder for all: it turns pictures upright and puts transparency on white.
+    stream = io.BytesIO()
+    plain = picture if picture.mode in _PNG_MODES else picture.convert("RGB")
+    plain.save(stream, "PNG", exif=picture.getexif())
+    return stream.getvalue()
+
+
+def _picture(pixels: Tensor) -> Image.Image:
+    if pixels.ndim != 3 or pixels.shape[0] != 3 or not pixels.numel():
+        raise DataError(f"a condition tensor is one picture [3, H, W], not {list(pixels.shape)}")
+    if pixels.is_floating_point():
+        if not pixels.isfinite().all() or pixels.min() < 0 or pixels.max() > 1:
+            raise DataError("a condition tensor of floating point holds NaN or values outside 0 to 1; scale it first")
+        pixels = (pixels.float() * 255).round().byte()
+    if pixels.dtype != torch.uint8:
+        raise DataError(f"a condition tensor is uint8 or of floating point, not {pixels.dtype}")
+    return Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy())

@@ -1,0 +1,178 @@
+"""A short joint training in the toy world, whole or broken in a named way, and what the oracles say of it.
+
+`python -m tests.learning.lesson 5` prints the numbers of five seeds and of every way to break the method: the margins
+of `test_learning.py` come from there, and docs/toy-world.md holds its output.
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+
+from ipai.adapter.adapter import InstructAdapter, is_new_branch
+from ipai.adapter.formats import load_adapter
+from ipai.base.frozen import load_base
+from ipai.base.instruction_encoder import OpenClipInstructionEncoder
+from ipai.config import TrainingRun
+from ipai.tasks import TASKS
+from ipai.toyworld.asking import Sampling, Subject
+from ipai.toyworld.showing import questions
+from ipai.toyworld.weights import load_oracles
+from ipai.training import assemble
+from ipai.training.conditioning import InstructionInputs
+from ipai.training.run import train
+from tests.composing import compose
+from tests.data_builders.building import build_all, configure
+
+PAIRS, STEPS, BATCH = 800, 200, 32
+ASKED = 64
+SAMPLING = Sampling(steps=10)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What one training taught.
+
+    Attributes:
+        losses: By task, the validation loss at the end over that at step 0.
+        style: How often "use the style" takes the style, less how often "use the composition" does.
+        place: How often "use the composition" takes the place, less how often "use the style" does.
+    """
+
+    losses: dict[str, float]
+    style: float
+    place: float
+
+
+def build_pairs(folder: Path) -> Path:
+    """Rendered pairs of all tasks below `folder`."""
+    for task in TASKS:
+        build_all(configure(folder, folder, f"task=rendered_{task}", f"samples={PAIRS}", "shard_size=1000"))
+    return folder
+
+
+def teach(shards: Path, run: Path, seed: int, broken: str | None = None) -> Lesson:
+    """Train in `run`, then ask.
+
+    Args:
+        shards: What `build_pairs` made.
+        run: A new folder.
+        seed: Of the training.
+        broken: A key of `BROKEN`, or None for the method as it is.
+    """
+    config = compose(
+        "experiment=joint", "recipe=toy", "logger=none", f"data.root={shards}", f"run={run}", f"train.seed={seed}",
+        f"train.steps={STEPS}", f"train.batch_size={BATCH}", f"validation.every={STEPS}", "validation.images=0",
+        "validation.samples=40", f"checkpoint.every={STEPS}",
+    )  # fmt: skip
+    with BROKEN[broken]() if broken else nullcontext():
+        assert train(config) == 0
+    return _examined(config, run, zeros=broken == "zeros")
+
+
+def _examined(config: TrainingRun, run: Path, zeros: bool) -> Lesson:
+    base = load_base(config.base, "cpu")
+    encoder: Any = OpenClipInstructionEncoder.from_config(config.base, "cpu")
+    subject = Subject(
+        base, load_adapter(run / "checkpoints/latest/adapter.safetensors"), _Silent(encoder) if zeros else encoder
+    )
+    oracle, asked = load_oracles()["scenes"], questions(portraits=False, count=ASKED)
+    taken = {
+        task: subject.taken(asked, config.instructions.fixed[task], oracle, ("style", "place"), SAMPLING)
+        for task in ("style", "structure")
+    }
+    return Lesson(
+        _loss_ratios(run),
+        taken["style"]["style"] - taken["structure"]["style"],
+        taken["structure"]["place"] - taken["style"]["place"],
+    )
+
+
+def _loss_ratios(run: Path) -> dict[str, float]:
+    points = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    losses = [point for point in points if "validation/loss" in point]
+    return {task: losses[-1][f"validation/loss/{task}"] / losses[0][f"validation/loss/{task}"] for task in TASKS}
+
+
+class _Silent:
+    """An instruction encoder that says nothing."""
+
+    def __init__(self, encoder: OpenClipInstructionEncoder) -> None:
+        self._encoder = encoder
+
+    def encode(self, texts: list[str]) -> Any:
+        """Zeros in the shape of the encodings."""
+        encoded = self._encoder.encode(texts)
+        return encoded._replace(tokens=torch.zeros_like(encoded.tokens), pooled=torch.zeros_like(encoded.pooled))
+
+
+@contextmanager
+def _swapped() -> Iterator[None]:
+    """Style is trained with the instructions of structure, and structure with those of style."""
+    real = assemble.instructions_of
+    other = {"style": "structure", "structure": "style"}
+
+    def instructions_of(config: TrainingRun, split: str) -> dict[str, tuple[str, ...]]:
+        pools = real(config, split)
+        return {task: pools[other.get(task, task)] for task in pools}
+
+    with mock.patch.object(assemble, "instructions_of", instructions_of):
+        yield
+
+
+@contextmanager
+def _frozen() -> Iterator[None]:
+    """The new branch is not trained."""
+    real = assemble.build_adapter
+
+    def build_adapter(*arguments: Any) -> InstructAdapter:
+        adapter = real(*arguments)
+        for name, parameter in adapter.named_parameters():
+            parameter.requires_grad_(not is_new_branch(name))
+        return adapter
+
+    with mock.patch.object(assemble, "build_adapter", build_adapter):
+        yield
+
+
+@contextmanager
+def _zeros() -> Iterator[None]:
+    """Every instruction is zeros."""
+    real = InstructionInputs.__call__
+
+    def call(self: InstructionInputs, *arguments: Any) -> dict[str, Any]:
+        inputs = real(self, *arguments)
+        instruction = inputs["instruction"]
+        assert instruction is not None
+        return inputs | {"instruction": torch.zeros_like(instruction)}
+
+    with mock.patch.object(InstructionInputs, "__call__", call):
+        yield
+
+
+BROKEN: dict[str, Callable[[], Any]] = {"swapped": _swapped, "frozen": _frozen, "zeros": _zeros}
+
+
+def main(seeds: int) -> None:
+    """Print the numbers of so many seeds, and of each way to break the method."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shards = build_pairs(folder / "shards")
+        for seed, broken in [*((seed, None) for seed in range(seeds)), *((0, broken) for broken in BROKEN)]:
+            lesson = teach(shards, folder / f"{broken}-{seed}", seed, broken)
+            losses = " ".join(f"{task} {ratio:.3f}" for task, ratio in lesson.losses.items())
+            sys.stdout.write(
+                f"{broken or 'whole':8} {seed}  style {lesson.style:+.2f}  place {lesson.place:+.2f}  {losses}\n"
+            )
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)

@@ -1,0 +1,160 @@
+"""Attached to diffusers' own pipelines on the miniature: same pictures as diffusers', and nothing left behind."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import (
+    DDIMScheduler,
+    StableDiffusionImg2ImgPipeline,
+    StableDiffusionInpaintPipeline,
+    StableDiffusionPipeline,
+)
+from PIL import Image
+from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
+
+from ipai.adapter import AdapterSpec, InstructAdapter, attention_sizes_of
+from ipai.adapter.formats import export_ip_adapter
+from ipai.base.config import BaseConfig
+from ipai.base.frozen import load_base
+from ipai.base.hub import locate
+from ipai.base.micro import micro_config
+from ipai.errors import ConfigError, DataError, InstructionError
+from ipai.pipeline import Condition, FourPass, attach
+
+PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (56, 56, 3), dtype=np.uint8))
+CONFIG: BaseConfig = replace(micro_config(), dtype="fp32")
+
+
+@pytest.fixture
+def pipeline() -> Any:
+    base = load_base(CONFIG, "cpu")
+    pipe = StableDiffusionPipeline(
+        vae=base.vae, text_encoder=base.text_encoder, tokenizer=base.tokenizer, unet=base.unet,
+        scheduler=DDIMScheduler.from_config(base.scheduler.config), requires_safety_checker=False,
+        safety_checker=None, feature_extractor=None,
+    )  # fmt: skip
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def adapter_for(pipe: Any, **changes: Any) -> InstructAdapter:
+    torch.manual_seed(0)
+    sizes = attention_sizes_of(pipe.unet)
+    spec = AdapterSpec(64, 32, sizes, width=128, heads=2, instruction_dim=32)
+    return InstructAdapter(replace(spec, **changes))
+
+
+def draw(pipe: Any, prompt: Any = "a cat", **options: Any) -> np.ndarray:
+    settings = {"num_inference_steps": 2, "guidance_scale": 5.0, "height": 64, "width": 64, "output_type": "np"}
+    generator = torch.Generator().manual_seed(0)
+    return pipe(prompt, generator=generator, **settings | options).images
+
+
+def test_equals_diffusers_own_loader(pipeline: Any, tmp_path: Path) -> None:
+    adapter = adapter_for(pipeline, instruction="none")
+    export_ip_adapter(adapter, tmp_path / "plus.safetensors")
+    attachment = attach(pipeline, tmp_path / "plus.safetensors", base=CONFIG, scale=0.7)
+    attachment.condition(Condition(PICTURE))
+    ours = draw(pipeline)
+    attachment.detach()
+    encoder = CLIPVisionModelWithProjection.from_pretrained(locate(CONFIG, ["image_encoder"])["image_encoder"])
+    pipeline.register_modules(
+        image_encoder=encoder.eval(),
+        feature_extractor=CLIPImageProcessor(size={"shortest_edge": 56}, crop_size={"height": 56, "width": 56}),
+    )
+    pipeline.load_ip_adapter(
+        tmp_path, subfolder="", weight_name="plus.safetensors", image_encoder_folder=None, local_files_only=True
+    )
+    pipeline.set_ip_adapter_scale(0.7)
+    assert np.abs(ours - draw(pipeline, ip_adapter_image=PICTURE)).max() < 1e-5
+    assert np.abs(ours - draw(pipeline, ip_adapter_image=PICTURE.rotate(90))).max() > 1e-4
+
+
+def test_zero_scale_is_no_adapter_and_detach_leaves_nothing(pipeline: Any) -> None:
+    processors, config = dict(pipeline.unet.attn_processors), dict(pipeline.unet.config)
+    before, plain = {k: v.clone() for k, v in pipeline.unet.state_dict().items()}, draw(pipeline)
+    attachment = attach(pipeline, adapter_for(pipeline), base=CONFIG, scale=0.0)
+    attachment.condition(Condition(PICTURE, "use the style"))
+    assert np.array_equal(draw(pipeline), plain)
+    attachment.set_scale({"up_blocks.1": 1.0})
+    assert not np.array_equal(draw(pipeline), plain)
+    attachment.detach()
+    after = pipeline.unet.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    assert all(pipeline.unet.attn_processors[name] is processors[name] for name in processors)
+    assert dict(pipeline.unet.config) == config
+    assert np.array_equal(draw(pipeline), plain)
+
+
+@pytest.mark.parametrize("changes", [{}, {"prompt_dim": 32}], ids=["instruct", "released"])
+def test_equal_scales_collapse_to_ordinary_guidance(pipeline: Any, changes: dict[str, Any]) -> None:
+    attachment = attach(pipeline, adapter_for(pipeline, **changes), base=CONFIG)
+    condition = Condition(PICTURE, "use the {object}", object="cat")
+    attachment.condition(condition)
+    ordinary = draw(pipeline, ["a cat", "a dog"])
+    attachment.condition(condition, guidance=FourPass(5.0, 5.0, 5.0))
+    assert np.abs(draw(pipeline, ["a cat", "a dog"], guidance_scale=3.0) - ordinary).max() < 1e-4
+    attachment.condition(condition, guidance=FourPass(9.0, 5.0, 1.0))
+    assert np.abs(draw(pipeline, ["a cat", "a dog"]) - ordinary).max() > 1e-4
+
+
+def test_weights_of_several_conditions_add_up(pipeline: Any) -> None:
+    attachment = attach(pipeline, adapter_for(pipeline), base=CONFIG)
+    attachment.condition(Condition(PICTURE, "use the style"))
+    one = draw(pipeline)
+    halves = [Condition(PICTURE, "use the style", weight=0.5)] * 2
+    attachment.condition(*halves)
+    assert np.abs(draw(pipeline) - one).max() < 1e-4
+    attachment.condition(halves[0], Condition(PICTURE.rotate(90), "use the face", weight=0.5))
+    assert np.abs(draw(pipeline) - one).max() > 1e-4
+
+
+@pytest.mark.parametrize("kind", [StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline])
+def test_other_pipelines(pipeline: Any, kind: Any) -> None:
+    other = kind(**pipeline.components, requires_safety_checker=False)
+    other.set_progress_bar_config(disable=True)
+    attachment = attach(other, adapter_for(pipeline), base=CONFIG)
+    attachment.condition(Condition(PICTURE, "use the style"), guidance=FourPass())
+    inputs: dict[str, Any] = {"image": Image.new("RGB", (64, 64)), "strength": 1.0}
+    if kind is StableDiffusionInpaintPipeline:
+        inputs["mask_image"] = Image.new("L", (64, 64), 255)
+    options = {"num_inference_steps": 2, "output_type": "np"}
+    assert np.isfinite(other("a cat", generator=torch.Generator().manual_seed(0), **inputs, **options).images).all()
+
+
+@pytest.fixture
+def attached(pipeline: Any) -> Any:
+    return attach(pipeline, adapter_for(pipeline), base=CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("condition", "error", "words"),
+    [
+        (Condition(PICTURE, " "), InstructionError, "empty"),
+        (Condition(PICTURE, "use the {object}"), InstructionError, "name of an object"),
+        (Condition("absent.png", "use the style"), DataError, "absent.png"),
+        (Condition(torch.full((3, 8, 8), torch.nan), "use the style"), DataError, "NaN"),
+        (Condition(torch.zeros(1, 8, 8), "use the style"), DataError, "3, H, W"),
+    ],
+)
+def test_unusable_conditions(attached: Any, condition: Condition, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        attached.condition(condition)
+
+
+def test_refuses_misuse(attached: Any, pipeline: Any) -> None:
+    with pytest.raises(ConfigError, match="no condition image"):
+        draw(pipeline)
+    with pytest.raises(ConfigError, match="no image attention"):
+        attached.set_scale({"up_blocks.9": 1.0})
+    attached.condition(Condition(PICTURE, "use the style"), guidance=FourPass())
+    with pytest.raises(ConfigError, match="guidance_scale"):
+        draw(pipeline, guidance_scale=1.0)
+    attached.detach()
+    with pytest.raises(ConfigError, match="already ejected"):
+        attached.detach()
