@@ -16,7 +16,7 @@ def shipped_stack() -> Path:
     Raises:
         WeightsError: It is missing, as in an installation that left out the package's data.
     """
-    if not (SHIPPED / "scores.json").is_file():
+    if not (SHIPPED / "model_index.json").is_file():
         raise WeightsError(
             f"the toy stack is missing from {SHIPPED}; install the project with its data files, "
             "or train it: python scripts/train_toy_stack.py"

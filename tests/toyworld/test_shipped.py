@@ -1,0 +1,89 @@
+"""The trained stack that comes with the project."""
+
+import torch
+from open_clip import create_model_and_transforms
+from transformers import CLIPVisionModelWithProjection
+
+from ipai.adapter.adapter import InstructAdapter, initialise
+from ipai.adapter.formats import load_ip_adapter_plus
+from ipai.base.dims import read_dims
+from ipai.base.frozen import load_base
+from ipai.base.hub import resolve_file
+from ipai.config import TrainingRun
+from ipai.toyworld.oracles import truth_of
+from ipai.toyworld.stack.clip import normalised
+from ipai.toyworld.stack.pictures import draw_pictures
+from ipai.toyworld.stack.quality import identity_kept
+from ipai.toyworld.weights import load_oracles, read_scores, shipped_stack
+from ipai.training.assemble import adapter_spec
+from tests.composing import compose
+
+LIMIT = 25_000_000  # bytes of all weights together
+
+
+def toy_run() -> TrainingRun:
+    return compose("experiment=joint", "recipe=toy", "data.root=shards")
+
+
+def test_it_is_small_and_holds_no_pickles() -> None:
+    files = [path for path in shipped_stack().rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= LIMIT
+    assert {path.suffix for path in files} <= {".safetensors", ".json", ".txt", ".gz", ".md"}
+
+
+def test_it_loads_by_the_code_that_loads_sd15_and_draws_what_it_encodes() -> None:
+    base = load_base(toy_run().base, "cpu")
+    pixels = draw_pictures(9, 8, 4).pixels
+    latents = base.encode_targets(pixels, torch.zeros(12, 8, 16, 16))
+    assert 0.7 < latents.std() < 1.4
+    error = (base.decode_latents(latents).float() - pixels.float()).abs().mean()
+    assert error < 5  # of 255
+    assert base.encode_images(pixels).shape == (12, 65, 128)
+    assert base.encode_prompts(["a red star", ""])[0].shape == (2, 32, 128)
+
+
+def test_both_forms_of_its_image_tower_agree() -> None:
+    folder = shipped_stack()
+    ours, _, _ = create_model_and_transforms(f"local-dir:{folder / 'instruction_encoder'}")
+    theirs = CLIPVisionModelWithProjection.from_pretrained(folder / "image_encoder", dtype=torch.float32)
+    pictures = draw_pictures(9, 4, 4)
+    pixels = normalised(pictures.images(torch.arange(8)))
+    with torch.no_grad():
+        torch.testing.assert_close(
+            theirs(pixels).image_embeds, ours.eval().encode_image(pixels), atol=2e-4, rtol=1e-3
+        )
+
+
+def test_an_adapter_starts_as_its_ip_adapter_plus() -> None:
+    config = toy_run()
+    base = load_base(config.base, "cpu", only=("image_encoder",))
+    spec = adapter_spec(config, read_dims(config.base))
+    adapter = InstructAdapter(spec)
+    assert config.base.adapter_init is not None
+    load_ip_adapter_plus(adapter, resolve_file(config.base.adapter_init))
+    initialise(adapter, seed=0)
+    seen = base.encode_images(draw_pictures(9, 2, 1).pixels)
+    with torch.no_grad():
+        outputs = [adapter(seen, torch.randn(3, 77, 128) * scale) for scale in (0.0, 1.0, 30.0)]
+    assert torch.equal(outputs[0], outputs[1])
+    assert torch.equal(outputs[0], outputs[2])
+
+
+def test_its_oracles_read_fresh_renders_as_well_as_their_card_says() -> None:
+    pictures = draw_pictures(123_456, 300, 300)
+    for kind, oracle in load_oracles().items():
+        truth = truth_of(getattr(pictures, kind), oracle.net.factors)
+        read = oracle.read(pictures.part(kind))
+        for name in oracle.trusted:
+            shown = truth[name] >= 0
+            assert (read[name] == truth[name])[shown].float().mean() > 0.93
+    assert {"object", "colour", "place", "background", "style"} <= set(load_oracles()["scenes"].trusted)
+
+
+def test_its_scores_are_those_of_a_stack_that_was_trained() -> None:
+    """Guards against shipping a worse one unnoticed; docs/toy-world.md compares them with the bar."""
+    scores = read_scores()
+    assert scores["vae"]["scenes_object"] > 0.97
+    assert scores["vae"]["scenes_style"] > 0.97
+    assert identity_kept(scores["vae"]) > 0.85
+    assert scores["clip"]["retrieval_among_100"] > 0.8
