@@ -86,9 +86,9 @@ def _unet_problems(configs: Mapping[str, Any]) -> Iterator[str]:
         if unet.addition_embed_type is not None or unet.encoder_hid_dim_type is not None:
             kind = unet.addition_embed_type or unet.encoder_hid_dim_type
             yield f"unet takes more than a text prompt ({kind}), as SDXL does; a UNet of Stable Diffusion 1.5 is needed"
-        if unet.in_channels != 4 or unet.out_channels != 4:
+        if unet.in_channels != unet.out_channels:
             yield (
-                f"unet has {unet.in_channels} channels in and {unet.out_channels} out in place of 4: "
+                f"unet has {unet.in_channels} channels in and {unet.out_channels} out: "
                 "inpainting and other special UNets cannot be used"
             )
         if "vae" in configs and configs["vae"].latent_channels != unet.in_channels:

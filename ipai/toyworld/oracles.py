@@ -23,7 +23,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "scenes": ("object", "colour", "size", "place", "background", "style"),
     "portraits": ("skin", "hair_colour", "hair_shape", "eyes", "glasses", "beard", "expression", "background", "style"),
 }
-_WIDTHS = (24, 48, 96, 128)
+_WIDTHS = (16, 32, 64, 96)
 
 
 class OracleNet(nn.Module):

@@ -150,7 +150,9 @@ def _controlnet_scores(folder: Path, oracles: dict[str, Oracle], scenes: _Some) 
 def _adapter_scores(folder: Path, oracles: dict[str, Oracle], *parts: _Some) -> dict[str, float]:
     """What IPAdapter+ gives back of a picture without any prompt."""
     pipeline = load_pipeline(folder)
-    tower = CLIPVisionModelWithProjection.from_pretrained(folder / "image_encoder", local_files_only=True)
+    tower = CLIPVisionModelWithProjection.from_pretrained(
+        folder / "image_encoder", dtype=torch.float32, local_files_only=True
+    )
     adapter = InstructAdapter(plus_spec(pipeline.unet))
     load_ip_adapter_plus(adapter, folder / IP_ADAPTER_FILE)
     inject(pipeline.unet, adapter)
