@@ -137,7 +137,9 @@ def _text_scores(folder: Path, oracles: dict[str, Oracle], scenes: _Some, portra
 
 def _controlnet_scores(folder: Path, oracles: dict[str, Oracle], scenes: _Some) -> dict[str, float]:
     controlnet = ControlNetModel.from_pretrained(folder / "controlnet", local_files_only=True)
-    pipeline = StableDiffusionControlNetPipeline.from_pretrained(folder, controlnet=controlnet, local_files_only=True)
+    pipeline = StableDiffusionControlNetPipeline.from_pretrained(
+        folder, controlnet=controlnet, torch_dtype=torch.float32, local_files_only=True
+    )
     edges = edges_of(scenes.pixels)
     starts = [slice(start, start + _BATCH) for start in range(0, len(edges), _BATCH)]
     pictures = torch.cat([generate(pipeline, scenes.captions[rows], image=edges[rows]) for rows in starts])
