@@ -143,11 +143,17 @@ class Stage:
             "step": self._step,
             "model": {key: value.detach() for key, value in self._trained.items()},
             "average": self._average,
+            "buffers": self._buffers(),
             "optimizer": self._optimizer.state_dict(),
             "history": self.history,
         }
         with atomic_path(self._path) as aside:
             torch.save(state, aside)
+
+    def _buffers(self) -> dict[str, Tensor]:
+        """What training changes beside the parameters: BatchNorm's running statistics."""
+        parameters = dict(self.model.named_parameters())
+        return {key: value for key, value in self.model.state_dict().items() if key not in parameters}
 
     def _resume(self) -> None:
         if not self._path.exists():
@@ -166,6 +172,8 @@ class Stage:
             for key, value in self._trained.items():
                 value.copy_(state["model"][key])
                 self._average[key] = state["average"][key]
+            for key, value in self._buffers().items():
+                value.copy_(state["buffers"][key])
         self._optimizer.load_state_dict(state["optimizer"])
         self._step, self.history = state["step"], state["history"]
         log.info("%s: continuing at step %d of %d", self.name, self._step, self.settings.steps)

@@ -13,7 +13,7 @@ from ipai.toyworld.stack.stage import Losses, Stage, StageSettings
 SETTINGS = StageSettings(steps=12, batch_size=4, learning_rate=1e-2, ema=0.9)
 
 
-def noisy_loss(model: nn.Linear) -> Callable[[torch.Generator], Losses]:
+def noisy_loss(model: nn.Module) -> Callable[[torch.Generator], Losses]:
     """A loss that depends on the step's random numbers."""
 
     def loss(generator: torch.Generator) -> Losses:
@@ -54,6 +54,20 @@ def test_a_finished_stage_is_only_read_back(tmp_path: Path) -> None:
     again_model, again = new_stage(tmp_path)
     assert list(again.run()) == []
     assert all(torch.equal(*pair) for pair in zip(weights(again_model), weights(model), strict=True))
+
+
+def test_running_statistics_are_part_of_the_state(tmp_path: Path) -> None:
+    def with_norm() -> tuple[nn.Sequential, Stage]:
+        torch.manual_seed(1)
+        model = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 1))
+        return model, Stage("norm", model, noisy_loss(model), SETTINGS, tmp_path)
+
+    model, stage = with_norm()
+    list(stage.run())
+    again_model, again = with_norm()
+    list(again.run())
+    assert torch.equal(again_model[0].running_var, model[0].running_var)
+    assert not torch.equal(model[0].running_var, torch.ones(3))
 
 
 def test_it_learns_and_keeps_the_average(tmp_path: Path) -> None:
