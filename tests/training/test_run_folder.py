@@ -16,7 +16,7 @@ def config(*overrides: str) -> TrainingRun:
 
 
 def test_the_folder_is_named_after_experiment_and_recipe() -> None:
-    assert folder_of(config()) == Path("runs/joint-toy")
+    assert folder_of(config()) == Path("runs/joint-smoke")
     assert folder_of(config("run=spine")) == Path("runs/spine")
     assert folder_of(config("run=elsewhere/spine")) == Path("elsewhere/spine")
 
