@@ -49,9 +49,7 @@ def test_both_forms_of_its_image_tower_agree() -> None:
     pictures = draw_pictures(9, 4, 4)
     pixels = normalised(pictures.images(torch.arange(8)))
     with torch.no_grad():
-        torch.testing.assert_close(
-            theirs(pixels).image_embeds, ours.eval().encode_image(pixels), atol=2e-4, rtol=1e-3
-        )
+        torch.testing.assert_close(theirs(pixels).image_embeds, ours.eval().encode_image(pixels), atol=2e-4, rtol=1e-3)
 
 
 def test_an_adapter_starts_as_its_ip_adapter_plus() -> None:
