@@ -172,8 +172,8 @@ class Stage:
             for key, value in self._trained.items():
                 value.copy_(state["model"][key])
                 self._average[key] = state["average"][key]
-            for key, value in self._buffers().items():
-                value.copy_(state["buffers"][key])
+            for key, buffer in self._buffers().items():
+                buffer.copy_(state["buffers"][key])
         self._optimizer.load_state_dict(state["optimizer"])
         self._step, self.history = state["step"], state["history"]
         log.info("%s: continuing at step %d of %d", self.name, self._step, self.settings.steps)
