@@ -72,4 +72,4 @@ def adapter_loss(
         tokens = adapter(seen)
         condition = {"image_embeds": [tokens[:, None]]}
         predicted = unet(noisy, timesteps, text, added_cond_kwargs=condition).sample
-    return denoising_loss(predicted, noise)
+    return denoising_loss(schedule, predicted, noise, timesteps)

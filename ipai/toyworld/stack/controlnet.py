@@ -55,4 +55,4 @@ def controlnet_loss(
         predicted = unet(
             noisy, timesteps, text, down_block_additional_residuals=down, mid_block_additional_residual=middle
         ).sample
-    return denoising_loss(predicted, noise)
+    return denoising_loss(schedule, predicted, noise, timesteps)

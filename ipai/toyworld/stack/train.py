@@ -106,7 +106,7 @@ class StackTraining:
         model = vae.fresh_vae(self.pictures, self.config.seed)
         self._train("vae", model, partial(vae.vae_loss, model, self.pictures, settings.batch_size), settings)
         every_fortieth = self.pictures.images(torch.arange(0, len(self.pictures), 40))
-        model.register_to_config(scaling_factor=vae.latent_scale(model, every_fortieth))
+        vae.standardise_latents(model, every_fortieth)
         error, linear = vae.errors_beside_pca(model, self.pictures, self.held_out)
         log.info("vae: mean squared error %.5f, of the best linear code %.5f", error, linear)
         if self.config.vae_gate and error >= linear:

@@ -60,10 +60,23 @@ def errors_beside_pca(vae: AutoencoderKL, pictures: Pictures, held_out: Pictures
 
 
 @torch.no_grad()
-def latent_scale(vae: AutoencoderKL, images: Tensor) -> float:
-    """SD's scaling factor: what brings the latents to unit variance."""
+def standardise_latents(vae: AutoencoderKL, images: Tensor) -> None:
+    """Move each latent channel to zero mean and unit variance, in the 1 x 1 convolutions around the latents.
+
+    Pictures are decoded as before. It matters to what is trained on the latents: a channel of twice the deviation is
+    seen through four times the noise, so with the brightness at 2.1 and an edge at 0.3 the picture would be decided at
+    noise levels that hardly count in the loss. SD's scaling factor is one number for all channels, here 1.
+    """
     latents = torch.cat([vae.encode(part).latent_dist.mean for part in images.split(64)])
-    return float(1 / latents.std())
+    mean, deviation = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
+    before, after = vae.quant_conv, vae.post_quant_conv
+    half = len(mean)  # the means' channels come first, then those of the logarithms of the variances
+    before.weight[:half] /= deviation[:, None, None, None]
+    before.bias[:half] = (before.bias[:half] - mean) / deviation
+    before.bias[half:] -= 2 * deviation.log()
+    after.bias += after.weight[:, :, 0, 0] @ mean
+    after.weight *= deviation[:, None, None]
+    vae.register_to_config(scaling_factor=1.0)
 
 
 def fresh_vae(pictures: Pictures, seed: int) -> AutoencoderKL:
@@ -77,12 +90,11 @@ def fresh_vae(pictures: Pictures, seed: int) -> AutoencoderKL:
 
 @torch.no_grad()
 def encode_all(vae: AutoencoderKL, pictures: Pictures) -> Tensor:
-    """Mean latents of all pictures at unit variance, fp16 [N, 8, 16, 16]."""
-    scale = vae.config["scaling_factor"]
+    """Mean latents of all pictures, fp16 [N, 8, 16, 16]."""
     parts = torch.arange(len(pictures)).split(256)
     latents = []
     for rows in parts:
         with torch.autocast("cpu", torch.bfloat16):
             mean = vae.encode(pictures.images(rows)).latent_dist.mean
-        latents.append((mean.float() * scale).half())
+        latents.append(mean.half())
     return torch.cat(latents)
