@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from importlib import import_module
 from typing import Any, get_type_hints
 
-from data_builders.engine.config import BuildConfig
+from data_builders.engine.config import BuildConfig, OpenaiCaptioner
 from data_builders.engine.records import Builder
 from ipai.errors import ConfigError
 
@@ -57,7 +57,8 @@ def create_builder(config: BuildConfig) -> Builder:
 
 def nearest_key(key: str) -> str | None:
     """The setting of any builder whose dotted name is most like `key`, or None if none is."""
-    known = sorted({name for task in BUILDERS for name in _keys(schema_of(task))})
+    settings = {name for task in BUILDERS for name in _keys(schema_of(task))}
+    known = sorted(settings | set(_keys(OpenaiCaptioner, "captioner.")))
     near = difflib.get_close_matches(key, known, n=1)
     return near[0] if near else None
 

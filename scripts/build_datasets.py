@@ -1,6 +1,6 @@
 """Build the shards of one task:  python scripts/build_datasets.py task=object source.root=... output=...
 
-Without a task it builds all of a recipe: paper (the default) or toy.
+Without a task it builds all of a recipe: paper (the default) or toy. task=instructions writes the instruction pools.
 
 `--help` lists the choices and settings, `dry_run=true` prints the plan.
 
@@ -10,6 +10,7 @@ The same command continues a build that was interrupted; finished shards are nev
 import logging
 import os
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import hydra
@@ -21,9 +22,13 @@ from omegaconf.errors import OmegaConfBaseException
 from ipai.errors import IpaiError
 
 if TYPE_CHECKING:  # the workers of the pool import this file and need none of it
+    from collections.abc import Iterator
+
+    from data_builders.captions.captioner import ModelCaptioner
     from data_builders.engine.config import BuildConfig
     from data_builders.engine.plan import Plan
     from data_builders.engine.records import Builder
+    from data_builders.llm.asking import Report, Tally
 
 _MISUSE = 2
 _INTERRUPTED = 130
@@ -34,10 +39,13 @@ def main(raw: DictConfig) -> None:
     """Compose, check, plan, and build unless it is a dry run."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     from data_builders.engine.config import ALL
+    from data_builders.instructions.config import NAME as INSTRUCTIONS
 
     try:
         if raw.task == ALL:
             run_all(raw)
+        elif raw.task == INSTRUCTIONS:
+            run_instructions(raw)
         else:
             run(raw)
     except IpaiError as error:
@@ -62,8 +70,26 @@ def run_all(raw: DictConfig) -> None:
         sys.exit(_MISUSE)
 
 
+def run_instructions(raw: DictConfig) -> None:
+    """Write the instruction pools, or print what they are likely to cost."""
+    from data_builders.engine.report import drops_text
+    from data_builders.instructions.builder import build_pools, pool_bill
+    from data_builders.instructions.config import parse_instructions
+
+    config = parse_instructions(raw, list(HydraConfig.get().overrides.task))
+    requests, dollars = pool_bill(config)
+    print(f"{', '.join(config.chosen)}: about {requests:,} requests, ${dollars:,.2f}, if none is known", flush=True)
+    if config.dry_run:
+        return
+    with asking_bar(requests, "instructions", " requests") as report:
+        for pool in build_pools(config, report):
+            left_out = drops_text(pool.dropped.items())
+            print(f"{pool.task}: {pool.files[0]} and {pool.files[1].name}; left out: {left_out}", flush=True)
+
+
 def run(raw: DictConfig) -> None:
-    """Print the plan of the build that was composed, then build it."""
+    """Print the plan of the build that was composed, then build it; captions of a language model come before."""
+    from data_builders.captions.captioner import model_captioner
     from data_builders.engine.config import parse
     from data_builders.engine.report import plan_text
     from data_builders.engine.run import plan_build
@@ -73,8 +99,48 @@ def run(raw: DictConfig) -> None:
     builder = create_builder(config)
     plan = plan_build(builder, config)
     print(plan_text(plan), flush=True)
-    if not config.dry_run:
-        build_with_bar(builder, config, plan)
+    captioner = model_captioner(config)
+    if config.dry_run:
+        if captioner is not None:
+            print_bill(builder, captioner, config, plan)
+        return
+    if captioner is not None:
+        caption_with_bar(builder, captioner, config, plan)
+    build_with_bar(builder, config, plan)
+
+
+def print_bill(builder: "Builder", captioner: "ModelCaptioner", config: "BuildConfig", plan: "Plan") -> None:
+    """Say how many captions would be asked for, and for how many dollars."""
+    from data_builders.captions.bill import bill_of, bill_text
+
+    print(bill_text(bill_of(builder, captioner, config, plan), captioner))
+
+
+def caption_with_bar(builder: "Builder", captioner: "ModelCaptioner", config: "BuildConfig", plan: "Plan") -> None:
+    """Ask for the captions, with a bar on stderr that shows rate, remaining time and money; then say what came."""
+    from data_builders.captions.stage import ask_captions
+    from data_builders.engine.run import shards_to_build
+
+    shards = shards_to_build(builder, config, plan)
+    if shards:
+        with asking_bar(sum(len(shard.records) for shard in shards), f"{config.task} captions", " captions") as report:
+            tally = ask_captions(builder, captioner, config, shards, report)
+        print(f"{config.task} captions: {tally.text()}", flush=True)
+
+
+@contextmanager
+def asking_bar(total: int, name: str, unit: str) -> "Iterator[Report]":
+    """A bar on stderr of what a language model is asked; yields what to call whenever something is settled."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit=unit, desc=name, file=sys.stderr, disable=None) as bar:
+
+        def report(tally: "Tally") -> None:
+            bar.total = total - tally.cached  # the bar and its rate are about what is asked
+            bar.update(tally.outcomes.total() - bar.n)
+            bar.set_postfix_str(f"${tally.dollars:.2f}, {tally.cached:,} known, {tally.cautions}")
+
+        yield report
 
 
 def build_with_bar(builder: "Builder", config: "BuildConfig", plan: "Plan") -> None:

@@ -1,8 +1,11 @@
 """The builder of task `object` (paper section 4.3: COCO objects, cropped, padded with a random colour)."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 from PIL import Image
 
+from data_builders.captions.captioner import Caption, model_captioner
 from data_builders.coco.annotations import load_instances, photo_path
 from data_builders.coco.captions import condition_caption, create_captioner
 from data_builders.coco.card import card_sections
@@ -23,6 +26,7 @@ class CocoBuilder:
 
     def __init__(self, config: ObjectBuild) -> None:
         self.config = config
+        self._model = model_captioner(config)
 
     def select(self) -> Selection:
         """Filter the annotations; see `data_builders.coco.filters`.
@@ -31,7 +35,7 @@ class CocoBuilder:
             DataError: The source is missing or damaged.
         """
         instances = load_instances(self.config.source)
-        chosen, drops = select(instances, self.config, create_captioner(self.config, instances))
+        chosen, drops = select(instances, self.config, create_captioner(self.config, instances, self._model))
         annotated = sum(photo in instances.annotations for photo in instances.photos)
         return Selection(
             records=[self._record(candidate, caption) for candidate, caption in chosen],
@@ -44,9 +48,46 @@ class CocoBuilder:
         """Cut both pictures.
 
         Raises:
-            Drop: The photograph is missing, damaged, too large or of another size than annotated, or its mask is empty.
-            DataError: The disk or the permissions refuse the reading.
+            Drop: The photograph is missing, damaged, too large or of another size than annotated, its mask is empty,
+                or the language model would not describe it.
+            DataError: The disk or the permissions refuse the reading, or the model was never asked.
         """
+        fields = record.fields
+        photo, mask = self._read(record)
+        target, visible = self._target(record, photo)
+        caption = self._model.caption_of(target) if self._model else Caption(fields["prompt"])
+        box = tuple(fields["box"])
+        return Sample(
+            target=encode_jpeg(target, self.config.jpeg_quality),
+            condition=encode_jpeg(self._condition(photo, mask, box, fields["annotation"]), self.config.jpeg_quality),
+            prompt=caption.text,
+            cond_prompt=condition_caption(fields["category"]),
+            slot=fields["category"],
+            source=Source(**fields["source"]),
+            generation={"caption": caption.provenance} if caption.provenance else None,
+            scores={
+                "area": round(fields["area"] / (photo.width * photo.height), 6),
+                "fill": round(fields["area"] / (box[2] * box[3]), 6),
+                "side": round(min(box[2:]), 2),
+                "visible": round(visible, 6),
+            },
+        )
+
+    def pictures_to_caption(self, records: Sequence[Record]) -> Iterator[Image.Image | Drop]:
+        """The targets, for a language model to describe; raises DataError as `make` does."""
+        for record in records:
+            try:
+                photo, _ = self._read(record)
+                yield self._target(record, photo)[0]
+            except Drop as drop:
+                yield drop
+
+    def card(self) -> list[CardSection]:
+        """Source, licences, filters and pictures; see `data_builders.coco.card`."""
+        return card_sections(self.config, self._model)
+
+    def _read(self, record: Record) -> tuple[Image.Image, np.ndarray]:
+        """The photograph and the object's mask, both of the annotated size."""
         fields = record.fields
         size = (fields["width"], fields["height"])
         path = photo_path(self.config.source, fields["file_name"])
@@ -54,28 +95,13 @@ class CocoBuilder:
         mask = mask_of(fields["segmentation"], *size)
         if not mask.any():
             raise Drop("empty_mask")
-        box = tuple(fields["box"])
-        square, visible = target_square(*size, box)
-        target = cut(photo, square, self.config.image_size)
-        return Sample(
-            target=encode_jpeg(target, self.config.jpeg_quality),
-            condition=encode_jpeg(self._condition(photo, mask, box, fields["annotation"]), self.config.jpeg_quality),
-            prompt=fields["prompt"],
-            cond_prompt=condition_caption(fields["category"]),
-            slot=fields["category"],
-            source=Source(**fields["source"]),
-            generation=None,
-            scores={
-                "area": round(fields["area"] / (size[0] * size[1]), 6),
-                "fill": round(fields["area"] / (box[2] * box[3]), 6),
-                "side": round(min(box[2:]), 2),
-                "visible": round(visible, 6),
-            },
-        )
+        return photo, mask
 
-    def card(self) -> list[CardSection]:
-        """Source, licences, filters and pictures; see `data_builders.coco.card`."""
-        return card_sections(self.config)
+    def _target(self, record: Record, photo: Image.Image) -> tuple[Image.Image, float]:
+        """The target picture, and which share of the object's box it shows."""
+        left, top, width, height = record.fields["box"]
+        square, visible = target_square(*photo.size, (left, top, width, height))
+        return cut(photo, square, self.config.image_size), visible
 
     def _condition(self, photo: Image.Image, mask: np.ndarray, box: tuple[float, ...], annotation: int) -> Image.Image:
         """The object's own pixels on one colour that is keyed by seed and annotation, square."""

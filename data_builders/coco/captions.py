@@ -1,8 +1,12 @@
-"""Captions of the target that cost nothing: COCO's own, or a sentence made of the categories in the picture."""
+"""Captions of the target before it is read: COCO's own, or a sentence made of the categories in the picture.
+
+Those of captioner=openai come when it is read (`data_builders.captions`).
+"""
 
 from collections import defaultdict
 from typing import Any
 
+from data_builders.captions.captioner import ModelCaptioner
 from data_builders.coco.annotations import Instances, load_captions
 from data_builders.coco.config import ObjectBuild
 from data_builders.coco.filters import Candidate, Captioner
@@ -14,12 +18,15 @@ from data_builders.engine.words import listed, one_line
 _MOST_KINDS = 4
 
 
-def create_captioner(config: ObjectBuild, instances: Instances) -> Captioner:
-    """The captioner that the settings name.
+def create_captioner(config: ObjectBuild, instances: Instances, model: ModelCaptioner | None) -> Captioner:
+    """The captioner that the settings name; where a language model writes the captions, what identifies its question.
 
     Raises:
         DataError: captioner=dataset, and the captions file is missing or damaged.
     """
+    if model is not None:
+        question = model.kind  # in the records, so that another prompt or model is another plan
+        return lambda _: question
     if config.captioner.name == "dataset":
         captions = load_captions(config.source)
         return lambda candidate: one_line(captions.get(candidate.photo.id, ""))

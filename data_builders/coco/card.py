@@ -1,5 +1,6 @@
 """What the data card says of COCO."""
 
+from data_builders.captions.captioner import ModelCaptioner
 from data_builders.coco.config import ObjectBuild
 from data_builders.coco.filters import AFTERWARDS, FILTERS, REFERENCE
 from data_builders.engine.records import CardSection
@@ -11,13 +12,13 @@ site and of Flickr hold too. Check the licences of your own selection before you
 shared as it is."""
 
 
-def card_sections(config: ObjectBuild) -> list[CardSection]:
-    """Source, licences, filters in their order, pictures and captions."""
+def card_sections(config: ObjectBuild, model: ModelCaptioner | None) -> list[CardSection]:
+    """Source, licences, filters in their order, pictures and captions, which `model` wrote where there is one."""
     return [
         CardSection("Source", _source(config)),
         CardSection("Licences", _LICENCES),
         CardSection("Filters, in order", _filters()),
-        CardSection("Pictures and captions", _pictures(config)),
+        CardSection("Pictures and captions", _pictures(config, model)),
     ]
 
 
@@ -43,19 +44,22 @@ def _filters() -> str:
     )
 
 
-def _pictures(config: ObjectBuild) -> str:
+def _pictures(config: ObjectBuild, model: ModelCaptioner | None) -> str:
     size = config.image_size
-    caption = (
-        "COCO's own caption of the photograph with the lowest id."
-        if config.captioner.name == "dataset"
-        else f"The template `{config.captioner.template}` with the kinds of objects whose middle lies in the target."
-    )
+    if model is not None:
+        caption = model.card_text()
+    elif config.captioner.name == "dataset":
+        caption = "COCO's own caption of the photograph with the lowest id."
+    else:
+        caption = (
+            f"The template `{config.captioner.template}` with the kinds of objects whose middle lies in the target."
+        )
     return (
         "- target: the square of the photograph's shorter side that is nearest to its middle and holds the object's "
         f"box, scaled to {size} x {size} px (Lanczos)\n"
         "- condition: the object's pixels on one colour (keyed by seed and annotation), the square around its box with "
         f"a margin of {config.crop.margin:.0%} of the box's longer side on each side, scaled to {size} x {size} px\n"
         f"- both JPEG, quality {config.jpeg_quality}, 4:4:4\n"
-        f"- prompt: {caption}\n"
-        "- cond_prompt: `a photo of a <name>`"
+        "- cond_prompt: `a photo of a <name>`\n"
+        f"- prompt: {caption}"
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from data_builders.engine.config import BuildConfig
 
-CAPTIONERS = ("dataset", "template")
+CAPTIONERS = ("dataset", "template", "openai")
 LICENCES = ("any", "permissive")
 
 

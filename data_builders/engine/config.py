@@ -1,21 +1,26 @@
 """The settings that every builder has, and the check that turns what Hydra composed into a typed configuration."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from data_builders.engine.keyed import digest_of
+from data_builders.llm import config as llm
 from ipai.config import typed
 from ipai.errors import ConfigError
 from ipai.tasks import TASKS
 
 # Not a task but every one: its settings, under this key, say which builds there are (data_builders.together).
 ALL = "all"
-# None of these changes a byte of the shards (a moved source is recognised by its plan), so they may differ between
-# starts of one build.
-CHANGEABLE = ("output", "dry_run", "verify", "executor", "max_drop_fraction", "source.root")
+# None of these changes a byte of the shards (a moved source or another prompt is recognised by its plan), so they may
+# differ between starts of one build.
+CHANGEABLE = (
+    *("output", "dry_run", "verify", "executor", "max_drop_fraction", "source.root", "captioner.prompt"),
+    *(f"captioner.{name}" for name in llm.CHANGEABLE),
+)
+_DETAILS = ("low", "high", "auto")
 
 
 @dataclass
@@ -39,6 +44,33 @@ class CaptionerConfig:
 
     name: str
     template: str | None = None
+
+
+@dataclass(kw_only=True)
+class OpenaiCaptioner(llm.LanguageModel, CaptionerConfig):
+    """captioner=openai: a language model looks at each picture (data_builders.captions).
+
+    Attributes:
+        prompt: Name of one of `data_builders/captions/prompts`, or the path of a text file.
+        detail: How closely the model looks, as the API calls it.
+        side: Longer side of the picture that is sent, px.
+        max_words: Longest caption that is accepted.
+    """
+
+    prompt: str
+    detail: str = "low"
+    side: int = 512
+    max_words: int = 50
+
+    def problems(self) -> Iterator[str]:
+        """Values that cannot work, one message each."""
+        yield from llm.problems_of(self, "captioner")
+        if self.detail not in _DETAILS:
+            yield f"captioner.detail={self.detail} is none of {', '.join(_DETAILS)}"
+        if not 32 <= self.side <= 2048:
+            yield f"captioner.side={self.side} must lie between 32 and 2048"
+        if self.max_words < 5:
+            yield f"captioner.max_words={self.max_words} must be at least 5"
 
 
 @dataclass(kw_only=True)
@@ -92,6 +124,8 @@ class BuildConfig:
         for key, share in {"val.fraction": self.val.fraction, "max_drop_fraction": self.max_drop_fraction}.items():
             if not 0 <= share <= 1:
                 yield f"{key}={share} must lie between 0 and 1"
+        if isinstance(self.captioner, OpenaiCaptioner):
+            yield from self.captioner.problems()
 
 
 def parse(raw: DictConfig, schema: type[BuildConfig]) -> Any:
@@ -101,11 +135,31 @@ def parse(raw: DictConfig, schema: type[BuildConfig]) -> Any:
         ConfigError: A key is unknown, missing or of the wrong type, or a value cannot work.
     """
     own = OmegaConf.masked_copy(raw, [str(key) for key in raw if key != ALL])
+    captioner = _captioner(raw)
+    if captioner is not None:
+        own.captioner = OmegaConf.masked_copy(raw.captioner, [item.name for item in fields(CaptionerConfig)])
     config: BuildConfig = typed(own, schema)
+    config.captioner = captioner or config.captioner
     problems = list(config.problems())
     if problems:
         raise ConfigError("these settings cannot work:\n" + "\n".join(f"  - {problem}" for problem in problems))
     return config
+
+
+@dataclass
+class _Captioned:
+    """The part of a configuration that captioner=openai reads."""
+
+    task: str
+    captioner: OpenaiCaptioner
+
+
+def _captioner(raw: DictConfig) -> OpenaiCaptioner | None:
+    """The settings of captioner=openai, which have more keys than those of the others; None where another is chosen."""
+    if OmegaConf.select(raw, "captioner.name") != "openai":
+        return None
+    read: _Captioned = typed(OmegaConf.masked_copy(raw, ["task", "captioner"]), _Captioned)
+    return read.captioner
 
 
 def deciding_settings(config: BuildConfig) -> dict[str, Any]:

@@ -43,6 +43,12 @@ def plan_build(builder: Builder, config: BuildConfig) -> Plan:
     return make_plan(builder.select(), config)
 
 
+def shards_to_build(builder: Builder, config: BuildConfig, plan: Plan) -> list[ShardPlan]:
+    """The shards of a plan that are not done; raises DataError if one belongs to another build."""
+    folder, stamp = folder_of(config), _stamp(builder, config)
+    return [shard for shard in plan.shards if finished(shard, stamp, folder, config.verify) is None]
+
+
 def build(builder: Builder, config: BuildConfig, plan: Plan) -> Iterator[Progress]:
     """Build every shard that is not done, then the manifest and the card; yields once a shard, in any order.
 

@@ -58,7 +58,8 @@ def test_mistakes_end_with_2_a_message_and_no_traceback(
 def test_help_lists_choices_settings_and_an_example(tmp_path: Path) -> None:
     done = run_command([*command(tmp_path, tmp_path)[:2], "task=object", "--help"], tmp_path)
     assert done.returncode == 0
-    for needed in ("captioner: dataset, template", "task: object", "min_side: 96", "dry_run=true", "source.root=/data"):
+    choices = "captioner: dataset, openai, template"
+    for needed in (choices, "task: object", "min_side: 96", "dry_run=true", "source.root=/data"):
         assert needed in done.stdout
 
 

@@ -1,0 +1,1 @@
+"""Asking a language model for captions and instructions: nothing is paid twice, and a budget ends it."""

@@ -1,0 +1,268 @@
+"""Asking many questions: several at once, each at most until it is settled, within the budget.
+
+Whatever ends it (the budget, a server that stays down, Ctrl-C, an error), the requests under way are waited for and
+their answers kept, because they are paid for.
+"""
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data_builders.llm.batch_log import BatchLog
+from data_builders.llm.budget import Purse
+from data_builders.llm.cache import AnswerCache, Payment, today
+from data_builders.llm.claims import Claims
+from data_builders.llm.client import Client, Unavailable
+from data_builders.llm.config import LanguageModel, cache_path
+from data_builders.llm.question import Answer, Question, Reply
+from ipai.errors import DataError, IpaiError
+
+# A bad answer is asked for once more; then it is settled that there is none.
+_ATTEMPTS = 2
+# Seconds: between looks at a question that another process asks, and the first and longest wait for a server.
+_LOOK_AGAIN = 0.2
+_FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
+
+
+@dataclass
+class Tally:
+    """The running sums of asking.
+
+    Attributes:
+        cached: Questions whose answer was known before.
+        outcomes: Questions that were settled now: text, refused, unusable.
+        faults: Why answers could not be used, first attempts included.
+        requests: Answers that this output has taken, over all starts.
+        dollars: What they cost.
+    """
+
+    cached: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    requests: int = 0
+    dollars: float = 0.0
+
+    @property
+    def settled(self) -> int:
+        """Questions that need not be asked any more."""
+        return self.cached + self.outcomes.total()
+
+    @property
+    def cautions(self) -> str:
+        """What did not come well: `2 refused, 1 unusable`, or `none refused`."""
+        bad = [f"{count:,} {outcome}" for outcome, count in sorted(self.outcomes.items()) if outcome != "text"]
+        return ", ".join(bad) or "none refused"
+
+    def text(self) -> str:
+        """One line: what is known now, why answers were asked for again, and what this output has cost."""
+        again = ", ".join(f"{fault} {count:,}" for fault, count in self.faults.most_common())
+        return (
+            f"{self.outcomes.total():,} asked ({self.cautions}), {self.cached:,} known before, ${self.dollars:.4f} in "
+            f"{self.requests:,} answers over all starts" + (f"; bad answers: {again}" if again else "")
+        )
+
+
+Report = Callable[[Tally], None]
+
+
+def ask_all(
+    questions: Iterator[Question], total: int, model: LanguageModel, scope: str, tally: Tally, report: Report
+) -> None:
+    """Settle every question: look it up, else ask it.
+
+    Args:
+        questions: Taken one by one when there is room, in another thread than this.
+        total: How many there are at most, with those that `tally` counts already; for messages.
+        model: Whom to ask, and the limits.
+        scope: The output that pays; its budget counts over all starts.
+        tally: Sums that are gone on with.
+        report: Called whenever a question is settled.
+
+    Raises:
+        ConfigError: The key is missing.
+        DataError: The budget is used up, the server refuses or stays down, or the cache cannot be written. What was
+            answered is kept, and the same call goes on from there.
+    """
+    path = cache_path(model)
+    cache = AnswerCache(path)
+    try:
+        with Claims(claims_path(path)) as claims:
+            if BatchLog(cache, scope).open_batches():
+                raise DataError(f"questions of {scope} are in batches: collect them first, with mode=batch")
+            purse = Purse(model, cache.spent(scope), cache.observed)
+            tally.requests, tally.dollars = purse.requests, purse.dollars
+            asyncio.run(_Asking(questions, total, model, scope, tally, report, cache, claims, purse).run())
+    finally:
+        cache.close()
+
+
+def claims_path(cache: Path) -> Path:
+    """The lock file beside a cache."""
+    return cache.with_name(cache.name + ".claims")
+
+
+class _Ended(IpaiError):
+    """Asking ends before every question is settled, though nothing is wrong with what was asked."""
+
+
+@dataclass
+class _Asking:
+    questions: Iterator[Question]
+    total: int
+    model: LanguageModel
+    scope: str
+    tally: Tally
+    report: Report
+    cache: AnswerCache
+    claims: Claims
+    purse: Purse
+
+    def __post_init__(self) -> None:
+        self.pulling = threading.Lock()
+        self.stopped = asyncio.Event()
+        self.error: IpaiError | None = None
+        self.away_since: float | None = None  # when the server first failed since its last answer
+        self.wait_until = 0.0
+
+    async def run(self) -> None:
+        async with Client(self.model) as client:
+            workers = [asyncio.create_task(self._work(client)) for _ in range(self.model.concurrency)]
+            try:
+                await asyncio.wait(workers)
+            except asyncio.CancelledError:  # Ctrl-C; a second one ends it at once
+                self.stopped.set()
+                await asyncio.wait(workers)
+                raise
+            for worker in workers:
+                worker.result()
+        if isinstance(self.error, _Ended):  # only now is it known what was answered
+            raise DataError(f"{self.error} {self._left()}")
+        if self.error is not None:
+            raise self.error
+
+    async def _work(self, client: Client) -> None:
+        try:
+            while not self.stopped.is_set():
+                question = await asyncio.to_thread(self._pull)
+                if question is None:
+                    return
+                await self._settle(question, client)
+        except IpaiError as error:
+            self.error = self.error or error
+            self.stopped.set()
+        except BaseException:
+            self.stopped.set()
+            raise
+
+    def _pull(self) -> Question | None:
+        with self.pulling:
+            return None if self.stopped.is_set() else next(self.questions, None)
+
+    async def _settle(self, question: Question, client: Client) -> None:
+        """Look the answer up, or ask; a question that another process is asking is waited for."""
+        while not self._known(question) and not self.stopped.is_set():
+            if self.claims.take(question.key):
+                try:
+                    if not self._known(question):  # it may have been answered just before the claim
+                        await self._ask(question, client)
+                        return
+                finally:
+                    self.claims.give_back(question.key)
+            else:
+                await self._pause(_LOOK_AGAIN)
+        if not self.stopped.is_set():
+            self.tally.cached += 1
+            self.report(self.tally)
+
+    def _known(self, question: Question) -> bool:
+        return self.cache.answer(question.key) is not None
+
+    async def _ask(self, question: Question, client: Client) -> None:
+        faults = self.cache.faults(question.key)
+        while not self.stopped.is_set():
+            held = self._held(question)
+            reply = await self._reply(question, client, faults[-1] if faults else None, held)
+            if reply is None:
+                return
+            answer = settled_by(reply, len(faults) + 1)
+            self._keep(question, reply, answer, held)
+            if answer is not None:
+                self.tally.outcomes[answer.outcome] += 1
+                self.report(self.tally)
+                return
+            faults.append(reply.content)
+
+    def _keep(self, question: Question, reply: Reply, answer: Answer | None, held: float) -> None:
+        fault = reply.content if reply.outcome == "fault" else None
+        self.purse.release(held)
+        paid = self.purse.spend(question.kind, reply.usage)
+        self.cache.keep(Payment(self.scope, question.key, question.kind, reply.usage, paid, fault), answer)
+        self.tally.requests, self.tally.dollars = self.purse.requests, self.purse.dollars
+        if fault is not None:
+            self.tally.faults[fault] += 1
+
+    async def _reply(self, question: Question, client: Client, fault: str | None, held: float) -> Reply | None:
+        """The reply, however long the server is away within the patience; None if asking stopped meanwhile."""
+        wait = _FIRST_WAIT
+        try:
+            while True:
+                await self._pause(self.wait_until - time.monotonic())
+                if self.stopped.is_set():
+                    break
+                try:
+                    reply = await client.ask(question, fault)
+                except Unavailable as error:
+                    self._postpone(error, wait)
+                    wait = min(2 * wait, _LONGEST_WAIT)
+                else:
+                    self.away_since = None
+                    return reply
+        except BaseException:
+            self.purse.release(held)
+            raise
+        self.purse.release(held)
+        return None
+
+    def _postpone(self, error: Unavailable, wait: float) -> None:
+        """Leave the server alone for a while, all workers together; raises _Ended when the patience is over."""
+        now = time.monotonic()
+        self.away_since = now if self.away_since is None else self.away_since
+        self.wait_until = max(self.wait_until, now + (error.seconds or wait))
+        if self.wait_until - self.away_since > self.model.patience:
+            raise _Ended(
+                f"the language model does not answer ({error}), and waiting longer would exceed "
+                f"patience={self.model.patience:g} s: repeat the command later."
+            )
+
+    def _held(self, question: Question) -> float:
+        held = self.purse.hold(question.kind)
+        if held is None:
+            raise _Ended(f"another request might exceed the budget of {self.scope}: raise it to go on.")
+        return held
+
+    def _left(self) -> str:
+        model, tally = self.model, self.tally
+        return (
+            f"Spent: ${tally.dollars:.4f} of max_dollars={model.max_dollars}, {tally.requests:,} answers of "
+            f"max_requests={model.max_requests}. The {tally.settled:,} questions that are settled are kept in "
+            f"{self.cache.path}; at most {self.total - tally.settled:,} are left for the same command to go on with"
+        )
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, unless asking stops."""
+        if seconds > 0:
+            try:
+                await asyncio.wait_for(self.stopped.wait(), seconds)
+            except TimeoutError:
+                return
+
+
+def settled_by(reply: Reply, attempts: int) -> Answer | None:
+    """What is settled by a reply to the attempt of this number; None if the question is to be asked again."""
+    if reply.outcome != "fault":
+        return Answer(reply.outcome, reply.content, reply.model, today())
+    return Answer("unusable", reply.content, reply.model, today()) if attempts >= _ATTEMPTS else None
