@@ -118,12 +118,12 @@ def print_bill(builder: "Builder", captioner: "ModelCaptioner", config: "BuildCo
 
 def caption_with_bar(builder: "Builder", captioner: "ModelCaptioner", config: "BuildConfig", plan: "Plan") -> None:
     """Ask for the captions, with a bar on stderr that shows rate, remaining time and money; then say what came."""
-    from data_builders.captions.stage import ask_captions
+    from data_builders.captions.stage import ask_captions, captions_of
     from data_builders.engine.run import shards_to_build
 
     shards = shards_to_build(builder, config, plan)
     if shards:
-        with asking_bar(sum(len(shard.records) for shard in shards), f"{config.task} captions", " captions") as report:
+        with asking_bar(captions_of(builder, shards), f"{config.task} captions", " captions") as report:
             tally = ask_captions(builder, captioner, config, shards, report)
         print(f"{config.task} captions: {tally.text()}", flush=True)
 

@@ -21,9 +21,9 @@ class Bill:
     """The bill of a plan.
 
     Attributes:
-        planned: Samples of the plan.
+        planned: Captions of the plan, each picture as often as it occurs.
         looked_at: How many of them were looked up, evenly spread.
-        unknown: How many of those the cache does not know.
+        unknown: How many different pictures among those the cache does not know.
         each: Dollars a caption.
         measured: `each` is the mean of earlier requests of this kind rather than the settings' expectation.
         spent: What this output has cost already.
@@ -38,7 +38,7 @@ class Bill:
 
     @property
     def to_ask(self) -> int:
-        """Captions that would be asked for, exact where all were looked at."""
+        """Captions that would be asked for: exact where all were looked at, else too many where pictures recur."""
         return round(self.planned * self.unknown / self.looked_at) if self.looked_at else 0
 
     @property
@@ -54,9 +54,9 @@ def bill_of(builder: Builder, captioner: ModelCaptioner, config: BuildConfig, pl
         ConfigError: The builder does not take captions from a model.
         DataError: The source or the cache cannot be read.
     """
-    records = _sample(plan)
-    pictures = caption_source(builder).pictures_to_caption(records)
-    keys = [captioner.question(picture).key for picture in pictures if not isinstance(picture, Drop)]
+    records, source = _sample(plan), caption_source(builder)
+    pictures = source.pictures_to_caption(records)
+    keys = {captioner.question(picture).key for picture in pictures if not isinstance(picture, Drop)}
     observed: Observed | None = None
     spent, known = Spent(0, 0.0), 0
     path = cache_path(captioner.config)
@@ -66,9 +66,10 @@ def bill_of(builder: Builder, captioner: ModelCaptioner, config: BuildConfig, pl
         observed = cache.observed(captioner.kind)
         spent = cache.spent(str(folder_of(config).resolve()))
         cache.close()
-    planned = plan.count("train") + plan.count("val")
+    planned = (plan.count("train") + plan.count("val")) * source.captions_each
     each = likely_cost(captioner.config, observed)
-    return Bill(planned, len(records), len(keys) - known, each, observed is not None, spent)
+    looked_at = len(records) * source.captions_each
+    return Bill(planned, looked_at, len(keys) - known, each, observed is not None, spent)
 
 
 def bill_text(bill: Bill, captioner: ModelCaptioner) -> str:

@@ -35,10 +35,15 @@ class CaptionedBuilder(Builder, Protocol):
     """A builder whose captions a language model may write.
 
     It asks for them in `make` with `ModelCaptioner.caption_of`; this says beforehand which pictures it will ask for.
+
+    Attributes:
+        captions_each: Pictures of a record that are asked about.
     """
 
+    captions_each: int
+
     def pictures_to_caption(self, records: Sequence[Record]) -> Iterator[Image.Image | Drop]:
-        """The picture that `make` asks the caption of, for each record, in their order; a Drop where it drops it.
+        """The pictures that `make` asks the captions of, record by record; one Drop for a record that it drops.
 
         Raises:
             DataError: As in `make`.

@@ -44,13 +44,18 @@ def ask_captions(
     with locked(folder):
         ask(
             _questions(captioner, pictures),
-            total=sum(len(shard.records) for shard in shards),
+            total=captions_of(builder, shards),
             model=captioner.config,
             scope=str(folder.resolve()),
             tally=tally,
             report=report,
         )
     return tally
+
+
+def captions_of(builder: Builder, shards: list[ShardPlan]) -> int:
+    """How many captions the samples of `shards` need at most; raises ConfigError as `caption_source` does."""
+    return caption_source(builder).captions_each * sum(len(shard.records) for shard in shards)
 
 
 def caption_source(builder: Builder) -> CaptionedBuilder:

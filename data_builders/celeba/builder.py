@@ -1,9 +1,11 @@
 """The builder of task `face` (paper section 4: two pictures of one identity, half of the conditions zoomed in)."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from PIL import Image
 
+from data_builders.captions.captioner import Caption, model_captioner
 from data_builders.celeba.annotations import load_faces, picture_folder
 from data_builders.celeba.captions import create_captioner
 from data_builders.celeba.card import DATASETS, LICENCE, card_sections
@@ -24,9 +26,11 @@ class CelebaBuilder:
 
     name = "celeba"
     version = 1
+    captions_each = 2
 
     def __init__(self, config: FaceBuild) -> None:
         self.config = config
+        self._model = model_captioner(config)
 
     def select(self) -> Selection:
         """Join the tables, pair the faces and caption the pairs; see `annotations`, `pairs` and `captions`.
@@ -36,7 +40,7 @@ class CelebaBuilder:
         """
         faces, facts = load_faces(self.config)
         pairs, drops, persons = choose(faces, self.config)
-        captioner = create_captioner(self.config)
+        captioner = create_captioner(self.config, self._model)
         records: list[Record] = []
         for pair in pairs:
             zoomed = pair.is_zoomed(self.config)
@@ -50,9 +54,44 @@ class CelebaBuilder:
         """Cut both pictures.
 
         Raises:
-            Drop: A picture is missing, damaged or too large, the two are near-duplicates, or the landmarks lie outside.
-            DataError: The disk or the permissions refuse the reading.
+            Drop: A picture is missing, damaged or too large, the two are near-duplicates, the landmarks lie outside, or
+                the language model would not describe one.
+            DataError: The disk or the permissions refuse the reading, or the model was never asked.
         """
+        fields, quality = record.fields, self.config.jpeg_quality
+        target, condition, scores = self._cut(record)
+        prompt, cond_prompt = (Caption(fields[name]) for name in ("prompt", "cond_prompt"))
+        generation = None
+        if self._model:
+            prompt, cond_prompt = self._model.caption_of(target), self._model.caption_of(condition)
+            generation = {"caption": prompt.provenance, "cond_caption": cond_prompt.provenance}
+        return Sample(
+            target=encode_jpeg(target, quality),
+            condition=encode_jpeg(condition, quality),
+            prompt=prompt.text,
+            cond_prompt=cond_prompt.text,
+            slot=None,
+            source=Source(**fields["source"]),
+            generation=generation,
+            scores=scores,
+        )
+
+    def pictures_to_caption(self, records: Sequence[Record]) -> Iterator[Image.Image | Drop]:
+        """Target and condition of each, for a language model to describe; raises DataError as `make` does."""
+        for record in records:
+            try:
+                target, condition, _ = self._cut(record)
+            except Drop as drop:
+                yield drop
+            else:
+                yield from (target, condition)
+
+    def card(self) -> list[CardSection]:
+        """Source, licence, pairs, pictures and captions; see `data_builders.celeba.card`."""
+        return card_sections(self.config, self._model)
+
+    def _cut(self, record: Record) -> tuple[Image.Image, Image.Image, dict[str, float]]:
+        """Target and condition as they are written, and the scores of the pair."""
         fields, config = record.fields, self.config
         folder = picture_folder(config.source)
         target = read_picture(folder / fields["target"], None, config.source.max_pixels)
@@ -62,25 +101,13 @@ class CelebaBuilder:
             raise Drop("near_duplicate")
         whole = middle_square(*target.size)
         square = self._condition_square(condition, fields)
-        return Sample(
-            target=encode_jpeg(cut(target, whole, config.image_size), config.jpeg_quality),
-            condition=encode_jpeg(cut(condition, square, config.image_size), config.jpeg_quality),
-            prompt=fields["prompt"],
-            cond_prompt=fields["cond_prompt"],
-            slot=None,
-            source=Source(**fields["source"]),
-            generation=None,
-            scores={
-                "hash_distance": float(distance),
-                "side": float(whole[2]),
-                "cond_side": float(square[2]),
-                "zoomed": float(fields["zoomed"]),
-            },
-        )
-
-    def card(self) -> list[CardSection]:
-        """Source, licence, pairs, pictures and captions; see `data_builders.celeba.card`."""
-        return card_sections(self.config)
+        scores = {
+            "hash_distance": float(distance),
+            "side": float(whole[2]),
+            "cond_side": float(square[2]),
+            "zoomed": float(fields["zoomed"]),
+        }
+        return cut(target, whole, config.image_size), cut(condition, square, config.image_size), scores
 
     def _condition_square(self, picture: Image.Image, fields: Any) -> Square:
         if not fields["zoomed"]:

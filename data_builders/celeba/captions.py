@@ -1,5 +1,7 @@
 """Captions that cost nothing: sentences made of CelebA's attributes, or a template.
 
+Those of captioner=openai come when the pictures are read (`data_builders.captions`).
+
 The person comes from the condition and not from the words, so a sentence tells what changes from picture to picture
 (expression, hair, beard, glasses, hat, make-up) and leaves out the attributes of the face's shape, such as
 `Big_Nose`, and those that are opinions, such as `Attractive`. Where attributes contradict each other it tells none.
@@ -7,6 +9,7 @@ The person comes from the condition and not from the words, so a sentence tells 
 
 from collections.abc import Callable, Set
 
+from data_builders.captions.captioner import ModelCaptioner
 from data_builders.celeba.annotations import load_attributes
 from data_builders.celeba.config import FaceBuild
 from data_builders.celeba.pairs import Pair
@@ -37,12 +40,15 @@ _WORDINGS = (
 )
 
 
-def create_captioner(config: FaceBuild) -> Captioner:
-    """The captioner that the settings name.
+def create_captioner(config: FaceBuild, model: ModelCaptioner | None) -> Captioner:
+    """The captioner that the settings name; where a language model writes the captions, what identifies its question.
 
     Raises:
         DataError: captioner=dataset, and the attributes are missing or damaged.
     """
+    if model is not None:
+        question = model.kind  # in the records, so that another prompt or model is another plan
+        return lambda _, __: (question, question)
     if config.captioner.name == "template":
         text = one_line((config.captioner.template or "").replace("{objects}", "a person"))
         return lambda _, __: (text, text)

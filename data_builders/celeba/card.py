@@ -1,5 +1,6 @@
 """What the data card says of CelebA."""
 
+from data_builders.captions.captioner import ModelCaptioner
 from data_builders.celeba.config import FaceBuild
 from data_builders.celeba.pairs import FILTERS
 from data_builders.engine.records import CardSection
@@ -20,13 +21,13 @@ can be shared. The pictures show **real people**: no name is read or written her
 number of a person, which must not be used to find out who it is."""
 
 
-def card_sections(config: FaceBuild) -> list[CardSection]:
-    """Source, licence, pairs with their filters in order, pictures and captions."""
+def card_sections(config: FaceBuild, model: ModelCaptioner | None) -> list[CardSection]:
+    """Source, licence, pairs with their filters in order, pictures and captions, by `model` where there is one."""
     return [
         CardSection("Source", _source(config)),
         CardSection("Licence", _LICENCE),
         CardSection("Pairs and filters, in order", _filters(config)),
-        CardSection("Pictures and captions", _pictures(config)),
+        CardSection("Pictures and captions", _pictures(config, model)),
     ]
 
 
@@ -58,7 +59,7 @@ def _filters(config: FaceBuild) -> str:
     )
 
 
-def _pictures(config: FaceBuild) -> str:
+def _pictures(config: FaceBuild, model: ModelCaptioner | None) -> str:
     size, zoom = config.image_size, config.zoom
     how = {
         "aligned": f"the square around the middle between eyes and mouth, by the aligned landmarks, of {zoom.scale} "
@@ -66,7 +67,7 @@ def _pictures(config: FaceBuild) -> str:
         "hq": f"a fixed square of {zoom.scale / 4:.0%} of the side around (0.5, 0.6) of it, where CelebA-HQ's own "
         "cutting puts the face; the landmarks do not fit these pictures",
     }[config.source.form]
-    caption = (
+    free = (
         "a sentence made of CelebA's attributes of the picture, in one of three wordings (keyed by the pair): "
         "expression, hair, beard, glasses, make-up, hat, jewellery, never the shape of the face, an opinion or a name; "
         "nothing where attributes contradict each other; what a close-up does not show is left out of its caption"
@@ -78,6 +79,7 @@ def _pictures(config: FaceBuild) -> str:
         f"- in {zoom.fraction:.0%} of the pairs (keyed by seed and pair; `scores.zoomed` is 1) the condition is zoomed "
         f"in on the face: {how}\n"
         f"- both scaled to {size} x {size} px (Lanczos), JPEG, quality {config.jpeg_quality}, 4:4:4\n"
-        f"- prompt (target) and cond_prompt (condition): {caption}\n"
-        "- scores: `side` and `cond_side`, sides of the squares before scaling in px; `hash_distance` in bits; `zoomed`"
+        "- scores: `side` and `cond_side`, sides of the squares before scaling in px; `hash_distance` in bits; "
+        "`zoomed`\n"
+        f"- prompt (target) and cond_prompt (condition): {model.card_text() if model else free}"
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from data_builders.engine.config import BuildConfig
 
-CAPTIONERS = ("dataset", "template")
+CAPTIONERS = ("dataset", "template", "openai")
 FORMS = ("aligned", "hq")
 SPLITS = {"all": (0, 1, 2), "train": (0,), "val": (1,), "test": (2,)}
 """CelebA's own partitions by the name that `source.split` gives them."""

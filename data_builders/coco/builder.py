@@ -22,6 +22,7 @@ class CocoBuilder:
     """COCO 2017 to pairs of an object on one colour and the photograph that it was taken from."""
 
     name = "coco"
+    captions_each = 1
     version = 1
 
     def __init__(self, config: ObjectBuild) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from PIL import Image
 
+from data_builders.captions.captioner import Caption, ModelCaptioner, model_captioner
 from data_builders.engine.keyed import share
 from data_builders.engine.pictures import cut, encode_jpeg, middle_square
 from data_builders.engine.records import CardSection, Drop, Locality, Record, Sample, Selection, Source
@@ -24,9 +25,11 @@ class InstantStyleBuilder:
 
     name = "instantstyle"
     version = 1
+    captions_each = 1
 
     def __init__(self, config: StyleBuild) -> None:
         self.config = config
+        self._model = model_captioner(config)
 
     def select(self) -> Selection:
         """Find the style images and prompts, and draw `source.pairs_per_image` prompts for each image by key.
@@ -64,8 +67,9 @@ class InstantStyleBuilder:
         """One sample, the same as in any batch.
 
         Raises:
-            Drop: The style image is missing or damaged by now, or the generated picture shows nothing.
-            DataError: The source cannot be read, or the memory does not suffice.
+            Drop: The style image is missing or damaged by now, the language model would not describe it, or the
+                generated picture shows nothing.
+            DataError: The source cannot be read, the memory does not suffice, or the language model was never asked.
             WeightsError, ConfigError: The teacher cannot be loaded, or its scales reach no block.
         """
         return make_alone(record, self._preparing([record]), self.config.teacher)
@@ -74,14 +78,25 @@ class InstantStyleBuilder:
         """The samples of a shard, `teacher.batch_size` generated at once; raises what `make` does, except Drop."""
         return make_in_batches(records, self._preparing(records), self.config.teacher)
 
+    def pictures_to_caption(self, records: Sequence[Record]) -> Iterator[Image.Image | Drop]:
+        """The conditions, for a language model to describe; raises DataError as `make` does."""
+        preparing = self._preparing(records)
+        for record in records:
+            try:
+                yield preparing.condition(preparing.read(record))
+            except Drop as drop:
+                yield drop
+
     def card(self) -> list[CardSection]:
         """Source, licences, filters, prompts and pictures; see `data_builders.instantstyle.card`."""
-        return card_sections(self.config)
+        return card_sections(self.config, self._model)
 
     def _preparing(self, records: Sequence[Record]) -> "_Preparation":
-        return _Preparation(self.config, [_place(record) for record in records])
+        return _Preparation(self.config, self._model, [_place(record) for record in records])
 
     def _caption(self, image: StyleImage, captions: dict[str, str] | None) -> str:
+        if self._model is not None:
+            return self._model.kind  # in the records, so that another prompt or model is another plan
         return (self.config.captioner.template or "") if captions is None else captions.get(str(image.place), "")
 
     def _record(self, image: StyleImage, caption: str, prompts: list[str], number: int) -> Record:
@@ -105,31 +120,41 @@ class InstantStyleBuilder:
 class _Preparation:
     """Turns records into drafts: reads the style image and cuts its square."""
 
-    def __init__(self, config: StyleBuild, places: list[Place]) -> None:
+    def __init__(self, config: StyleBuild, model: ModelCaptioner | None, places: list[Place]) -> None:
         self._config = config
+        self._model = model
         self._read = reader(config.source, places)
+
+    def read(self, record: Record) -> Image.Image:
+        """The style image; raises Drop."""
+        return self._read(_place(record))
+
+    def condition(self, picture: Image.Image) -> Image.Image:
+        """The square in the middle of it, as it is written."""
+        return cut(picture, middle_square(*picture.size), self._config.image_size)
 
     def __call__(self, record: Record) -> Draft:
         fields, config = record.fields, self._config
-        picture = self._read(_place(record))
-        square = middle_square(*picture.size)
+        picture = self.read(record)
+        condition = self.condition(picture)
+        caption = self._model.caption_of(condition) if self._model else Caption(fields["cond_prompt"])
+        written = {"cond_caption": caption.provenance} if caption.provenance else {}
         seed = seed_of(config.seed, record.key)
-        condition = cut(picture, square, config.image_size)
 
         def finish(drawn: Image.Image, provenance: dict[str, Any]) -> Sample:
             return Sample(
                 target=encode_jpeg(cut(drawn, (0, 0, drawn.width), config.image_size), config.jpeg_quality),
                 condition=encode_jpeg(condition, config.jpeg_quality),
                 prompt=fields["prompt"],
-                cond_prompt=fields["cond_prompt"],
+                cond_prompt=caption.text,
                 slot=None,
                 source=Source(**fields["source"]),
-                generation={**provenance, "seed": seed},
+                generation={**provenance, "seed": seed, **written},
                 scores={},
             )
 
-        style = cut(picture, square, config.teacher.resolution)
-        return Draft(Request(fields["prompt"], seed, style, fields["cond_prompt"]), finish)
+        style = cut(picture, middle_square(*picture.size), config.teacher.resolution)
+        return Draft(Request(fields["prompt"], seed, style, caption.text), finish)
 
 
 def _place(record: Record) -> Place:

@@ -12,19 +12,20 @@ _NAMES = ("captions.jsonl", "metadata.jsonl")
 
 
 def captions_of(config: StyleBuild) -> dict[str, str] | None:
-    """Captions by the place of the picture below the root; None where one caption serves all (captioner=template).
+    """Captions by the place of the picture below the root; None where they come from elsewhere.
 
     Raises:
         DataError: captioner=dataset, and there is no file of captions, or one is damaged.
     """
-    if config.captioner.name == "template":
+    if config.captioner.name != "dataset":
         return None
     root = Path(config.source.root).expanduser()
     files = sorted(path for name in _NAMES for path in root.rglob(name))
     if not files:
         raise DataError(
             f"{root} has no captions of its pictures, and CLIP-S needs them. Write them to {root}/{_NAMES[0]}, a line "
-            '{"file_name": "images/1.png", "text": "what it shows"} each, or do without with captioner=template'
+            '{"file_name": "images/1.png", "text": "what it shows"} each, let a language model write them with '
+            "captioner=openai, or do without with captioner=template"
         )
     return {place: text for path in files for place, text in _read(path, root).items()}
 

@@ -1,18 +1,19 @@
 """What the data card says of the style images, the prompts and InstantStyle."""
 
+from data_builders.captions.captioner import ModelCaptioner
 from data_builders.engine.records import CardSection
 from data_builders.instantstyle.config import StyleBuild
 from data_builders.instantstyle.images import REASONS
 
 
-def card_sections(config: StyleBuild) -> list[CardSection]:
-    """Source, licences, filters in their order, prompts, pictures."""
+def card_sections(config: StyleBuild, model: ModelCaptioner | None) -> list[CardSection]:
+    """Source, licences, filters in their order, prompts, pictures and captions, which `model` wrote if there is one."""
     return [
         CardSection("Source", _source(config)),
         CardSection("Licences", _licences(config)),
         CardSection("Filters, in order", _filters()),
         CardSection("Prompts", _prompts(config)),
-        CardSection("Pictures and captions", _pictures(config)),
+        CardSection("Pictures and captions", _pictures(config, model)),
     ]
 
 
@@ -60,9 +61,9 @@ def _prompts(config: StyleBuild) -> str:
     )
 
 
-def _pictures(config: StyleBuild) -> str:
+def _pictures(config: StyleBuild, model: ModelCaptioner | None) -> str:
     size, teacher = config.image_size, config.teacher
-    caption = (
+    free = (
         "the caption in the file beside the pictures"
         if config.captioner.name == "dataset"
         else f"`{config.captioner.template}` for all of them, so CLIP-S says little"
@@ -78,5 +79,5 @@ def _pictures(config: StyleBuild) -> str:
         f"guidance {teacher.guidance:g}, negative prompt `{teacher.negative_prompt}`, generated at "
         f"{teacher.resolution} px and scaled to {size} px{subtracted}; models, revisions and seed are in `generation`\n"
         f"- both JPEG, quality {config.jpeg_quality}, 4:4:4\n"
-        f"- cond_prompt: {caption}"
+        f"- cond_prompt: {model.card_text() if model else free}"
     )

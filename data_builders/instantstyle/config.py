@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from data_builders.engine.config import BuildConfig
 from data_builders.teachers.config import StyleTeacher
 
-CAPTIONERS = ("dataset", "template")
+CAPTIONERS = ("dataset", "template", "openai")
 
 
 @dataclass

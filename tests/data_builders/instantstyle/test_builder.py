@@ -253,7 +253,7 @@ def test_the_manifest_holds_no_prompt_and_no_path_of_this_machine(tmp_path: Path
     ("override", "message"),
     [
         ("captioner=template captioner.template='a_{objects}'", "must be words without braces"),
-        ("captioner.name=openai", "captioner=openai is none of dataset, template"),
+        ("captioner.name=blip", "captioner=blip is none of dataset, template"),
         ("captioner=template teacher.subtract_content=0.5", "needs a caption of each style image"),
         ("source.pairs_per_image=0", "source.pairs_per_image=0 must be at least 1"),
         ("source.min_distance=65", "source.min_distance=65 must lie between 0 and 64"),
