@@ -70,7 +70,10 @@ def standardise_latents(vae: AutoencoderKL, images: Tensor) -> None:
     latents = torch.cat([vae.encode(part).latent_dist.mean for part in images.split(64)])
     mean, deviation = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
     before, after = vae.quant_conv, vae.post_quant_conv
-    assert before is not None and after is not None and before.bias is not None and after.bias is not None
+    assert before is not None
+    assert before.bias is not None
+    assert after is not None
+    assert after.bias is not None
     half = len(mean)  # the means' channels come first, then those of the logarithms of the variances
     before.weight[:half] /= deviation[:, None, None, None]
     before.bias[:half] = (before.bias[:half] - mean) / deviation
