@@ -4,12 +4,15 @@ The same command continues a training that was stopped. The finished stack lies 
 """
 
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.errors import HydraException
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 from ipai.config import typed
@@ -76,4 +79,9 @@ class Bars:
 
 
 if __name__ == "__main__":
-    main()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what went wrong instead of printing it and ending with 1
+    try:
+        main()
+    except (HydraException, OmegaConfBaseException) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(_MISUSE)

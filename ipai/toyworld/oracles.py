@@ -81,7 +81,9 @@ def save_oracle(oracle: Oracle, path: Path) -> None:
         name: value.half() if value.is_floating_point() else value for name, value in oracle.net.state_dict().items()
     }
     with atomic_path(path) as aside:
-        save_file(state, aside, metadata={"kind": oracle.kind, "accuracy": json.dumps(oracle.accuracy)})
+        # One entry: safetensors writes several in no fixed order, and equal oracles should be equal files.
+        facts = json.dumps({"kind": oracle.kind, "accuracy": oracle.accuracy})
+        save_file(state, aside, metadata={"oracle": facts})
 
 
 def load_oracle(path: Path) -> Oracle:
@@ -92,13 +94,13 @@ def load_oracle(path: Path) -> Oracle:
     """
     try:
         with safe_open(path, "pt") as file:
-            facts = file.metadata()
+            facts = json.loads(file.metadata()["oracle"])
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         net = OracleNet(facts["kind"])
         net.load_state_dict(
             {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
         )
-        return Oracle(facts["kind"], net.eval().requires_grad_(False), json.loads(facts["accuracy"]))
+        return Oracle(facts["kind"], net.eval().requires_grad_(False), facts["accuracy"])
     except (OSError, KeyError, TypeError, RuntimeError, ValueError) as error:
         raise WeightsError(f"{path} is not an oracle ({error}); scripts/train_toy_stack.py writes one") from error
 
