@@ -92,12 +92,17 @@ class ShardSet:
             DataError: The shard is gone or was changed since it was indexed.
         """
         number, *ranges = self._places[index].tolist()
-        record, target, condition = (self._range(number, *ranges[i : i + 2]) for i in (0, 2, 4))
+        target, condition = (self._range(number, *ranges[i : i + 2]) for i in (2, 4))
+        return RawSample(self.key(index), self._shards[number].name, self.record(index), target, condition)
+
+    def record(self, index: int) -> dict[str, Any]:
+        """What the shard says of one sample, without its pictures; raises DataError as `read` does."""
+        number, offset, size = self._places[index, :3].tolist()
         try:
-            parsed = json.loads(record)
+            record: dict[str, Any] = json.loads(self._range(number, offset, size))
         except ValueError as error:
             raise DataError(f"{self._shards[number]}: the json of sample {self.key(index)} is damaged") from error
-        return RawSample(self.key(index), self._shards[number].name, parsed, target, condition)
+        return record
 
     def _range(self, number: int, offset: int, size: int) -> bytes:
         try:

@@ -1,7 +1,5 @@
-"""Pictures of pictures: contact sheets, and their embedding in a page."""
+"""Pictures of pictures: contact sheets."""
 
-import base64
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,10 +19,3 @@ def sheet(rows: Sequence[Tensor], enlarge: int = 1) -> Image.Image:
             canvas[y * step : y * step + side, x * step : x * step + side] = picture
     image = Image.fromarray(canvas)
     return image.resize((image.width * enlarge, image.height * enlarge), Image.Resampling.NEAREST)
-
-
-def data_url(image: Image.Image) -> str:
-    """The picture as a `data:` URL of a PNG, for pages that must stand alone."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -21,10 +21,9 @@ from ipai.config import TrainingRun, parse
 from ipai.errors import ConfigError
 from ipai.files import atomic_path, write_json, write_text
 from ipai.instructions.slots import fill_slot
+from ipai.pages import data_url, render_page
 from ipai.toyworld.asking import Questions, Sampling, Subject
 from ipai.toyworld.factors import IDENTITY, OBJECTS, Portraits, Scenes, draw_portraits, draw_scenes
-from ipai.toyworld.pages import render_page
-from ipai.toyworld.sheets import data_url
 from ipai.toyworld.weights import load_oracles
 from ipai.training.assemble import build_adapter
 from ipai.training.checkpoint import resolve

@@ -1,6 +1,5 @@
 """What a trained stack shows of itself: a page with pictures, curves and scores, and the card that ships with it."""
 
-import io
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -12,8 +11,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ipai.files import write_text
-from ipai.toyworld.pages import render_page
-from ipai.toyworld.sheets import data_url, sheet
+from ipai.pages import chart_url, data_url, render_page
+from ipai.toyworld.sheets import sheet
 from ipai.toyworld.stack.pictures import Pictures
 from ipai.toyworld.stack.quality import generate, identity_kept, load_pipeline
 from ipai.toyworld.stack.train import StackConfig, StackTraining
@@ -48,7 +47,7 @@ def write_report(stack: StackTraining, folder: Path, scores: Mapping[str, Any]) 
         "Held-out pictures and their reconstructions": data_url(_reconstructions(stack)),
         "Pictures for held-out captions": data_url(_samples(folder, stack.held_out)),
     }
-    curves = {name: data_url(_curve(name, history)) for name, history in stack.histories.items()}
+    curves = {name: _curve(name, history) for name, history in stack.histories.items()}
     html = render_page(
         "stack.html.jinja", summary=summary(scores), scores=scores, pictures=pictures, curves=curves, made=_made()
     )
@@ -72,7 +71,7 @@ def _samples(folder: Path, held_out: Pictures) -> Image.Image:
     return sheet([generate(pipeline, texts) for texts in captions])
 
 
-def _curve(name: str, history: list[dict[str, float]]) -> Image.Image:
+def _curve(name: str, history: list[dict[str, float]]) -> str:
     figure = Figure(figsize=(5, 3), layout="constrained")
     axes = figure.subplots()
     steps = [point["step"] for point in history]
@@ -81,9 +80,7 @@ def _curve(name: str, history: list[dict[str, float]]) -> Image.Image:
             axes.plot(steps, [point[key] for point in history], label=key)
     axes.set(title=name, xlabel="step", yscale="log")
     axes.legend()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return Image.open(buffer)
+    return chart_url(figure)
 
 
 def _made() -> str:
