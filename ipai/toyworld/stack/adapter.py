@@ -10,14 +10,14 @@ from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjec
 from ipai.adapter.adapter import InstructAdapter
 from ipai.adapter.spec import AdapterSpec, attention_sizes_of
 from ipai.toyworld.stack.clip import normalised
-from ipai.toyworld.stack.diffusion import add_noise, denoising_loss, draw_captions, tokenise
+from ipai.toyworld.stack.diffusion import CONDITION_GAMMA, add_noise, denoising_loss, draw_captions, tokenise
 from ipai.toyworld.stack.pictures import Pictures, draw_rows
 from ipai.toyworld.stack.sizes import CLIP_VISION, RESAMPLER, TEXT_WIDTH
 from ipai.toyworld.stack.stage import Losses
 
 # IP-Adapter's own drops (paper section 5): text 5 %, image 5 %, both 5 %. Here the text is dropped more often, so that
 # the adapter learns to say what plain captions say too.
-_DROP_TEXT, _DROP_IMAGE, _DROP_BOTH = 0.25, 0.05, 0.05
+_DROP_TEXT, _DROP_IMAGE, _DROP_BOTH = 0.45, 0.05, 0.05
 
 
 def plus_spec(unet: UNet2DConditionModel) -> AdapterSpec:
@@ -72,4 +72,4 @@ def adapter_loss(
         tokens = adapter(seen)
         condition = {"image_embeds": [tokens[:, None]]}
         predicted = unet(noisy, timesteps, text, added_cond_kwargs=condition).sample
-    return denoising_loss(schedule, predicted, noise, timesteps)
+    return denoising_loss(schedule, predicted, noise, timesteps, CONDITION_GAMMA)

@@ -9,7 +9,14 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from ipai.toyworld.stack.diffusion import add_noise, denoising_loss, draw_captions, tokenise, use_plain_attention
+from ipai.toyworld.stack.diffusion import (
+    CONDITION_GAMMA,
+    add_noise,
+    denoising_loss,
+    draw_captions,
+    tokenise,
+    use_plain_attention,
+)
 from ipai.toyworld.stack.pictures import Pictures, draw_rows
 from ipai.toyworld.stack.sizes import CONTROLNET_EMBEDDING
 from ipai.toyworld.stack.stage import Losses
@@ -55,4 +62,4 @@ def controlnet_loss(
         predicted = unet(
             noisy, timesteps, text, down_block_additional_residuals=down, mid_block_additional_residual=middle
         ).sample
-    return denoising_loss(schedule, predicted, noise, timesteps)
+    return denoising_loss(schedule, predicted, noise, timesteps, CONDITION_GAMMA)

@@ -16,9 +16,10 @@ from ipai.toyworld.stack.stage import Losses
 from ipai.training.loss import min_snr_weights, squared_error
 
 _DROP = 0.1  # share of captions left out, for guidance
-# Min-SNR's gamma, lower than its usual 5: what there is and where is decided under strong noise, and this model is
-# trained too briefly to spend its steps on the last grain.
-_MIN_SNR = 1.0
+# Min-SNR's gammas, lower than its usual 5: what there is and where is decided under strong noise, and these models are
+# trained too briefly to spend their steps on the last grain. With the second all noise levels weigh about the same in
+# the loss of the finished UNet; a condition has most to say where least can be seen.
+_GAMMA, CONDITION_GAMMA = 1.0, 0.25
 
 
 class Denoiser(nn.Module):
@@ -66,10 +67,12 @@ def add_noise(schedule: DDPMScheduler, latents: Tensor, generator: torch.Generat
     return noise, timesteps, schedule.add_noise(latents, noise, timesteps)  # type: ignore[arg-type]
 
 
-def denoising_loss(schedule: DDPMScheduler, predicted: Tensor, noise: Tensor, timesteps: Tensor) -> Losses:
-    """Weighted squared error of the noise, and beside it the plain mean (paper eq. 2)."""
+def denoising_loss(
+    schedule: DDPMScheduler, predicted: Tensor, noise: Tensor, timesteps: Tensor, gamma: float
+) -> Losses:
+    """Squared error of the noise with min-SNR weights, and beside it the plain mean (paper eq. 2)."""
     errors = squared_error(predicted, noise)
-    weights = min_snr_weights(schedule.alphas_cumprod, timesteps, _MIN_SNR)
+    weights = min_snr_weights(schedule.alphas_cumprod, timesteps, gamma)
     return {"loss": (weights * errors).mean(), "unweighted": errors.detach().mean()}
 
 
@@ -88,4 +91,4 @@ def denoiser_loss(
     noise, timesteps, noisy = add_noise(schedule, latents[rows].float(), generator)
     with torch.autocast("cpu", torch.bfloat16):
         predicted = model.unet(noisy, timesteps, model.text_encoder(ids).last_hidden_state).sample
-    return denoising_loss(schedule, predicted, noise, timesteps)
+    return denoising_loss(schedule, predicted, noise, timesteps, _GAMMA)

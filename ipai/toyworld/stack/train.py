@@ -13,7 +13,7 @@ from open_clip import SimpleTokenizer
 from torch import Tensor, nn
 from transformers import CLIPTokenizer, CLIPVisionModelWithProjection
 
-from ipai.adapter.adapter import InstructAdapter
+from ipai.adapter.adapter import InstructAdapter, start_from_text_attention
 from ipai.adapter.injection import inject
 from ipai.errors import WeightsError
 from ipai.files import atomic_path
@@ -161,6 +161,7 @@ class StackTraining:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
             model = InstructAdapter(adapter.plus_spec(base.unet))
+        start_from_text_attention(model, base.unet)
         injection = inject(base.unet, model)
         frozen = (base.unet, base.text_encoder, self.image_tower, diffusion.noise_schedule(), self.tokenizer)
         loss = partial(adapter.adapter_loss, model, *frozen, self.pictures, self.latents, settings.batch_size)
