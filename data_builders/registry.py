@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any, get_type_hints
 
 from data_builders.engine.config import BuildConfig, OpenaiCaptioner
+from data_builders.engine.executors.config import RayExecutor, SlurmExecutor
 from data_builders.engine.records import Builder
 from ipai.errors import ConfigError
 
@@ -58,7 +59,8 @@ def create_builder(config: BuildConfig) -> Builder:
 def nearest_key(key: str) -> str | None:
     """The setting of any builder whose dotted name is most like `key`, or None if none is."""
     settings = {name for task in BUILDERS for name in _keys(schema_of(task))}
-    known = sorted(settings | set(_keys(OpenaiCaptioner, "captioner.")))
+    choices = (_keys(OpenaiCaptioner, "captioner."), _keys(RayExecutor, "executor."), _keys(SlurmExecutor, "executor."))
+    known = sorted(settings.union(*choices))
     near = difflib.get_close_matches(key, known, n=1)
     return near[0] if near else None
 

@@ -52,6 +52,11 @@ class StructureBuild(BuildConfig):
     teacher: EdgeTeacher
     edges: Edges = field(default_factory=Edges)
 
+    @property
+    def needs_gpu(self) -> bool:
+        """The teacher does."""
+        return True
+
     def problems(self) -> Iterator[str]:
         """The engine's problems, the teacher's, and those of these settings."""
         yield from super().problems()

@@ -1,11 +1,12 @@
 """The settings that every builder has, and the check that turns what Hydra composed into a typed configuration."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, make_dataclass
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from data_builders.engine.executors.config import ExecutorConfig, RayExecutor, SlurmExecutor
 from data_builders.engine.keyed import digest_of
 from data_builders.llm import config as llm
 from ipai.config import typed
@@ -29,13 +30,6 @@ class ValidationSplit:
 
     max: int = 1000
     fraction: float = 0.1
-
-
-@dataclass
-class ExecutorConfig:
-    """The process pool: how many processes build shards. None is one for each CPU core, 1 builds in this process."""
-
-    workers: int | None = None
 
 
 @dataclass
@@ -104,6 +98,11 @@ class BuildConfig:
     verify: bool = False
     dry_run: bool = False
 
+    @property
+    def needs_gpu(self) -> bool:
+        """Its builder computes on a GPU where there is one; such a builder says so."""
+        return False
+
     def problems(self) -> Iterator[str]:
         """Values that cannot work, one message each; builders extend this."""
         if self.task not in TASKS:
@@ -112,7 +111,6 @@ class BuildConfig:
             "image_size": self.image_size,
             "shard_size": self.shard_size,
             "limit": self.limit,
-            "executor.workers": self.executor.workers,
         }
         for key, value in positive.items():
             if value is not None and value < 1:
@@ -124,6 +122,7 @@ class BuildConfig:
         for key, share in {"val.fraction": self.val.fraction, "max_drop_fraction": self.max_drop_fraction}.items():
             if not 0 <= share <= 1:
                 yield f"{key}={share} must lie between 0 and 1"
+        yield from self.executor.problems()
         if isinstance(self.captioner, OpenaiCaptioner):
             yield from self.captioner.problems()
 
@@ -135,31 +134,33 @@ def parse(raw: DictConfig, schema: type[BuildConfig]) -> Any:
         ConfigError: A key is unknown, missing or of the wrong type, or a value cannot work.
     """
     own = OmegaConf.masked_copy(raw, [str(key) for key in raw if key != ALL])
-    captioner = _captioner(raw)
-    if captioner is not None:
-        own.captioner = OmegaConf.masked_copy(raw.captioner, [item.name for item in fields(CaptionerConfig)])
+    chosen = {group: read for group in _CHOICES if (read := _read_choice(raw, group)) is not None}
+    for group in chosen:
+        known = [item.name for item in fields(_CHOICES[group][0])]
+        own[group] = OmegaConf.masked_copy(raw[group], known)
     config: BuildConfig = typed(own, schema)
-    config.captioner = captioner or config.captioner
+    for group, read in chosen.items():
+        setattr(config, group, read)
     problems = list(config.problems())
     if problems:
         raise ConfigError("these settings cannot work:\n" + "\n".join(f"  - {problem}" for problem in problems))
     return config
 
 
-@dataclass
-class _Captioned:
-    """The part of a configuration that captioner=openai reads."""
+# Groups of settings whose keys depend on the choice: their common part, and what has more keys than that, by name.
+_CHOICES: dict[str, tuple[type, dict[str, type]]] = {
+    "captioner": (CaptionerConfig, {"openai": OpenaiCaptioner}),
+    "executor": (ExecutorConfig, {"ray": RayExecutor, "slurm": SlurmExecutor}),
+}
 
-    task: str
-    captioner: OpenaiCaptioner
 
-
-def _captioner(raw: DictConfig) -> OpenaiCaptioner | None:
-    """The settings of captioner=openai, which have more keys than those of the others; None where another is chosen."""
-    if OmegaConf.select(raw, "captioner.name") != "openai":
+def _read_choice(raw: DictConfig, group: str) -> Any:
+    """The settings of a choice that has keys of its own; None where another is chosen."""
+    schema = _CHOICES[group][1].get(OmegaConf.select(raw, f"{group}.name"))
+    if schema is None:
         return None
-    read: _Captioned = typed(OmegaConf.masked_copy(raw, ["task", "captioner"]), _Captioned)
-    return read.captioner
+    part = make_dataclass("Chosen", [("task", str), (group, schema)])  # settings of a group may refer to the task
+    return getattr(typed(OmegaConf.masked_copy(raw, ["task", group]), part), group)
 
 
 def deciding_settings(config: BuildConfig) -> dict[str, Any]:

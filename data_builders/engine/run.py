@@ -8,7 +8,7 @@ from typing import Any
 
 from data_builders.engine.card import write_card, write_manifest
 from data_builders.engine.config import BuildConfig, hash_of
-from data_builders.engine.executor import run_jobs
+from data_builders.engine.executors import run_jobs
 from data_builders.engine.folder import folder_of, freeze, locked, refuse_other_settings, remove_remains
 from data_builders.engine.plan import Plan, ShardPlan, make_plan
 from data_builders.engine.records import Builder
@@ -73,7 +73,7 @@ def build(builder: Builder, config: BuildConfig, plan: Plan) -> Iterator[Progres
                 sidecars[shard.name] = sidecar
                 yield _progress(sidecar, fresh=False)
         job = partial(_build_one, builder, stamp, folder, config.max_drop_fraction)
-        for sidecar in run_jobs(job, missing, config.executor):
+        for sidecar in run_jobs(job, missing, config.executor, config.needs_gpu):
             sidecars[sidecar["shard"]] = sidecar
             yield _progress(sidecar, fresh=True)
         ordered = [sidecars[shard.name] for shard in plan.shards]
@@ -85,7 +85,8 @@ def build(builder: Builder, config: BuildConfig, plan: Plan) -> Iterator[Progres
 def _build_one(
     builder: Builder, stamp: Stamp, folder: Path, max_drop_fraction: float, plan: ShardPlan
 ) -> dict[str, Any]:
-    return build_shard(builder, plan, stamp, folder, max_drop_fraction)
+    # A cluster may hand a shard out again that was finished just before its worker was lost.
+    return finished(plan, stamp, folder, verify=False) or build_shard(builder, plan, stamp, folder, max_drop_fraction)
 
 
 def _stamp(builder: Builder, config: BuildConfig) -> Stamp:

@@ -64,6 +64,11 @@ class StyleBuild(BuildConfig):
     teacher: StyleTeacher
     prompts: Prompts = field(default_factory=Prompts)
 
+    @property
+    def needs_gpu(self) -> bool:
+        """The teacher does."""
+        return True
+
     def problems(self) -> Iterator[str]:
         """The engine's problems, the teacher's, and those of these settings."""
         yield from super().problems()

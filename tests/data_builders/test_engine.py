@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from data_builders.coco.builder import CocoBuilder
-from data_builders.engine.config import ExecutorConfig
-from data_builders.engine.executor import run_jobs
+from data_builders.engine.executors import run_jobs
+from data_builders.engine.executors.config import ExecutorConfig
 from data_builders.engine.folder import locked
 from data_builders.engine.run import build, plan_build
 from ipai.errors import ConfigError, DataError
@@ -180,7 +180,7 @@ def test_settings_may_change_until_a_shard_is_done(tmp_path: Path, coco: Path) -
 
 def test_a_worker_that_dies_is_reported() -> None:
     with pytest.raises(DataError, match=r"a worker process died.*executor\.workers=2"):
-        list(run_jobs(os._exit, [3, 3], ExecutorConfig(workers=2)))
+        list(run_jobs(os._exit, [3, 3], ExecutorConfig(workers=2), needs_gpu=False))
 
 
 def test_the_lock_is_let_go_when_a_build_is_abandoned(tmp_path: Path, coco: Path) -> None:

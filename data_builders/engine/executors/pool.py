@@ -1,4 +1,4 @@
-"""Running a function over the shards, in this process or in a pool of processes on this machine."""
+"""The executor of this machine: this process, or a pool of them."""
 
 import multiprocessing
 import os
@@ -10,20 +10,18 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import TypeVar
 
-from data_builders.engine.config import ExecutorConfig
+from data_builders.engine.executors.config import ExecutorConfig
 from ipai.errors import DataError
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
-def run_jobs(function: Callable[[Job], Result], jobs: Sequence[Job], config: ExecutorConfig) -> Iterator[Result]:
-    """Yield the results as they are ready, in any order. The first error stops the rest and is raised.
-
-    Raises:
-        DataError: A worker process died.
-    """
-    workers = min(config.workers or os.cpu_count() or 1, len(jobs))
+def run_in_pool(
+    function: Callable[[Job], Result], jobs: Sequence[Job], config: ExecutorConfig, needs_gpu: bool
+) -> Iterator[Result]:
+    """See `run_jobs`; raises DataError as soon as a worker process dies, which on one machine is seldom chance."""
+    workers = min(config.workers or _places(needs_gpu), len(jobs))
     if workers <= 1:
         yield from map(function, jobs)
         return
@@ -40,6 +38,15 @@ def run_jobs(function: Callable[[Job], Result], jobs: Sequence[Job], config: Exe
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _places(needs_gpu: bool) -> int:
+    """How many workers this machine has room for."""
+    if not needs_gpu:
+        return os.cpu_count() or 1
+    import torch
+
+    return max(1, torch.cuda.device_count())
 
 
 def _prepare_worker() -> None:
