@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from ipai.toyworld.factors import Portraits, draw_portraits
 from ipai.toyworld.layers import landmarks_of
@@ -15,17 +16,18 @@ from ipai.toyworld.sources.people import ATTRIBUTES, attributes_of, looks_of, pi
 from ipai.toyworld.sources.pictures import jpeg, shuffled
 
 WIDTH, HEIGHT = 178, 218
-_LEFT = (HEIGHT - WIDTH) // 2  # px cut from each side of a square picture
-_AT_ONCE = 8  # more portraits of this size at once fall out of the processor's cache
+_ABOVE = (HEIGHT - WIDTH) // 2  # px above and below the square picture, filled with its edge as in CelebA itself
+_AT_ONCE = 64
 _NUMBERS = 10_177  # of identities, as in CelebA
 _POINTS = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
 _BOX, _BAD_BOX = (95, 71, 226, 313), (320, 828, 0, 0)  # of the pictures before they were aligned
 
 
-def write_celeba(folder: Path, samples: int, seed: int, _side: int) -> Iterator[int]:
+def write_celeba(folder: Path, samples: int, seed: int, side: int) -> Iterator[int]:
     """Write `img_align_celeba` and the tables; yields how many pictures were written since.
 
-    The pictures have CelebA's size whatever the other sources have.
+    The pictures are enlarged to CelebA's size, whatever the other sources have: cut square and made small again, a
+    portrait is what the toy stack was trained on.
     """
     pictures = folder / "img_align_celeba"
     pictures.mkdir(parents=True)
@@ -38,8 +40,8 @@ def write_celeba(folder: Path, samples: int, seed: int, _side: int) -> Iterator[
 
     def write(start: int) -> int:
         rows = slice(start, start + _AT_ONCE)
-        for name, pixels in zip(names[rows], render(faces[rows], HEIGHT), strict=True):
-            (pictures / name).write_bytes(jpeg(pixels[:, _LEFT : _LEFT + WIDTH]))
+        for name, pixels in zip(names[rows], render(faces[rows], side), strict=True):
+            (pictures / name).write_bytes(jpeg(_as_aligned(pixels)))
         return len(names[rows])
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
@@ -47,6 +49,12 @@ def write_celeba(folder: Path, samples: int, seed: int, _side: int) -> Iterator[
             yield from threads.map(write, range(0, samples, _AT_ONCE))
         finally:
             threads.shutdown(cancel_futures=True)
+
+
+def _as_aligned(pixels: np.ndarray) -> np.ndarray:
+    """A square picture enlarged to CelebA's width, with its edge repeated above and below."""
+    square = np.asarray(Image.fromarray(pixels).resize((WIDTH, WIDTH), Image.Resampling.BICUBIC))
+    return np.pad(square, ((_ABOVE, _ABOVE), (0, 0), (0, 0)), mode="edge")
 
 
 def _in_files_order(counts: np.ndarray, seed: int) -> np.ndarray:
@@ -63,7 +71,7 @@ def _partition(person: np.ndarray, people: int) -> np.ndarray:
 
 def _write_tables(folder: Path, names: Sequence[str], faces: Portraits, owners: np.ndarray, seed: int) -> None:
     people = int(owners.max()) + 1
-    points = np.round(landmarks_of(faces) * HEIGHT - [_LEFT, 0]).astype(int).reshape(len(names), -1)
+    points = np.round(landmarks_of(faces) * WIDTH + [0, _ABOVE]).astype(int).reshape(len(names), -1)
     boxes = [_BOX] * (len(names) - 1) + [_BAD_BOX]
     columns = [f"{point}_{axis}" for point in _POINTS for axis in "xy"]
     for stem, header, rows in (

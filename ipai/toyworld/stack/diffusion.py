@@ -18,7 +18,7 @@ from ipai.training.loss import min_snr_weights, squared_error
 _DROP = 0.1  # share of captions left out, for guidance
 # Min-SNR's gammas, lower than its usual 5: what there is and where is decided under strong noise, and these models are
 # trained too briefly to spend their steps on the last grain. With the second all noise levels weigh about the same in
-# the loss of the finished UNet; a condition has most to say where least can be seen.
+# the loss of the finished UNet; a ControlNet's edges have most to say where least can be seen.
 _GAMMA, CONDITION_GAMMA = 1.0, 0.25
 
 
@@ -60,10 +60,16 @@ def draw_captions(pictures: Pictures, rows: Tensor, generator: torch.Generator, 
     return [caption if kept else "" for caption, kept in zip(captions, keep.tolist(), strict=True)]
 
 
-def add_noise(schedule: DDPMScheduler, latents: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Noise, uniform timesteps, and the latents with the noise added."""
+def add_noise(
+    schedule: DDPMScheduler, latents: Tensor, generator: torch.Generator, favour_noisy: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Noise, timesteps (uniform, or as likely as they are late) and the latents with the noise added."""
     noise = torch.randn(latents.shape, generator=generator)
-    timesteps = torch.randint(schedule.config["num_train_timesteps"], (len(latents),), generator=generator)
+    count = schedule.config["num_train_timesteps"]
+    if favour_noisy:
+        timesteps = (count * torch.rand(len(latents), generator=generator).sqrt()).long().clamp(max=count - 1)
+    else:
+        timesteps = torch.randint(count, (len(latents),), generator=generator)
     return noise, timesteps, schedule.add_noise(latents, noise, timesteps)  # type: ignore[arg-type]
 
 
