@@ -31,7 +31,7 @@ def create_captioner(config: ObjectBuild, instances: Instances, model: ModelCapt
         captions = load_captions(config.source)
         return lambda candidate: one_line(captions.get(candidate.photo.id, ""))
     template = config.captioner.template or ""
-    return lambda candidate: one_line(template.format(objects=_objects(candidate, instances)))
+    return lambda candidate: one_line(template.replace("{objects}", _objects(candidate, instances)))
 
 
 def condition_caption(name: str) -> str:
