@@ -1,6 +1,8 @@
 """What `make demo` runs, command by command, with a handful of pictures and two steps."""
 
 import json
+import random
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from ipai.tasks import TASKS
-from tests.data_builders.building import samples_in
-from tests.integration.conftest import run
+from tests.data_builders.building import digests, samples_in
+from tests.integration.conftest import run, start
 
 BRIEF = ("train.steps=2", "validation.samples=2", "validation.images=0")
 
@@ -37,6 +39,41 @@ def test_all_five_data_sets_are_built(demo: Path) -> None:
     for task in TASKS:
         samples = samples_in(demo / "shards" / task)
         assert {sample["json"]["task"] for sample in samples.values()} == {task}
+
+
+def test_hugging_face_datasets_reads_all_five(demo: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    for task in TASKS:
+        folder = demo / "shards" / task
+        files = {split: str(folder / f"{split}-*.tar") for split in ("train", "val")}
+        loaded = datasets.load_dataset("webdataset", data_files=files, streaming=True)
+        samples = {sample["__key__"]: sample for split in files for sample in loaded[split]}
+        assert sorted(samples) == sorted(samples_in(folder))
+        for sample in samples.values():
+            assert sample["json"]["task"] == task
+            assert sample["target.jpg"].size == (64, 64)
+            assert ("cond.jpg" in sample) == (task != "copy")
+
+
+@pytest.mark.slow
+def test_all_five_killed_ten_times_give_the_same_bytes(demo: Path, tmp_path: Path) -> None:
+    sources, _ = places(demo)
+    words = ("scripts/build_datasets.py", "recipe=toy", sources, f"all.output={tmp_path}", "limit=12")
+    draw = random.Random(0)
+    shards_at_kill: list[int] = []
+    for _ in range(10):
+        victim = start(*words)
+        try:
+            victim.wait(timeout=draw.uniform(2, 12))
+        except subprocess.TimeoutExpired:
+            victim.kill()
+        victim.communicate()
+        shards_at_kill.append(len(list(tmp_path.glob("*/*-*.json"))))
+    assert any(0 < shards < 10 for shards in shards_at_kill), f"no kill fell into the building: {shards_at_kill}"
+    done = run(*words)
+    assert done.returncode == 0, done.stdout[-3000:]
+    for task in TASKS:
+        assert digests(tmp_path / task) == digests(demo / "shards" / task)
 
 
 def test_a_build_that_lacks_its_source_is_named_and_the_others_are_made(tmp_path: Path, demo: Path) -> None:
