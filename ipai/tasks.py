@@ -4,8 +4,11 @@ A sixth task is an entry here, an instruction pool (`ipai/instructions/pools`) a
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ipai.errors import ConfigError
+
+DEFAULT_SCALE = 0.8  # the paper recommends 0.6 to 0.8
 
 
 @dataclass(frozen=True)
@@ -17,19 +20,23 @@ class Task:
         keyword: The word an instruction of any *other* task must not hold (paper section 3.2).
         slot: Name of the placeholder that is replaced by the object's name, or None.
         condition_is_target: The condition image is the target image itself, so shards hold it once.
+        scale: Of the adapter when pictures are drawn; the released code lowers it by 0.2 for the composition.
+        guidance: `ordinary` or `four_pass`, which the released code uses for the object and the composition.
     """
 
     name: str
     keyword: str
     slot: str | None
     condition_is_target: bool
+    scale: float = DEFAULT_SCALE
+    guidance: Literal["ordinary", "four_pass"] = "ordinary"
 
 
 _ALL = (
     Task("copy", "everything", None, True),
     Task("style", "style", None, False),
-    Task("object", "object", "object", False),
-    Task("structure", "composition", None, False),
+    Task("object", "object", "object", False, guidance="four_pass"),
+    Task("structure", "composition", None, False, scale=0.6, guidance="four_pass"),
     Task("face", "face", None, False),
 )
 

@@ -6,10 +6,12 @@
 import logging
 import os
 import sys
+from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ipai.errors import IpaiError
@@ -33,9 +35,15 @@ def run(raw: DictConfig) -> None:
     from tqdm import tqdm
 
     from ipai.config import typed
-    from ipai.pipeline.drawing import DrawingConfig, draw
+    from ipai.pipeline.drawing import draw
+    from ipai.pipeline.record import repeated
+    from ipai.pipeline.settings import DrawingConfig
 
-    if isinstance(raw.get("instruction"), str):
+    if raw.get("repeat"):
+        raw, differing = repeated(raw, HydraConfig.get().overrides.task, Path(raw.repeat))
+        if differing:
+            print(f"other versions drew {raw.repeat}, so pixels may differ: {', '.join(differing)}", file=sys.stderr)
+    if not OmegaConf.is_missing(raw, "instruction") and isinstance(raw.instruction, str):
         raw.instruction = [raw.instruction]
     config = typed(raw, DrawingConfig)
     total = len(config.instruction) * len(config.seeds)

@@ -80,7 +80,7 @@ def inject(unet: UNet2DConditionModel, adapter: InstructAdapter, scale: float = 
             "the UNet already holds an IP-Adapter or another image projection; take it out first, with "
             "`Injection.eject()` or the pipeline's `unload_ip_adapter()`"
         )
-    _refuse_other_sizes(unet, adapter.spec)
+    refuse_other_sizes(unet, adapter.spec)
     config: Any = unet.config
     originals: dict[str, Any] = dict(unet.attn_processors)
     keys_values = (cast(ImageKeysValues, module) for module in adapter.ip_adapter.values())
@@ -93,7 +93,7 @@ def inject(unet: UNet2DConditionModel, adapter: InstructAdapter, scale: float = 
     return injection
 
 
-def _refuse_other_sizes(unet: UNet2DConditionModel, spec: AdapterSpec) -> None:
+def refuse_other_sizes(unet: UNet2DConditionModel, spec: AdapterSpec) -> None:
     """Raise a WeightsError with both sides' sizes if the adapter was made for another UNet."""
     sizes = attention_sizes_of(unet)
     if sizes != spec.attention_sizes:

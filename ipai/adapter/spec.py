@@ -139,7 +139,9 @@ class AdapterSpec:
 
 def cross_attention_names(unet: "UNet2DConditionModel") -> tuple[str, ...]:
     """Names of the processors of the text cross-attentions, in the order of the IP-Adapter file format."""
-    return tuple(name for name in unet.attn_processors if name.endswith("attn2.processor"))
+    # AnimateDiff's motion modules attend from frame to frame: no text and no image goes in there.
+    names = (name for name in unet.attn_processors if "motion_modules" not in name)
+    return tuple(name for name in names if name.endswith("attn2.processor"))
 
 
 def attention_sizes_of(unet: "UNet2DConditionModel") -> tuple[int, ...]:

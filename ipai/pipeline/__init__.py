@@ -1,6 +1,7 @@
-"""Using an adapter: `attach(pipeline, adapter, base=...)` to a diffusers SD1.5 pipeline, then call that as always."""
+"""Using an adapter: `attach(pipeline, adapter)` to a diffusers SD1.5 pipeline, then call that as always."""
 
-from ipai.pipeline.attachment import Attachment, attach
+from ipai.pipeline.attaching import attach
+from ipai.pipeline.attachment import Attachment
 from ipai.pipeline.encoding import Condition
 from ipai.pipeline.guidance import FourPass
 

@@ -1,8 +1,8 @@
 """Attaching an adapter to a diffusers pipeline: hooks on its UNet, so that any pipeline works and none is copied."""
 
 import math
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,31 +10,30 @@ from diffusers.models.embeddings import MultiIPAdapterImageProjection
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
-from ipai.adapter.adapter import InstructAdapter
-from ipai.adapter.injection import inject
+from ipai.adapter.injection import inject, refuse_other_sizes
 from ipai.adapter.spec import cross_attention_names
-from ipai.base.config import BaseConfig
 from ipai.errors import ConfigError
 from ipai.pipeline.encoding import Condition, Encoding
 from ipai.pipeline.guidance import FourPass, four_fold
-from ipai.pipeline.sources import Weights, base_of_run, read_adapter
 
 
 class Attachment:
-    """An adapter in a pipeline, as `attach` returns it. Call `condition` before the pipeline.
+    """Adapters in a pipeline, as `attach` returns them. Call `condition` before the pipeline.
 
     Args:
         pipeline: A diffusers SD1.5 pipeline.
-        encoding: Encoders and adapter.
-        scale: Of the adapter.
+        encodings: Encoders and adapter, for each adapter.
+        scale: Of the adapters.
     """
 
-    def __init__(self, pipeline: Any, encoding: Encoding, scale: float) -> None:
+    def __init__(self, pipeline: Any, encodings: Sequence[Encoding], scale: float) -> None:
         self.pipeline = pipeline
-        self.encoding = encoding
+        self.encodings = tuple(encodings)
         self._unet: UNet2DConditionModel = pipeline.unet
-        self._injection = inject(self._unet, encoding.adapter)
-        self._conditions: list[tuple[Tensor, str, float]] = []
+        for encoding in self.encodings:
+            refuse_other_sizes(self._unet, encoding.adapter.spec)
+        self._injection = inject(self._unet, self.encodings[0].adapter)
+        self._conditions: list[_Taken] = []
         self._guidance: FourPass | None = None
         self._cache: tuple[Tensor, list[Tensor]] | None = None
         self._handles = [
@@ -56,19 +55,15 @@ class Attachment:
         """
         if not conditions:
             raise ConfigError("give at least one condition: condition(Condition(image, instruction))")
-        encoding = self.encoding
-        texts = [encoding.instruction_of(item) for item in conditions]
-        if guidance is not None and encoding.adapter.spec.instruction not in ("tokens", "pooled"):
-            raise ConfigError("four-pass guidance needs an adapter that reads instructions; use guidance=None")
-        images = [encoding.image(item.image) for item in conditions]
-        weights = [item.weight for item in conditions]
-        self._conditions = list(zip(images, texts, weights, strict=True))
-        self._guidance, self._cache = guidance, None
-        for name, weighed in zip(cross_attention_names(self._unet), encoding.adapter.ip_adapter.values(), strict=True):
+        taken = [self._take(item, guidance) for item in conditions]
+        self._conditions, self._guidance, self._cache = taken, guidance, None
+        layers = [list(item.encoding.adapter.ip_adapter.values()) for item in taken]
+        for number, name in enumerate(cross_attention_names(self._unet)):
             processor: Any = self._unet.attn_processors[name]
-            processor.to_k_ip = nn.ModuleList([weighed.to_k_ip] * len(images))  # type: ignore[list-item]
-            processor.to_v_ip = nn.ModuleList([weighed.to_v_ip] * len(images))  # type: ignore[list-item]
-        self._unet.encoder_hid_proj = MultiIPAdapterImageProjection([nn.Identity() for _ in images])
+            weighed: list[Any] = [layer[number] for layer in layers]
+            processor.to_k_ip = nn.ModuleList([layer.to_k_ip for layer in weighed])
+            processor.to_v_ip = nn.ModuleList([layer.to_v_ip for layer in weighed])
+        self._unet.encoder_hid_proj = MultiIPAdapterImageProjection([nn.Identity() for _ in taken])
         self._apply_scales()
 
     def set_scale(self, scale: float | Mapping[str, float]) -> None:
@@ -99,8 +94,19 @@ class Attachment:
         for handle in self._handles:
             handle.remove()
 
+    def _take(self, condition: Condition, guidance: FourPass | None) -> "_Taken":
+        if not 0 <= condition.adapter < len(self.encodings):
+            raise ConfigError(
+                f"a condition asks for adapter={condition.adapter}, and {len(self.encodings)} were attached, from 0 on"
+            )
+        encoding = self.encodings[condition.adapter]
+        instruction = encoding.instruction_of(condition)
+        if guidance is not None and encoding.adapter.spec.instruction not in ("tokens", "pooled"):
+            raise ConfigError("four-pass guidance needs an adapter that reads instructions; use guidance=None")
+        return _Taken(encoding, encoding.image(condition.image), instruction, condition.weight)
+
     def _apply_scales(self) -> None:
-        weights = [weight for _, _, weight in self._conditions] or [1.0]
+        weights = [item.weight for item in self._conditions] or [1.0]
         for name, scale in self._scales.items():
             processor: Any = self._unet.attn_processors[name]
             processor.scale = [scale * weight for weight in weights]
@@ -112,13 +118,13 @@ class Attachment:
         if "image_embeds" in added:
             raise ConfigError("leave out ip_adapter_image and ip_adapter_image_embeds: the attachment gives its own")
         prompt = kwargs["encoder_hidden_states"]
+        batch = (args[0] if args else kwargs["sample"]).shape[0]
         if self._cache is None or self._cache[0] is not prompt:  # a pipeline hands in the same object at every step
-            self._cache = prompt, self._all_tokens(prompt)
+            # AnimateDiff repeats the prompt for each frame, and its UNet does the same to the condition tokens.
+            self._cache = prompt, self._all_tokens(prompt[:: prompt.shape[0] // batch])
         if self._guidance is not None:
-            args, kwargs = (
-                four_fold(args, prompt.shape[0]),
-                {k: four_fold(v, prompt.shape[0]) for k, v in kwargs.items()},
-            )
+            sizes = {batch, prompt.shape[0]}
+            args, kwargs = four_fold(args, sizes), {name: four_fold(value, sizes) for name, value in kwargs.items()}
         return args, kwargs | {"added_cond_kwargs": {**added, "image_embeds": self._cache[1]}}
 
     def _after(self, _unet: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
@@ -134,53 +140,28 @@ class Attachment:
         guided = bool(self.pipeline.do_classifier_free_guidance)
         if self._guidance is not None and not guided:
             raise ConfigError("four-pass guidance needs the pipeline's guidance on; give it guidance_scale=2 or more")
-        parts = [self._tokens(image, text, prompt, guided) for image, text, _ in self._conditions]
+        parts = [self._tokens(item, prompt, guided) for item in self._conditions]
         return [part[:, None].to(prompt.device, self._unet.dtype) for part in parts]
 
-    def _tokens(self, image: Tensor, text: str, prompt: Tensor, guided: bool) -> Tensor:
-        tokens = self.encoding.tokens
+    def _tokens(self, taken: "_Taken", prompt: Tensor, guided: bool) -> Tensor:
+        tokens, image = taken.encoding.tokens, taken.image
         if not guided:
-            return tokens(image, text, prompt)
+            return tokens(image, taken.instruction, prompt)
         negative, positive = prompt.chunk(2)
-        passes = [tokens(self.encoding.null_image, "", negative)]
+        passes = [tokens(taken.encoding.null_image, "", negative)]
         if self._guidance is not None:
             passes += [tokens(image, other, negative) for other in (self._guidance.negative, self._guidance.everything)]
-        return torch.cat([*passes, tokens(image, text, positive)])
+        return torch.cat([*passes, tokens(image, taken.instruction, positive)])
 
 
-def attach(
-    pipeline: Any,
-    adapter: InstructAdapter | Path | str,
-    *,
-    base: BaseConfig | None = None,
-    scale: float = 0.7,
-    weights: Weights = "ema",
-) -> Attachment:
-    """Put an adapter into any diffusers SD1.5 pipeline; `detach` takes it out again.
+@dataclass(frozen=True)
+class _Taken:
+    """A condition as the adapter sees it: its picture [1, tokens, image_dim] and what to take from it."""
 
-    Args:
-        pipeline: Text-to-image, img2img, inpaint or ControlNet, with any scheduler.
-        adapter: A run folder, an adapter file, or an adapter, which is moved to the pipeline's device and dtype.
-        base: Where the image and instruction encoders lie; None reads it from the run folder.
-        scale: See `Attachment.set_scale`; the paper recommends 0.6-0.8.
-        weights: See `read_adapter`.
-
-    Raises:
-        ConfigError: The pipeline has no SD1.5 UNet or holds an adapter already, or `base` is needed.
-        IpaiError: The adapter or the encoders cannot be used.
-    """
-    unet = getattr(pipeline, "unet", None)
-    if not isinstance(unet, UNet2DConditionModel) or not hasattr(type(pipeline), "do_classifier_free_guidance"):
-        raise ConfigError(f"{type(pipeline).__name__} is no diffusers pipeline with Stable Diffusion 1.5's UNet")
-    if not isinstance(adapter, InstructAdapter):
-        base = base_of_run(Path(adapter)) if base is None and Path(adapter).is_dir() else base
-        adapter = read_adapter(Path(adapter), weights)
-    if base is None:
-        raise ConfigError("only a run folder says which encoders belong to an adapter; give base=")
-    adapter.requires_grad_(False)
-    adapter.to(unet.device, torch.float32)  # the resampler overflows in fp16
-    adapter.ip_adapter.to(dtype=unet.dtype)
-    return Attachment(pipeline, Encoding(adapter, base, unet.device), scale)
+    encoding: Encoding
+    image: Tensor
+    instruction: str
+    weight: float
 
 
 def _inside(name: str, block: str) -> bool:

@@ -1,5 +1,6 @@
 """Condition images and instructions to the adapter's condition tokens."""
 
+import hashlib
 import io
 import math
 from dataclasses import dataclass
@@ -15,11 +16,12 @@ from ipai.base.frozen import load_base
 from ipai.base.instruction_encoder import OpenClipInstructionEncoder, SdTextInstructionEncoder
 from ipai.data.images import decode_image, square_box, to_square
 from ipai.errors import ConfigError, DataError, InstructionError
-from ipai.instructions.slots import fill_slot
+from ipai.instructions.slots import fill_slot, slots_in
 from ipai.instructions.table import EmbeddingTable
 from ipai.tasks import task_index
 
 MAX_PIXELS = 100_000_000
+_KEPT = 16  # encoded pictures: 0.7 MB each in fp16 with ViT-H/14
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
 
 
@@ -32,12 +34,14 @@ class Condition:
         instruction: What to take; a task's name for adapters with a task embedding, None for IP-Adapter Plus.
         object: Fills the slot of an instruction such as "use the {object}".
         weight: Share of this condition in a mix; multiplies the adapter's scale.
+        adapter: Which of several attached adapters takes it, counted from 0.
     """
 
     image: Path | str | Image.Image | Tensor
     instruction: str | None = None
     object: str | None = None
     weight: float = 1.0
+    adapter: int = 0
 
     def __post_init__(self) -> None:
         """Refuse a weight that is no finite number, with a ConfigError."""
@@ -59,6 +63,7 @@ class Encoding:
         self.device = device
         self._base = load_base(base, device, only=("image_encoder",))
         self._table = _table(adapter, base, device)
+        self._encoded: dict[bytes, Tensor] = {}
         self.null_image = self._base.null_condition()
 
     def instruction_of(self, condition: Condition) -> str:
@@ -78,17 +83,28 @@ class Encoding:
         if kind == "task_embedding":
             task_index(text)
             return text
+        if slots_in(text) and condition.object is None:
+            raise InstructionError(
+                f"the instruction {text!r} needs the name of an object in its {slots_in(text)[0]}; give it as object=, "
+                "for example object=cat, or write it into the instruction"
+            )
         return fill_slot(text, condition.object)
 
     def image(self, image: Path | str | Image.Image | Tensor) -> Tensor:
-        """Encode the centred square of a picture: [1, tokens, image_dim].
+        """Encode the centred square of a picture, each of the latest ones only once: [1, tokens, image_dim].
 
         Raises:
             DataError: The picture is missing or cannot be used.
         """
-        picture = decode_image(_bytes_of(image), MAX_PIXELS)
-        pixels = to_square(picture, square_box(picture), self._base.config.image_size)
-        return self._base.encode_images(pixels[None].to(self.device))
+        content = _bytes_of(image)
+        key = hashlib.sha256(content).digest()
+        if key not in self._encoded:
+            picture = _decoded(content, image)
+            pixels = to_square(picture, square_box(picture), self._base.config.image_size)
+            if len(self._encoded) == _KEPT:
+                self._encoded.pop(next(iter(self._encoded)))
+            self._encoded[key] = self._base.encode_images(pixels[None].to(self.device))
+        return self._encoded[key]
 
     @torch.no_grad()
     def tokens(self, image: Tensor, instruction: str, prompt: Tensor) -> Tensor:
@@ -134,6 +150,14 @@ def _bytes_of(image: Path | str | Image.Image | Tensor) -> bytes:
     plain = picture if picture.mode in _PNG_MODES else picture.convert("RGB")
     plain.save(stream, "PNG", exif=picture.getexif())
     return stream.getvalue()
+
+
+def _decoded(content: bytes, image: object) -> Image.Image:
+    try:
+        return decode_image(content, MAX_PIXELS)
+    except DataError as error:
+        name = image if isinstance(image, Path | str) else "that was given"
+        raise DataError(f"the condition image {name} cannot be used: {error}; give a PNG, JPEG or WebP") from error
 
 
 def _picture(pixels: Tensor) -> Image.Image:

@@ -1,6 +1,7 @@
 """The released four-pass guidance (paper section 6), as batches around one call of the UNet."""
 
 import math
+from collections.abc import Set
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -42,11 +43,11 @@ class FourPass:
         return null + self.s_instruct * (full - every) + text + self.s_image * (image - null)
 
 
-def four_fold(value: Any, batch: int) -> Any:
-    """Repeat the negative half of each tensor of `batch` rows thrice: [negative, prompt] -> [3 x negative, prompt]."""
-    if isinstance(value, Tensor) and value.ndim and value.shape[0] == batch:
+def four_fold(value: Any, batches: Set[int]) -> Any:
+    """Repeat the negative half of each tensor of that many rows: [negative, prompt] -> [3 x negative, prompt]."""
+    if isinstance(value, Tensor) and value.ndim and value.shape[0] in batches:
         negative, prompt = value.chunk(2)
         return torch.cat([negative, negative, negative, prompt])
     if isinstance(value, list | tuple):
-        return type(value)(four_fold(item, batch) for item in value)
+        return type(value)(four_fold(item, batches) for item in value)
     return value

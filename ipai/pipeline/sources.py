@@ -1,5 +1,7 @@
-"""Where an adapter comes from: a run folder, a checkpoint, or a file of ours or of others."""
+"""Where an adapter comes from: a run folder, a checkpoint, an exported folder, the hub, or a file of ours or others."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -7,17 +9,77 @@ import yaml
 from omegaconf import OmegaConf
 
 from ipai.adapter.adapter import InstructAdapter
-from ipai.adapter.formats import load_adapter
-from ipai.base.config import BaseConfig
+from ipai.adapter.formats import load_adapter, read_metadata
+from ipai.base.config import BaseConfig, WeightsFile
+from ipai.base.hub import resolve_file
 from ipai.config import typed
-from ipai.errors import CheckpointError, ConfigError
+from ipai.errors import CheckpointError, ConfigError, WeightsError
 from ipai.training.checkpoint import ADAPTER, EMA, resolve
 
 Weights = Literal["ema", "raw"]
+CONFIG = "config.yaml"
 
 
-def read_adapter(source: Path, weights: Weights = "ema") -> InstructAdapter:
-    """Read the adapter of a run folder (its newest checkpoint), a checkpoint folder or a file.
+@dataclass(frozen=True)
+class LoadedAdapter:
+    """An adapter and what its source says of it.
+
+    Attributes:
+        adapter: In float32 on the CPU.
+        base: Where its encoders lie; None if the source, such as a file, does not say.
+        facts: The metadata of its file; empty for files of other projects.
+    """
+
+    adapter: InstructAdapter
+    base: BaseConfig | None
+    facts: Mapping[str, str]
+
+
+def load(
+    source: Path | str, *, weights: Weights = "ema", base: BaseConfig | None = None, revision: str | None = None
+) -> LoadedAdapter:
+    """Read an adapter from a run folder, a checkpoint, an exported folder, an adapter file, or the hub.
+
+    Args:
+        source: A path, or the hub id of an exported folder.
+        weights: See `adapter_file`.
+        base: Where the encoders lie; None asks the folder, if it is one that says so.
+        revision: Commit, tag or branch on the hub.
+
+    Raises:
+        ConfigError: `weights` is another word.
+        CheckpointError: A folder holds no checkpoint, or does not say which base its adapter belongs to.
+        WeightsError: There is nothing there, or the file is damaged, incomplete or made for another model.
+    """
+    place = locate_adapter(source, revision)
+    path = adapter_file(place, weights)
+    base = base_of_run(place) if base is None and place.is_dir() else base
+    return LoadedAdapter(load_adapter(path), base, read_metadata(path))
+
+
+def locate_adapter(source: Path | str, revision: str | None = None) -> Path:
+    """The local path of `source`; what is no path is fetched from the hub.
+
+    Raises:
+        WeightsError: It is neither there nor to be had.
+    """
+    path = Path(source).expanduser()
+    if path.exists():
+        return path
+    name = str(source)
+    if name.count("/") != 1 or name.startswith((".", "/", "~")) or path.suffix in (".safetensors", ".bin"):
+        raise WeightsError(
+            f"there is no adapter at {source}; give a run folder, an exported folder, a file or a hub id"
+        )
+    try:
+        files = [resolve_file(WeightsFile(name, file, revision)) for file in (CONFIG, ADAPTER)]
+    except WeightsError as error:
+        raise WeightsError(f"there is no folder {source} here, and as a hub id it fails too: {error}") from error
+    return files[0].parent
+
+
+def adapter_file(source: Path, weights: Weights = "ema") -> Path:
+    """The file that is read of a run folder (its newest checkpoint), a checkpoint folder or a file.
 
     Args:
         source: Folder or file.
@@ -26,14 +88,12 @@ def read_adapter(source: Path, weights: Weights = "ema") -> InstructAdapter:
     Raises:
         ConfigError: `weights` is another word.
         CheckpointError: The folder holds no checkpoint.
-        WeightsError: The file is damaged, incomplete or made for another model; the message says what it is.
     """
     if weights not in ("ema", "raw"):
         raise ConfigError(f"weights={weights} is none of ema, raw")
     path = resolve(source)
     average = path.with_name(EMA)
-    chosen = average if weights == "ema" and source.is_dir() and path.name == ADAPTER and average.is_file() else path
-    return load_adapter(chosen)
+    return average if weights == "ema" and source.is_dir() and path.name == ADAPTER and average.is_file() else path
 
 
 def base_of_run(folder: Path) -> BaseConfig:
@@ -42,7 +102,7 @@ def base_of_run(folder: Path) -> BaseConfig:
     Raises:
         CheckpointError: The configuration is missing or damaged.
     """
-    path = folder / "config.yaml"
+    path = folder / CONFIG
     try:
         base: BaseConfig = typed(OmegaConf.create(yaml.safe_load(path.read_text(encoding="utf-8"))["base"]), BaseConfig)
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:

@@ -1,57 +1,18 @@
 """Attached to diffusers' own pipelines on the miniature: same pictures as diffusers', and nothing left behind."""
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
-from diffusers import (
-    DDIMScheduler,
-    StableDiffusionImg2ImgPipeline,
-    StableDiffusionInpaintPipeline,
-    StableDiffusionPipeline,
-)
-from PIL import Image
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
-from ipai.adapter import AdapterSpec, InstructAdapter, attention_sizes_of
 from ipai.adapter.formats import export_ip_adapter
-from ipai.base.config import BaseConfig
-from ipai.base.frozen import load_base
 from ipai.base.hub import locate
-from ipai.base.micro import micro_config
 from ipai.errors import ConfigError, DataError, InstructionError
 from ipai.pipeline import Condition, FourPass, attach
-
-PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (56, 56, 3), dtype=np.uint8))
-CONFIG: BaseConfig = replace(micro_config(), dtype="fp32")
-
-
-@pytest.fixture
-def pipeline() -> Any:
-    base = load_base(CONFIG, "cpu")
-    pipe = StableDiffusionPipeline(
-        vae=base.vae, text_encoder=base.text_encoder, tokenizer=base.tokenizer, unet=base.unet,
-        scheduler=DDIMScheduler.from_config(base.scheduler.config), requires_safety_checker=False,
-        safety_checker=None, feature_extractor=None,
-    )  # fmt: skip
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
-def adapter_for(pipe: Any, **changes: Any) -> InstructAdapter:
-    torch.manual_seed(0)
-    sizes = attention_sizes_of(pipe.unet)
-    spec = AdapterSpec(64, 32, sizes, width=128, heads=2, instruction_dim=32)
-    return InstructAdapter(replace(spec, **changes))
-
-
-def draw(pipe: Any, prompt: Any = "a cat", **options: Any) -> np.ndarray:
-    settings = {"num_inference_steps": 2, "guidance_scale": 5.0, "height": 64, "width": 64, "output_type": "np"}
-    generator = torch.Generator().manual_seed(0)
-    return pipe(prompt, generator=generator, **settings | options).images
+from tests.pipeline.using import CONFIG, PICTURE, adapter_for, draw
 
 
 def test_equals_diffusers_own_loader(pipeline: Any, tmp_path: Path) -> None:
@@ -114,19 +75,6 @@ def test_weights_of_several_conditions_add_up(pipeline: Any) -> None:
     assert np.abs(draw(pipeline) - one).max() > 1e-4
 
 
-@pytest.mark.parametrize("kind", [StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline])
-def test_other_pipelines(pipeline: Any, kind: Any) -> None:
-    other = kind(**pipeline.components, requires_safety_checker=False)
-    other.set_progress_bar_config(disable=True)
-    attachment = attach(other, adapter_for(pipeline), base=CONFIG)
-    attachment.condition(Condition(PICTURE, "use the style"), guidance=FourPass())
-    inputs: dict[str, Any] = {"image": Image.new("RGB", (64, 64)), "strength": 1.0}
-    if kind is StableDiffusionInpaintPipeline:
-        inputs["mask_image"] = Image.new("L", (64, 64), 255)
-    options = {"num_inference_steps": 2, "output_type": "np"}
-    assert np.isfinite(other("a cat", generator=torch.Generator().manual_seed(0), **inputs, **options).images).all()
-
-
 @pytest.fixture
 def attached(pipeline: Any) -> Any:
     return attach(pipeline, adapter_for(pipeline), base=CONFIG)
@@ -138,6 +86,8 @@ def attached(pipeline: Any) -> Any:
         (Condition(PICTURE, " "), InstructionError, "empty"),
         (Condition(PICTURE, "use the {object}"), InstructionError, "name of an object"),
         (Condition("absent.png", "use the style"), DataError, "absent.png"),
+        (Condition(__file__, "use the style"), DataError, r"test_attachment\.py cannot be used: not_an_image"),
+        (Condition(cast(Any, b"bytes"), "use the style"), DataError, "a path, a PIL image or a tensor, not bytes"),
         (Condition(torch.full((3, 8, 8), torch.nan), "use the style"), DataError, "NaN"),
         (Condition(torch.zeros(1, 8, 8), "use the style"), DataError, "3, H, W"),
     ],

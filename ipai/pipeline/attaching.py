@@ -1,0 +1,64 @@
+"""`attach`: adapters from wherever they lie, into a diffusers pipeline."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.models.unets.unet_motion_model import UNetMotionModel
+
+from ipai.adapter.adapter import InstructAdapter
+from ipai.base.config import BaseConfig
+from ipai.errors import ConfigError
+from ipai.pipeline.attachment import Attachment
+from ipai.pipeline.encoding import Encoding
+from ipai.pipeline.sources import LoadedAdapter, Weights, load
+
+Source = LoadedAdapter | InstructAdapter | Path | str
+
+
+def attach(
+    pipeline: Any,
+    adapter: Source | Sequence[Source],
+    *,
+    base: BaseConfig | None = None,
+    scale: float = 0.7,
+    weights: Weights = "ema",
+) -> Attachment:
+    """Put an adapter, or several, into any diffusers SD1.5 pipeline; `detach` takes them out again.
+
+    Args:
+        pipeline: Text-to-image, img2img, inpaint, ControlNet or AnimateDiff, with LoRAs or not, with any scheduler.
+        adapter: A run folder, an exported folder, a hub id, an adapter file, or what `ipai.load` returned. Of several,
+            a `Condition` names its own. The weights are moved to the pipeline's device and dtype.
+        base: Where the image and instruction encoders lie; None asks the adapter's folder.
+        scale: See `Attachment.set_scale`; the paper recommends 0.6-0.8.
+        weights: See `adapter_file`.
+
+    Raises:
+        ConfigError: The pipeline has no SD1.5 UNet or holds an adapter already, or `base` is needed.
+        IpaiError: The adapter or the encoders cannot be used.
+    """
+    unet = getattr(pipeline, "unet", None)
+    sd15 = isinstance(unet, UNet2DConditionModel | UNetMotionModel)
+    if unet is None or not sd15 or not hasattr(type(pipeline), "do_classifier_free_guidance"):
+        raise ConfigError(f"{type(pipeline).__name__} is no diffusers pipeline with Stable Diffusion 1.5's UNet")
+    several = adapter if isinstance(adapter, Sequence) and not isinstance(adapter, str) else [adapter]
+    if not several:
+        raise ConfigError("give at least one adapter")
+    return Attachment(pipeline, [_encoding(source, base, weights, unet) for source in several], scale)
+
+
+def _encoding(source: Source, base: BaseConfig | None, weights: Weights, unet: Any) -> Encoding:
+    if isinstance(source, InstructAdapter):
+        loaded = LoadedAdapter(source, None, {})
+    else:
+        loaded = source if isinstance(source, LoadedAdapter) else load(source, weights=weights, base=base)
+    base, adapter = base or loaded.base, loaded.adapter
+    if base is None:
+        raise ConfigError("only a run folder or an exported one says which encoders belong to an adapter; give base=")
+    adapter.requires_grad_(False)
+    adapter.to(unet.device, torch.float32)  # the resampler overflows in fp16
+    adapter.ip_adapter.to(dtype=unet.dtype)
+    return Encoding(adapter, base, unet.device)

@@ -1,0 +1,161 @@
+"""A loaded pipeline with its adapter, ControlNet and LoRA: what the command line and the page draw with."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+from diffusers.models.controlnets.controlnet import ControlNetModel
+from diffusers.pipelines.controlnet.pipeline_controlnet import StableDiffusionControlNetPipeline
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
+from PIL import Image, UnidentifiedImageError
+
+from ipai.base.config import BUILTIN_TOY, BaseConfig, WeightsRef
+from ipai.base.frozen import load_base
+from ipai.base.hub import locate_refs
+from ipai.base.loading import freeze, load_network
+from ipai.data.images import decode_image, square_box, to_square
+from ipai.errors import DataError, WeightsError
+from ipai.pipeline.attaching import Source, attach
+from ipai.pipeline.encoding import MAX_PIXELS
+from ipai.pipeline.settings import SCHEDULERS
+
+_PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One picture.
+
+    Attributes:
+        prompt: What it shows.
+        negative: What guidance leads away from.
+        seed: Of the starting noise.
+        steps: Of the scheduler.
+        guidance_scale: Of ordinary guidance; above 1 for the four-pass form, which does not read it.
+        control: Line drawing for the ControlNet, if there is one.
+        control_scale: Of the ControlNet.
+    """
+
+    prompt: str
+    negative: str
+    seed: int
+    steps: int
+    guidance_scale: float
+    control: Image.Image | None = None
+    control_scale: float = 1.0
+
+
+class Painter:
+    """Stable Diffusion with an adapter, and if wanted a ControlNet and a LoRA.
+
+    Args:
+        base: Where the frozen parts lie.
+        adapter: What `attach` takes.
+        device: Where it runs; `auto` is a GPU if there is one.
+        controlnet: A folder or hub id, or `toy` for the one that comes with the project.
+        lora: A `.safetensors` file or a folder with `pytorch_lora_weights.safetensors`.
+        lora_scale: Of the LoRA.
+
+    Raises:
+        IpaiError: Weights are missing or do not fit.
+    """
+
+    def __init__(
+        self,
+        base: BaseConfig,
+        adapter: Source,
+        device: str = "auto",
+        controlnet: str | None = None,
+        lora: str | None = None,
+        lora_scale: float = 1.0,
+    ) -> None:
+        self.base = base
+        place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        loaded = load_base(base, place, only=_PARTS)
+        parts: dict[str, Any] = {part: getattr(loaded, part) for part in _PARTS}
+        self._noise_schedule = loaded.scheduler.config
+        kind: Any = StableDiffusionPipeline
+        if controlnet is not None:
+            kind, parts["controlnet"] = StableDiffusionControlNetPipeline, _controlnet(controlnet, loaded.unet)
+        self.pipeline = kind(**parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False)
+        self.pipeline.set_progress_bar_config(disable=True)
+        if lora is not None:
+            _add_lora(self.pipeline, lora, lora_scale)
+        self.attached = attach(self.pipeline, adapter, base=base)
+
+    def schedule(self, name: str) -> None:
+        """Choose one of `SCHEDULERS`."""
+        self.pipeline.scheduler = getattr(diffusers, SCHEDULERS[name]).from_config(self._noise_schedule)
+
+    def paint(self, wish: Wish) -> Image.Image:
+        """Draw one picture under the conditions of `attached`."""
+        lines: dict[str, Any] = {}
+        if wish.control is not None:
+            lines = {"image": wish.control, "controlnet_conditioning_scale": float(wish.control_scale)}
+        picture: Image.Image = self.pipeline(
+            wish.prompt,
+            negative_prompt=wish.negative,
+            num_inference_steps=wish.steps,
+            guidance_scale=wish.guidance_scale,
+            height=self.base.resolution,
+            width=self.base.resolution,
+            generator=torch.Generator("cpu").manual_seed(wish.seed),
+            **lines,
+        ).images[0]
+        return picture
+
+
+def control_picture(source: Path | Image.Image, size: int) -> Image.Image:
+    """The centred square of a line drawing, `size` pixels wide.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    try:
+        picture = decode_image(source.read_bytes(), MAX_PIXELS) if isinstance(source, Path) else source.convert("RGB")
+    except (OSError, UnidentifiedImageError) as error:
+        raise DataError(f"the ControlNet's picture {source} cannot be read: {error}") from error
+    return Image.fromarray(to_square(picture, square_box(picture), size).permute(1, 2, 0).numpy())
+
+
+def _controlnet(name: str, unet: Any) -> Any:
+    ref = WeightsRef(BUILTIN_TOY, subfolder="controlnet") if name == "toy" else WeightsRef(name)
+    with _told("controlnet", name):
+        folder = locate_refs({"controlnet": ref}, f"controlnet={name}", "controlnet")["controlnet"]
+        network = load_network("controlnet", ControlNetModel.from_pretrained, "torch_dtype", folder, unet.dtype)
+    ours, its = (tuple(net.config[key] for key in ("in_channels", "cross_attention_dim")) for net in (unet, network))
+    if ours != its:
+        raise WeightsError(
+            f"controlnet={name} was made for latents and prompts of the widths {its}, and this base has {ours}; "
+            "use one of this base model"
+        )
+    freeze(network)
+    return network.to(unet.device)
+
+
+def _add_lora(pipeline: Any, lora: str, scale: float) -> None:
+    path = Path(lora).expanduser()
+    if not path.exists():
+        raise WeightsError(f"there is no LoRA at lora={lora}; give a .safetensors file or the folder that holds one")
+    with _told("lora", lora):
+        where = (path.parent, path.name) if path.is_file() else (path, None)
+        pipeline.load_lora_weights(
+            where[0], weight_name=where[1], adapter_name="lora", local_files_only=True, use_safetensors=True
+        )
+        if not pipeline.get_active_adapters():
+            raise ValueError("it holds no LoRA")
+        pipeline.set_adapters("lora", scale)
+
+
+@contextmanager
+def _told(key: str, value: str) -> Iterator[None]:
+    """Turn what the libraries raise over foreign weights into one message with the key."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{key}={value} cannot be loaded into this base: {first}") from error

@@ -1,0 +1,12 @@
+"""A pipeline of the miniature for each test."""
+
+from typing import Any
+
+import pytest
+
+from tests.pipeline.using import make_pipeline
+
+
+@pytest.fixture
+def pipeline() -> Any:
+    return make_pipeline()
