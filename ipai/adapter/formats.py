@@ -38,8 +38,10 @@ class _Header:
     extra: dict[str, str]
 
 
-def save_adapter(adapter: InstructAdapter, path: Path, metadata: Mapping[str, str]) -> None:
-    """Write our format: a flat `.safetensors`, float32, spec and `metadata` in its header; whole or not at all.
+def save_adapter(
+    adapter: InstructAdapter, path: Path, metadata: Mapping[str, str], dtype: torch.dtype = torch.float32
+) -> None:
+    """Write our format: a flat `.safetensors`, spec and `metadata` in its header; whole or not at all.
 
     Only the adapter's tensors are written, and equal adapters and metadata give equal bytes.
 
@@ -47,16 +49,20 @@ def save_adapter(adapter: InstructAdapter, path: Path, metadata: Mapping[str, st
         adapter: The adapter, with any device or dtype.
         path: Ends in `.safetensors`; an existing file is replaced.
         metadata: What else a reader should know: base and encoder ids, facts of the run.
+        dtype: Of the tensors in the file; `load_adapter` gives float32 again.
 
     Raises:
         ConfigError: The suffix is another one, or a value of `metadata` is no text.
-        WeightsError: A tensor is NaN or infinite, or has a name that the format does not know.
+        WeightsError: A tensor is NaN or infinite, in `dtype` too, or has a name that the format does not know.
     """
     if path.suffix != ".safetensors":
         raise ConfigError(f"{path}: an adapter is saved as .safetensors")
     if not all(isinstance(part, str) for item in metadata.items() for part in item):
         raise ConfigError(f"{path}: the metadata of an adapter maps texts to texts, not {dict(metadata)!r}")
-    tensors = _portable(adapter, f"the adapter for {path}")
+    tensors = {name: tensor.to(dtype) for name, tensor in _portable(adapter, f"the adapter for {path}").items()}
+    overflown = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    if overflown:
+        raise WeightsError(f"{path}: {dtype} cannot hold {', '.join(overflown)}; use bfloat16 or float32")
     header = {"format": FORMAT, "version": FORMAT_VERSION, "spec": adapter.spec.to_metadata(), "extra": dict(metadata)}
     with atomic_path(path) as aside:
         save_file(tensors, aside, {_HEADER: json.dumps(header, sort_keys=True)})

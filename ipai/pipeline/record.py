@@ -87,7 +87,7 @@ def repeated(raw: DictConfig, overrides: Iterable[str], path: Path) -> tuple[Dic
     whole = {key.split(".")[0] for key in given if "." not in key}
     merged = OmegaConf.to_container(raw)
     assert isinstance(merged, dict)
-    merged |= {key: value for key, value in facts["settings"].items() if key in merged and key not in whole}
+    merged |= {key: value for key, value in facts["settings"].items() if key not in whole}
     result = OmegaConf.create(merged)
     for key in given - whole:
         OmegaConf.update(result, key, OmegaConf.select(raw, key))

@@ -1,0 +1,125 @@
+"""A folder for the Hugging Face hub out of a run: weights, configuration, model card."""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from ipai.adapter.formats import save_adapter
+from ipai.errors import ConfigError
+from ipai.files import sync, write_text
+from ipai.pages import render_page
+from ipai.pipeline.sources import CONFIG, LoadedAdapter, adapter_file, load
+from ipai.tasks import TASKS
+from ipai.training.checkpoint import ADAPTER
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+_TABLE = Path("evaluation/table.md")
+_KEPT = ("names", "tasks", "base", "adapter", "instructions", "train")
+"""What of a run's configuration goes out: the rest are folders of the machine that trained."""
+
+TERMS: dict[str, str] = {
+    "copy": "JourneyDB: non-commercial, no redistribution, not even of derived data",
+    "style": "midjourney-images: the rights in the style images are unclear",
+    "object": "COCO 2017: annotations CC BY 4.0, photographs as each one's licence says",
+    "structure": "CommonCatalog: as each photograph's licence says",
+    "face": "CelebA: non-commercial research, real people",
+}
+"""Terms of what each task of the paper's recipe is trained on, for the model card."""
+
+
+@dataclass
+class ExportConfig:
+    """What is exported; conf/export.yaml explains each."""
+
+    checkpoint: str
+    output: str
+    weights: str
+    dtype: str
+    licence: str
+    name: str | None = None
+    samples: str | None = None
+    data_terms: dict[str, str] = field(default_factory=dict)
+
+
+def export(config: ExportConfig) -> Path:
+    """Write the folder, whole or not at all.
+
+    Raises:
+        ConfigError: A setting cannot work, or the output folder exists.
+        IpaiError: The run's adapter cannot be used.
+    """
+    run, output = Path(config.checkpoint).expanduser(), Path(config.output).expanduser()
+    _check(config, run, output)
+    loaded = load(run, weights=config.weights)  # type: ignore[arg-type]
+    frozen = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8"))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
+    try:
+        facts = {**loaded.facts, "weights": adapter_file(run, config.weights).stem, "dtype": config.dtype}  # type: ignore[arg-type]
+        save_adapter(loaded.adapter, aside / ADAPTER, facts, DTYPES[config.dtype])
+        kept = {key: frozen[key] for key in _KEPT if key in frozen}
+        write_text(aside / CONFIG, yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
+        samples = _copy_samples(config, run, aside)
+        write_text(aside / "README.md", _card(config, loaded, kept, run, samples))
+        for path in aside.iterdir():
+            sync(path)
+        aside.chmod(0o755)
+        aside.replace(output)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return output
+
+
+def _check(config: ExportConfig, run: Path, output: Path) -> None:
+    problems = []
+    if config.dtype not in DTYPES:
+        problems.append(f"dtype={config.dtype} is none of {', '.join(DTYPES)}")
+    if not (run / CONFIG).is_file():
+        problems.append(f"checkpoint={run} is no run folder: it has no {CONFIG}")
+    if output.exists():
+        problems.append(f"output={output} exists; give another name or remove it")
+    if config.samples is not None and not Path(config.samples).is_file():
+        problems.append(f"samples={config.samples} is no picture")
+    problems += [f"data_terms.{task}: there is no such task" for task in config.data_terms if task not in TASKS]
+    if problems:
+        raise ConfigError("these settings cannot work:\n" + "\n".join(f"  - {problem}" for problem in problems))
+
+
+def _copy_samples(config: ExportConfig, run: Path, aside: Path) -> str | None:
+    """The sample grid: the one that was named, else the run's report's, else none."""
+    found = [Path(config.samples)] if config.samples else [run / "report" / "instructions.png"]
+    if not found[0].is_file():
+        return None
+    name = f"samples{found[0].suffix.lower()}"
+    shutil.copyfile(found[0], aside / name)
+    return name
+
+
+def _card(config: ExportConfig, loaded: LoadedAdapter, kept: Mapping[str, Any], run: Path, samples: str | None) -> str:
+    assert loaded.base is not None  # `_check` saw the run's configuration
+    scores = run / _TABLE
+    toy = kept["base"]["name"] == "toy"
+    terms = {} if toy else {task: TERMS[task] for task in kept["tasks"]} | dict(config.data_terms)
+    base_model = kept["base"]["unet"]["id"]
+    return render_page(
+        "model_card.md.jinja",
+        name=config.name or Path(config.output).name,
+        licence=config.licence,
+        base_model=None if base_model.startswith(("builtin:", "/", ".", "~")) else base_model,
+        kept=kept,
+        samples_seen=loaded.facts.get("samples_seen"),
+        weights=adapter_file(run, config.weights).stem,  # type: ignore[arg-type]
+        dtype=config.dtype,
+        parameters=sum(parameter.numel() for parameter in loaded.adapter.parameters()),
+        terms=terms,
+        scores=scores.read_text(encoding="utf-8") if scores.is_file() else None,
+        samples=samples,
+        toy=toy,
+        random=loaded.base.random_weights,
+    )

@@ -1,0 +1,135 @@
+"""From a run to a folder for the hub and back."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from omegaconf import OmegaConf
+from safetensors.torch import load_file
+
+import ipai
+from ipai.adapter.formats import save_adapter
+from ipai.config import to_dict
+from ipai.errors import CheckpointError, ConfigError, WeightsError
+from ipai.pipeline import Condition, attach, sources
+from ipai.pipeline.exporting import ExportConfig, export
+from ipai.training.checkpoint import Progress, save
+from tests.composing import compose
+from tests.pipeline.using import PICTURE, adapter_for, draw
+
+BITS = {"fp32": 0.0, "fp16": 1e-3, "bf16": 1e-2}
+
+
+@pytest.fixture
+def run(pipeline: Any, tmp_path: Path) -> Path:
+    """A run folder of the miniature with one checkpoint."""
+    folder = tmp_path / "runs" / "joint"
+    config = to_dict(compose("experiment=joint", "recipe=smoke", "data.root=/secret/place", "base.dtype=fp32"))
+    (folder / "evaluation").mkdir(parents=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(OmegaConf.to_container(OmegaConf.create(config))))
+    (folder / "evaluation" / "table.md").write_text("| task | CLIP-I |\n")
+    save_adapter(adapter_for(pipeline), folder / "checkpoints-seed.safetensors", {"samples_seen": "192"})
+    seed = folder / "checkpoints-seed.safetensors"
+    save(
+        folder / "checkpoints",
+        Progress(24, 192),
+        {"adapter.safetensors": lambda path: path.write_bytes(seed.read_bytes())},
+        1,
+    )
+    return folder
+
+
+def settings(run: Path, **changes: Any) -> ExportConfig:
+    plain = {"weights": "ema", "dtype": "fp16", "licence": "other"}
+    return ExportConfig(checkpoint=str(run), output=str(run.parent / "out"), **(plain | changes))
+
+
+@pytest.mark.parametrize("dtype", BITS)
+def test_round_trip(run: Path, dtype: str) -> None:
+    folder = export(settings(run, dtype=dtype))
+    ours, theirs = ipai.load(run), ipai.load(folder)
+    assert theirs.base == ours.base
+    assert theirs.facts == {"samples_seen": "192", "weights": "adapter", "dtype": dtype}
+    stored = {tensor.dtype for tensor in load_file(folder / "adapter.safetensors").values()}
+    assert stored == {{"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[dtype]}
+    for name, tensor in ours.adapter.state_dict().items():
+        other = theirs.adapter.state_dict()[name]
+        assert other.dtype == torch.float32
+        assert (other - tensor).abs().max() <= BITS[dtype] * tensor.abs().max()
+
+
+def test_the_folder_draws_as_the_run_does(run: Path, pipeline: Any) -> None:
+    pictures = []
+    for source in (str(run), str(export(settings(run, dtype="fp32")))):
+        attached = attach(pipeline, source)
+        attached.condition(Condition(PICTURE, "use the style"))
+        pictures.append(draw(pipeline))
+        attached.detach()
+    assert (pictures[0] == pictures[1]).all()
+
+
+def test_the_card_says_what_the_run_was_and_gives_nothing_away(run: Path) -> None:
+    folder = export(settings(run, name="me/mine", data_terms={"style": "CC0 only"}))
+    card = (folder / "README.md").read_text()
+    for words in ("license: other", "# me/mine", "random weights", "| task | CLIP-I |", "style: CC0 only", "JourneyDB",
+                  "joint, recipe smoke", "as trained, fp16", "| 192 |"):  # fmt: skip
+        assert words in card
+    assert {path.name for path in folder.iterdir()} == {"README.md", "config.yaml", "adapter.safetensors"}
+    assert "secret" not in card + (folder / "config.yaml").read_text()
+
+
+def test_a_sample_grid_goes_into_the_card(run: Path) -> None:
+    PICTURE.save(run.parent / "grid.png")
+    folder = export(settings(run, samples=str(run.parent / "grid.png")))
+    assert "![Samples](samples.png)" in (folder / "README.md").read_text()
+    assert (folder / "samples.png").is_file()
+
+
+def test_from_the_hub(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = export(settings(run))
+    monkeypatch.setattr(sources, "resolve_file", lambda ref: folder / ref.filename)
+    assert ipai.load("me/mine", revision="main").base.name == "micro-random"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"dtype": "int8"}, "dtype=int8"),
+        ({"samples": "absent.png"}, "absent.png is no picture"),
+        ({"data_terms": {"pose": "x"}}, "data_terms.pose"),
+        ({"checkpoint": "absent"}, "is no run folder"),
+    ],
+)
+def test_what_cannot_be_exported_is_said_and_nothing_is_left(run: Path, changes: dict[str, Any], words: str) -> None:
+    config = settings(run)
+    for key, value in changes.items():
+        setattr(config, key, value)
+    with pytest.raises(ConfigError, match=words):
+        export(config)
+    assert [path.name for path in run.parent.iterdir() if path.name not in ("joint", "grid.png")] == []
+
+
+def test_an_export_is_not_overwritten(run: Path) -> None:
+    export(settings(run))
+    with pytest.raises(ConfigError, match="exists"):
+        export(settings(run))
+
+
+def test_sources_that_are_none(tmp_path: Path, pipeline: Any) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match="neither a file nor a run folder"):
+        ipai.load(tmp_path / "empty")
+    with pytest.raises(WeightsError, match="there is no adapter at"):
+        ipai.load(tmp_path / "absent.safetensors")
+    save_adapter(adapter_for(pipeline), tmp_path / "adapter.safetensors", {})
+    with pytest.raises(ConfigError, match="give base="):
+        attach(pipeline, tmp_path / "adapter.safetensors")
+
+
+def test_importing_the_package_is_instant() -> None:
+    code = "import sys, ipai; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
