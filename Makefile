@@ -5,7 +5,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-learning test-fast lint build-datasets demo lock clean
+.PHONY: help setup test test-learning test-fast lint build-datasets demo app lock clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ demo: setup ## the toy world: sources, data sets, joint training, report; minute
 	$(PYTHON) scripts/build_datasets.py recipe=toy
 	$(PYTHON) train.py experiment=joint recipe=toy logger=none
 	$(PYTHON) scripts/show_toy_run.py runs/joint-toy
+
+app: setup ## a page to play with runs/joint-toy; ARGS="checkpoint=..." for another adapter
+	$(PYTHON) scripts/app.py $(ARGS)
 
 lock: ## pin the dependencies anew (needs a set-up .venv)
 	$(VENV)/bin/uv pip compile --quiet --extra dev --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header --annotation-style=line --output-file requirements.lock pyproject.toml

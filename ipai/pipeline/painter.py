@@ -84,12 +84,17 @@ class Painter:
         self.pipeline = kind(**parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False)
         self.pipeline.set_progress_bar_config(disable=True)
         if lora is not None:
-            _add_lora(self.pipeline, lora, lora_scale)
+            _add_lora(self.pipeline, lora)
+            self.weigh_lora(lora_scale)
         self.attached = attach(self.pipeline, adapter, base=base)
 
     def schedule(self, name: str) -> None:
         """Choose one of `SCHEDULERS`."""
         self.pipeline.scheduler = getattr(diffusers, SCHEDULERS[name]).from_config(self._noise_schedule)
+
+    def weigh_lora(self, scale: float) -> None:
+        """Weight the LoRA, of which there must be one: 1 as trained, 0 off."""
+        self.pipeline.set_adapters("lora", float(scale))
 
     def paint(self, wish: Wish) -> Image.Image:
         """Draw one picture under the conditions of `attached`."""
@@ -137,7 +142,7 @@ def _controlnet(name: str, unet: Any) -> Any:
     return network.to(unet.device)
 
 
-def _add_lora(pipeline: Any, lora: str, scale: float) -> None:
+def _add_lora(pipeline: Any, lora: str) -> None:
     path = Path(lora).expanduser()
     if not path.exists():
         raise WeightsError(f"there is no LoRA at lora={lora}; give a .safetensors file or the folder that holds one")
@@ -148,7 +153,6 @@ def _add_lora(pipeline: Any, lora: str, scale: float) -> None:
         )
         if not pipeline.get_active_adapters():
             raise ValueError("it holds no LoRA")
-        pipeline.set_adapters("lora", scale)
 
 
 @contextmanager

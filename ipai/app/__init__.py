@@ -1,0 +1,1 @@
+"""A page to play with an adapter in the browser (extra `gradio`)."""
