@@ -18,8 +18,8 @@ from ipai.toyworld.stack.stage import Losses
 # IP-Adapter's own drops (paper section 5): text 5 %, image 5 %, both 5 %. Here the text is dropped more often, so that
 # the adapter learns to say what plain captions say too.
 _DROP_TEXT, _DROP_IMAGE, _DROP_BOTH = 0.15, 0.05, 0.05
-# Min-SNR's gamma, lower still than the other stages': style and place are decided where next to nothing can be seen, and
-# with 0.25 the adapter took the colours within minutes and the place not at all.
+# Min-SNR's gamma, lower still than the other stages': style and place are decided where next to nothing can be seen.
+# With 0.25 the adapter took the colours within minutes and the place not at all.
 _GAMMA = 0.06
 
 

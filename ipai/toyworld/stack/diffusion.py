@@ -70,7 +70,7 @@ def add_noise(
         timesteps = (count * torch.rand(len(latents), generator=generator).sqrt()).long().clamp(max=count - 1)
     else:
         timesteps = torch.randint(count, (len(latents),), generator=generator)
-    return noise, timesteps, schedule.add_noise(latents, noise, timesteps)  # type: ignore[arg-type]
+    return noise, timesteps, schedule.add_noise(latents, noise, timesteps)
 
 
 def denoising_loss(
