@@ -26,7 +26,13 @@ def build(studio: Studio) -> gr.Blocks:
                 with gr.Row():
                     draw = gr.Button("Draw", variant="primary", elem_id="draw")
                     five = gr.Button("Five instructions", elem_id="five")
-                result = gr.Image(label="Pictures", format="png", interactive=False, elem_id="result")
+                result = gr.Image(
+                    label="Pictures",
+                    format="png",
+                    interactive=False,
+                    buttons=["download", "fullscreen"],
+                    elem_id="result",
+                )
         draw.click(_told(studio.draw), fields, result, concurrency_id="pipeline")
         five.click(_told(studio.five), fields, result, concurrency_id="pipeline")
     return page

@@ -9,13 +9,12 @@ from PIL import Image
 
 from ipai.app.config import AppConfig
 from ipai.errors import ConfigError, DataError
-from ipai.instructions.slots import slots_in
-from ipai.pipeline.drawing import base_for
+from ipai.instructions.slots import fill_slot, slots_in
 from ipai.pipeline.encoding import Condition
 from ipai.pipeline.grid import grid
 from ipai.pipeline.guidance import FourPass
 from ipai.pipeline.painter import Painter, Wish, control_picture
-from ipai.pipeline.sources import load
+from ipai.pipeline.sources import base_for, load
 
 _MOST = 64  # pictures of one press of a button
 
@@ -94,7 +93,8 @@ class Studio:
                 for wish in wishes:
                     rows[-1].append(self._painter.paint(wish))
                     progress((number * len(seeds) + len(rows[-1])) / total)
-        return grid(rows, instructions, [f"seed {seed}" for seed in seeds])
+        names = [fill_slot(text, fields.object.strip() or None) for text in instructions]
+        return grid(rows, names, [f"seed {seed}" for seed in seeds])
 
     def _prepared(self, fields: Fields, seeds: Sequence[int]) -> list[Wish]:
         controlnet, lora = (fields.controlnet or "").strip(), (fields.lora or "").strip()

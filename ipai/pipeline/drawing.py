@@ -5,14 +5,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from ipai.base.config import BaseConfig
-from ipai.errors import ConfigError
+from ipai.instructions.slots import fill_slot
 from ipai.pipeline.encoding import Condition
 from ipai.pipeline.grid import grid
 from ipai.pipeline.painter import Painter, Wish, control_picture
 from ipai.pipeline.record import facts_of, write_png
 from ipai.pipeline.settings import DrawingConfig, check
-from ipai.pipeline.sources import LoadedAdapter, load
+from ipai.pipeline.sources import base_for, load
 
 
 def draw(config: DrawingConfig, progress: Callable[[], object]) -> Path:
@@ -53,17 +52,6 @@ def draw(config: DrawingConfig, progress: Callable[[], object]) -> Path:
     return output
 
 
-def base_for(loaded: LoadedAdapter, source: object) -> BaseConfig:
-    """The base of a loaded adapter.
-
-    Raises:
-        ConfigError: It does not say.
-    """
-    if loaded.base is None:
-        raise ConfigError(f"{source} is a file and does not say which base it belongs to; give base=sd15 or base=toy")
-    return loaded.base
-
-
 def _wish(config: DrawingConfig, seed: int, control: Image.Image | None) -> Wish:
     return Wish(
         config.prompt, config.negative, seed, config.steps, config.guidance_scale, control, config.controlnet_scale
@@ -73,4 +61,5 @@ def _wish(config: DrawingConfig, seed: int, control: Image.Image | None) -> Wish
 def _sheet(rows: list[list[Image.Image]], config: DrawingConfig) -> Image.Image:
     labelled = config.labels and len(rows) * len(rows[0]) > 1
     heads = [f"seed {seed}" for seed in config.seeds]
-    return grid(rows, config.instruction if labelled else None, heads if labelled else None)
+    names = [fill_slot(text, config.object) for text in config.instruction]
+    return grid(rows, names if labelled else None, heads if labelled else None)

@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ import torch
 import yaml
 
 from ipai.adapter.formats import save_adapter
+from ipai.base.config import PARTS, BaseConfig
 from ipai.errors import ConfigError
 from ipai.files import sync, write_text
 from ipai.pages import render_page
-from ipai.pipeline.sources import CONFIG, LoadedAdapter, adapter_file, load
+from ipai.pipeline.sources import CONFIG, LoadedAdapter, adapter_file, base_for, load
 from ipai.tasks import TASKS
 from ipai.training.checkpoint import ADAPTER
 
@@ -45,6 +46,7 @@ class ExportConfig:
     name: str | None = None
     samples: str | None = None
     data_terms: dict[str, str] = field(default_factory=dict)
+    base: BaseConfig | None = None
 
 
 def export(config: ExportConfig) -> Path:
@@ -56,14 +58,16 @@ def export(config: ExportConfig) -> Path:
     """
     run, output = Path(config.checkpoint).expanduser(), Path(config.output).expanduser()
     _check(config, run, output)
-    loaded = load(run, weights=config.weights)  # type: ignore[arg-type]
+    loaded = load(run, weights=config.weights, base=config.base)  # type: ignore[arg-type]
+    base = base_for(loaded, run)
+    _refuse_local_base(base)
     frozen = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8"))
     output.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
     try:
         facts = {**loaded.facts, "weights": adapter_file(run, config.weights).stem, "dtype": config.dtype}  # type: ignore[arg-type]
         save_adapter(loaded.adapter, aside / ADAPTER, facts, DTYPES[config.dtype])
-        kept = {key: frozen[key] for key in _KEPT if key in frozen}
+        kept = {key: frozen[key] for key in _KEPT if key in frozen} | {"base": asdict(base)}
         write_text(aside / CONFIG, yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
         samples = _copy_samples(config, run, aside)
         write_text(aside / "README.md", _card(config, loaded, kept, run, samples))
@@ -91,6 +95,19 @@ def _check(config: ExportConfig, run: Path, output: Path) -> None:
         raise ConfigError("these settings cannot work:\n" + "\n".join(f"  - {problem}" for problem in problems))
 
 
+def _refuse_local_base(base: BaseConfig) -> None:
+    """Raise a ConfigError if a part of the base lies in a folder that nobody else has."""
+    refs = {part: getattr(base, part).id for part in (*PARTS, "instruction_encoder")}
+    local = [
+        f"base.{part}.id={id_}" for part, id_ in refs.items() if id_[0] in "/.~" or Path(id_).expanduser().exists()
+    ]
+    if local:
+        raise ConfigError(
+            f"the run's base lies on this machine, where no reader of the export finds it: {', '.join(local)}; "
+            "give base=sd15, or the ids that it has on the hub"
+        )
+
+
 def _copy_samples(config: ExportConfig, run: Path, aside: Path) -> str | None:
     """The sample grid: the one that was named, else the run's report's, else none."""
     found = [Path(config.samples)] if config.samples else [run / "report" / "instructions.png"]
@@ -102,10 +119,9 @@ def _copy_samples(config: ExportConfig, run: Path, aside: Path) -> str | None:
 
 
 def _card(config: ExportConfig, loaded: LoadedAdapter, kept: Mapping[str, Any], run: Path, samples: str | None) -> str:
-    assert loaded.base is not None  # `_check` saw the run's configuration
     scores = run / _TABLE
     toy = kept["base"]["name"] == "toy"
-    terms = {} if toy else {task: TERMS[task] for task in kept["tasks"]} | dict(config.data_terms)
+    terms = {} if toy else {task: TERMS.get(task, "not recorded") for task in kept["tasks"]} | dict(config.data_terms)
     base_model = kept["base"]["unet"]["id"]
     return render_page(
         "model_card.md.jinja",
@@ -121,5 +137,5 @@ def _card(config: ExportConfig, loaded: LoadedAdapter, kept: Mapping[str, Any], 
         scores=scores.read_text(encoding="utf-8") if scores.is_file() else None,
         samples=samples,
         toy=toy,
-        random=loaded.base.random_weights,
+        random=kept["base"]["random_weights"],
     )

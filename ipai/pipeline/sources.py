@@ -108,3 +108,14 @@ def base_of_run(folder: Path) -> BaseConfig:
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise CheckpointError(f"{path} does not say which base the adapter belongs to; give base=") from error
     return base
+
+
+def base_for(loaded: LoadedAdapter, source: object) -> BaseConfig:
+    """The base of a loaded adapter.
+
+    Raises:
+        ConfigError: It does not say.
+    """
+    if loaded.base is None:
+        raise ConfigError(f"{source} is a file and does not say which base it belongs to; give base=sd15 or base=toy")
+    return loaded.base

@@ -73,7 +73,9 @@ def test_missing_shards_and_unknown_keys_are_one_clear_line(tmp_path: Path) -> N
     assert "Traceback" not in result.stdout
 
 
-@pytest.mark.parametrize("script", ["train.py", "scripts/build_datasets.py"])
+@pytest.mark.parametrize(
+    "script", ["train.py", "scripts/build_datasets.py", "scripts/generate.py", "scripts/export.py", "scripts/app.py"]
+)
 def test_help_shows_examples(script: str) -> None:
     result = run(script, "--help")
     assert result.returncode == 0, result.stdout

@@ -115,10 +115,13 @@ def test_the_users_own_instruction_is_answered_and_the_picture_says_how(demo: Pa
         picture = Image.open(tmp_path / name)
         facts = json.loads(picture.info["ipai"])
         assert facts["settings"]["instruction"] == ["take nothing but the colours"]
-        assert facts["base"] == "toy"
+        assert facts["settings"]["base"]["name"] == "toy"
         pictures.append(picture.convert("RGB").tobytes())
-    assert picture.size == (2 * 64 + 4, 64)
+    assert picture.width == 2 * 64 + 4
     assert pictures[0] == pictures[1]
+    done = run("scripts/generate.py", f"repeat={tmp_path}/one.png", f"output={tmp_path}/three.png")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert Image.open(tmp_path / "three.png").convert("RGB").tobytes() == pictures[0]
 
 
 @pytest.mark.parametrize(

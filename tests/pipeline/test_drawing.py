@@ -63,8 +63,6 @@ def plain(files: Path) -> np.ndarray:
         ("lora={files}/lora",),
         ("scheduler=euler",),
         ("task=structure",),
-        ("guidance=four_pass",),
-        ("scale=0",),
     ],
     ids=lambda settings: settings[0].split("=")[0],
 )

@@ -1,5 +1,6 @@
 """From a run to a folder for the hub and back."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,31 +9,33 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
 import ipai
 from ipai.adapter.formats import save_adapter
-from ipai.config import to_dict
+from ipai.config import to_dict, typed
 from ipai.errors import CheckpointError, ConfigError, WeightsError
 from ipai.pipeline import Condition, attach, sources
 from ipai.pipeline.exporting import ExportConfig, export
 from ipai.training.checkpoint import Progress, save
-from tests.composing import compose
-from tests.pipeline.using import PICTURE, adapter_for, draw
+from tests.composing import CONF, compose
+from tests.pipeline.using import PICTURE, adapter_for, draw, make_pipeline
 
 BITS = {"fp32": 0.0, "fp16": 1e-3, "bf16": 1e-2}
 
 
-@pytest.fixture
-def run(pipeline: Any, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder of the miniature with one checkpoint."""
-    folder = tmp_path / "runs" / "joint"
+    folder = tmp_path_factory.mktemp("template") / "joint"
     config = to_dict(compose("experiment=joint", "recipe=smoke", "data.root=/secret/place", "base.dtype=fp32"))
     (folder / "evaluation").mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(OmegaConf.to_container(OmegaConf.create(config))))
     (folder / "evaluation" / "table.md").write_text("| task | CLIP-I |\n")
-    save_adapter(adapter_for(pipeline), folder / "checkpoints-seed.safetensors", {"samples_seen": "192"})
+    save_adapter(adapter_for(make_pipeline()), folder / "checkpoints-seed.safetensors", {"samples_seen": "192"})
     seed = folder / "checkpoints-seed.safetensors"
     save(
         folder / "checkpoints",
@@ -41,6 +44,12 @@ def run(pipeline: Any, tmp_path: Path) -> Path:
         1,
     )
     return folder
+
+
+@pytest.fixture
+def run(template: Path, tmp_path: Path) -> Path:
+    """A copy of it, for each test."""
+    return Path(shutil.copytree(template, tmp_path / "runs" / "joint"))
 
 
 def settings(run: Path, **changes: Any) -> ExportConfig:
@@ -111,6 +120,19 @@ def test_what_cannot_be_exported_is_said_and_nothing_is_left(run: Path, changes:
     with pytest.raises(ConfigError, match=words):
         export(config)
     assert [path.name for path in run.parent.iterdir() if path.name not in ("joint", "grid.png")] == []
+
+
+def test_a_base_on_this_machine_is_not_given_away(run: Path) -> None:
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["base"]["unet"]["id"] = str(run)
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(ConfigError, match=r"base\.unet\.id=.* give base=sd15"):
+        export(settings(run))
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        raw = hydra_compose("export", overrides=[f"checkpoint={run}", f"output={run.parent}/out", "base=sd15"])
+    folder = export(typed(raw, ExportConfig))
+    assert str(run) not in (folder / "config.yaml").read_text()
+    assert "base_model: stable-diffusion-v1-5/stable-diffusion-v1-5" in (folder / "README.md").read_text()
 
 
 def test_an_export_is_not_overwritten(run: Path) -> None:

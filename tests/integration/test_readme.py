@@ -1,0 +1,48 @@
+"""The README's lines for Python, run as written."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from PIL import Image
+
+from ipai.adapter import InstructAdapter
+from ipai.adapter.formats import save_adapter
+from ipai.base.dims import read_dims
+from ipai.config import to_dict
+from ipai.training.assemble import adapter_spec
+from ipai.training.checkpoint import Progress, save
+from tests.composing import compose
+from tests.integration.conftest import REPOSITORY, environment
+
+
+def code_of(section: str) -> str:
+    text = (REPOSITORY / "README.md").read_text().split(f"## {section}\n")[1].split("\n## ")[0]
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 1
+    return blocks[0]
+
+
+def test_use_it_in_ten_lines(tmp_path: Path) -> None:
+    config = compose("experiment=joint", "recipe=toy")
+    adapter = InstructAdapter(adapter_spec(config, read_dims(config.base)))
+    run = tmp_path / "runs" / "joint-toy"
+    writers = {"adapter.safetensors": lambda path: save_adapter(adapter, path, {})}
+    save(run / "checkpoints", Progress(1, 32), writers, keep=1)
+    (run / "config.yaml").write_text(yaml.safe_dump(to_dict(config)))
+    Image.effect_noise((64, 64), 90).save(tmp_path / "photo.png")
+    code = code_of("Use")
+    assert len(code.strip().splitlines()) <= 10
+    paths = {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment() | paths,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert Image.open(tmp_path / "star.png").size == (64, 64)
