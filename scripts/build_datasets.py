@@ -103,6 +103,8 @@ def run(raw: DictConfig) -> None:
     if config.dry_run:
         if captioner is not None:
             print_bill(builder, captioner, config, plan)
+        if config.probe:
+            print_hours(builder, config, plan)
         return
     if captioner is not None:
         caption_with_bar(builder, captioner, config, plan)
@@ -114,6 +116,14 @@ def print_bill(builder: "Builder", captioner: "ModelCaptioner", config: "BuildCo
     from data_builders.captions.bill import bill_of, bill_text
 
     print(bill_text(bill_of(builder, captioner, config, plan), captioner))
+
+
+def print_hours(builder: "Builder", config: "BuildConfig", plan: "Plan") -> None:
+    """Make a few samples, and say how long all would take."""
+    from data_builders.engine.probe import time_samples, timing_text
+
+    print(f"making {config.probe:,} samples to measure ...", file=sys.stderr, flush=True)
+    print(timing_text(time_samples(builder, config, plan)))
 
 
 def caption_with_bar(builder: "Builder", captioner: "ModelCaptioner", config: "BuildConfig", plan: "Plan") -> None:

@@ -53,6 +53,11 @@ class StructureBuild(BuildConfig):
     edges: Edges = field(default_factory=Edges)
 
     @property
+    def at_once(self) -> int:
+        """A batch of the teacher."""
+        return self.teacher.batch_size
+
+    @property
     def needs_gpu(self) -> bool:
         """The teacher does."""
         return True

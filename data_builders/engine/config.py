@@ -18,7 +18,7 @@ ALL = "all"
 # None of these changes a byte of the shards (a moved source or another prompt is recognised by its plan), so they may
 # differ between starts of one build.
 CHANGEABLE = (
-    *("output", "dry_run", "verify", "executor", "max_drop_fraction", "source.root", "captioner.prompt"),
+    *("output", "dry_run", "probe", "verify", "executor", "max_drop_fraction", "source.root", "captioner.prompt"),
     *(f"captioner.{name}" for name in llm.CHANGEABLE),
 )
 _DETAILS = ("low", "high", "auto")
@@ -82,6 +82,7 @@ class BuildConfig:
         max_drop_fraction: A shard that loses more than this share when its source is read stops the build.
         verify: Check the SHA-256 of finished shards and build damaged ones anew.
         dry_run: Print the plan and stop.
+        probe: In a dry run, make about this many samples, throw them away and say how long all would take.
     """
 
     task: str
@@ -97,6 +98,12 @@ class BuildConfig:
     max_drop_fraction: float = 0.5
     verify: bool = False
     dry_run: bool = False
+    probe: int = 0
+
+    @property
+    def at_once(self) -> int:
+        """How many samples its builder makes together; one that works in batches says so."""
+        return 1
 
     @property
     def needs_gpu(self) -> bool:
@@ -117,6 +124,8 @@ class BuildConfig:
                 yield f"{key}={value} must be at least 1"
         if not 1 <= self.jpeg_quality <= 100:
             yield f"jpeg_quality={self.jpeg_quality} must lie between 1 and 100"
+        if self.probe < 0 or (self.probe and not self.dry_run):
+            yield f"probe={self.probe} is how many samples a dry run makes for a measurement: set dry_run=true, or 0"
         if self.val.max < 0:
             yield f"val.max={self.val.max} must not be negative"
         for key, share in {"val.fraction": self.val.fraction, "max_drop_fraction": self.max_drop_fraction}.items():

@@ -87,6 +87,18 @@ def finished(plan: ShardPlan, stamp: Stamp, folder: Path, verify: bool) -> dict[
     return sidecar
 
 
+def make_all(builder: Builder, records: Sequence[Record]) -> Iterator[Sample | Drop]:
+    """One result for each record, in their order; raises DataError as the builder does."""
+    if isinstance(builder, BatchBuilder):
+        yield from builder.make_many(records)
+        return
+    for record in records:
+        try:
+            yield builder.make(record)
+        except Drop as drop:
+            yield drop
+
+
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
     """Turn a failed write inside the block into a DataError that says what to do; nothing finished is lost."""
@@ -105,7 +117,7 @@ def _write_tar(
     samples: list[dict[str, Any]] = []
     dropped: list[dict[str, str]] = []
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for record, sample in zip(plan.records, _made(builder, plan.records), strict=True):
+        for record, sample in zip(plan.records, make_all(builder, plan.records), strict=True):
             if isinstance(sample, Drop):
                 dropped.append({"key": record.key, "reason": sample.reason})
                 continue
@@ -114,18 +126,6 @@ def _write_tar(
                 tar.addfile(_header(f"{record.key}.{extension}", members[extension]), io.BytesIO(members[extension]))
             samples.append(_entry(record, sample, members))
     return samples, dropped
-
-
-def _made(builder: Builder, records: Sequence[Record]) -> Iterator[Sample | Drop]:
-    """One result for each record, in their order."""
-    if isinstance(builder, BatchBuilder):
-        yield from builder.make_many(records)
-        return
-    for record in records:
-        try:
-            yield builder.make(record)
-        except Drop as drop:
-            yield drop
 
 
 def _header(name: str, content: bytes) -> tarfile.TarInfo:

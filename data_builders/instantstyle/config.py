@@ -65,6 +65,11 @@ class StyleBuild(BuildConfig):
     prompts: Prompts = field(default_factory=Prompts)
 
     @property
+    def at_once(self) -> int:
+        """A batch of the teacher."""
+        return self.teacher.batch_size
+
+    @property
     def needs_gpu(self) -> bool:
         """The teacher does."""
         return True

@@ -10,6 +10,7 @@ import pytest
 
 from ipai.files import sha256_of
 from tests.data_builders.coco_source import write_coco_source
+from tests.shared_folder import made_once
 
 REPOSITORY = Path(__file__).parents[2]
 STATE = ("adapter.safetensors", "ema.safetensors", "optimizer.safetensors")
@@ -64,26 +65,27 @@ def stop(process: subprocess.Popen[str], number: signal.Signals) -> int:
 
 
 @pytest.fixture(scope="session")
-def coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A COCO-like source of 24 pictures in the real on-disk format."""
-    folder = tmp_path_factory.mktemp("coco")
-    write_coco_source(folder, images=24, seed=0)
-    return folder
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Object-task shards that the real builder made of a small COCO, at the micro base's size."""
 
+    def make(folder: Path) -> None:
+        source = folder / "source"
+        source.mkdir()
+        write_coco_source(source, images=24, seed=0)
+        result = run(
+            "scripts/build_datasets.py", "task=object", f"source.root={source}", "source.split=val2017",
+            f"output={folder}/shards", "captioner=template", "image_size=64",
+        )  # fmt: skip
+        assert result.returncode == 0, result.stdout
 
-@pytest.fixture(scope="session")
-def shards(coco: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Object-task shards that the real builder made of `coco`, at the micro base's size."""
-    folder = tmp_path_factory.mktemp("shards")
-    result = run(
-        "scripts/build_datasets.py", "task=object", f"source.root={coco}", "source.split=val2017",
-        f"output={folder}", "captioner=template", "image_size=64",
-    )  # fmt: skip
-    assert result.returncode == 0, result.stdout
-    return folder
+    return made_once(tmp_path_factory, "coco-shards", make) / "shards"
 
 
 @pytest.fixture(scope="session")
 def undisturbed(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The final checkpoint of a run that nothing interrupted."""
-    return train(shards, tmp_path_factory.mktemp("undisturbed") / "run")
+
+    def make(folder: Path) -> None:
+        train(shards, folder / "run")
+
+    return made_once(tmp_path_factory, "undisturbed", make) / "run" / "checkpoints" / "step-00000024"

@@ -12,6 +12,7 @@ from PIL import Image
 from ipai.tasks import TASKS
 from tests.data_builders.building import digests, samples_in
 from tests.integration.conftest import run, start
+from tests.shared_folder import made_once
 
 BRIEF = ("train.steps=2", "validation.samples=2", "validation.images=0")
 
@@ -23,7 +24,10 @@ def places(folder: Path) -> tuple[str, str]:
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with sources, shards, and a run of two steps."""
-    folder = tmp_path_factory.mktemp("demo")
+    return made_once(tmp_path_factory, "demo", _make_demo)
+
+
+def _make_demo(folder: Path) -> None:
     joint = ("train.py", "experiment=joint", "recipe=toy", "logger=none")
     for words in (
         ("scripts/make_toy_sources.py", f"output={folder}/sources", "samples=40"),
@@ -32,7 +36,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):  # fmt: skip
         done = run(*words)
         assert done.returncode == 0, done.stdout[-3000:]
-    return folder
 
 
 def test_all_five_data_sets_are_built(demo: Path) -> None:

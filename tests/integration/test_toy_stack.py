@@ -17,6 +17,7 @@ from ipai.errors import WeightsError
 from ipai.toyworld.stack.train import StackConfig, StackTraining
 from ipai.toyworld.stack.write import write_stack
 from tests.data_builders.building import ROOT
+from tests.shared_folder import made_once
 
 PARTS = ("vae", "clip", "unet", "ip_adapter", "controlnet", "oracles")
 SMALL = (
@@ -39,10 +40,11 @@ def weights(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("toy_stack")
-    done = train(folder)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return folder
+    def make(folder: Path) -> None:
+        done = train(folder)
+        assert done.returncode == 0, done.stderr[-3000:]
+
+    return made_once(tmp_path_factory, "toy-stack", make)
 
 
 def test_the_stack_lies_in_the_hubs_layout_with_card_and_scores(trained: Path) -> None:

@@ -63,11 +63,11 @@ def draw_captions(pictures: Pictures, rows: Tensor, generator: torch.Generator, 
 def add_noise(
     schedule: DDPMScheduler, latents: Tensor, generator: torch.Generator, favour_noisy: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Noise, timesteps (uniform, or as likely as they are late) and the latents with the noise added."""
+    """Noise, timesteps (uniform, or half of them above 840 of 1,000) and the latents with the noise added."""
     noise = torch.randn(latents.shape, generator=generator)
     count = schedule.config["num_train_timesteps"]
     if favour_noisy:
-        timesteps = (count * torch.rand(len(latents), generator=generator).sqrt()).long().clamp(max=count - 1)
+        timesteps = (count * torch.rand(len(latents), generator=generator) ** 0.25).long().clamp(max=count - 1)
     else:
         timesteps = torch.randint(count, (len(latents),), generator=generator)
     return noise, timesteps, schedule.add_noise(latents, noise, timesteps)
