@@ -65,6 +65,7 @@ class TrainConfig:
     clip_norm: float | None = 1.0
     ema_half_life: int | None = None
     min_snr_gamma: float | None = None
+    timestep_power: float = 1.0
     gradient_checkpointing: bool = False
     compile: bool = False
 
@@ -237,6 +238,7 @@ def _number_problems(config: TrainingRun) -> Iterator[str]:
         "train.clip_norm": train.clip_norm,
         "train.ema_half_life": train.ema_half_life,
         "train.min_snr_gamma": train.min_snr_gamma,
+        "train.timestep_power": train.timestep_power,
         "checkpoint.every": config.checkpoint.every,
         "checkpoint.keep": config.checkpoint.keep,
         "checkpoint.signal_check_every": config.checkpoint.signal_check_every,

@@ -42,6 +42,7 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
         config: Limits and drops.
         seed: The run's seed.
         sizes: What samples are made to.
+        timestep_power: See `drawn_timestep`.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
         config: DataConfig,
         seed: int,
         sizes: Sizes,
+        timestep_power: float = 1.0,
     ) -> None:
         self._shards = shards
         self._order = order
@@ -59,6 +61,7 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
         self._config = config
         self._seed = seed
         self._sizes = sizes
+        self._timestep_power = timestep_power
 
     def __getitem__(self, place: tuple[int, int]) -> Sample:
         """The sample in a slot of a step; one that cannot be used is replaced by another of its task.
@@ -99,10 +102,20 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
             drop_image=image,
             noise=_normal(generator("noise"), self._sizes),
             posterior_noise=_normal(generator("posterior"), self._sizes),
-            timestep=int(generator("timestep").integers(self._sizes.num_train_timesteps)),
+            timestep=drawn_timestep(
+                float(generator("timestep").random()), self._sizes.num_train_timesteps, self._timestep_power
+            ),
             skipped=skipped,
             **_pictures(task, raw, self._config, self._sizes),
         )
+
+
+def drawn_timestep(lot: float, count: int, power: float) -> int:
+    """The timestep in 0..count-1 that a uniform draw `lot` in 0..1 stands for.
+
+    With `power` 1 all are as likely (the paper); with `power` p the density grows as t^(p-1), towards strong noise.
+    """
+    return min(int(count * lot ** (1 / power)), count - 1)
 
 
 class ValidationDataset(torch.utils.data.Dataset[Sample]):

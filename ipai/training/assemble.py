@@ -98,7 +98,9 @@ def build_datasets(
         sizes={task: len(shards) for task, shards in train_shards.items()},
         weights={task: config.data.weights.get(task, 1.0) for task in config.tasks},
     )
-    training = TrainingDataset(train_shards, order, instructions_of(config, "train"), config.data, seed, sizes)
+    pools = instructions_of(config, "train")
+    power = config.train.timestep_power
+    training = TrainingDataset(train_shards, order, pools, config.data, seed, sizes, power)
     held_out = config.tasks if config.validation.samples else []
     validation_shards = {task: ShardSet.open(root, task, "val") for task in held_out}
     pools = instructions_of(config, "val")

@@ -7,7 +7,7 @@ import torch
 
 from ipai.data.collate import Batch, Sample, collate
 from ipai.data.config import DataConfig, DropConfig
-from ipai.data.dataset import Sizes, TrainingDataset, ValidationDataset, dropped
+from ipai.data.dataset import Sizes, TrainingDataset, ValidationDataset, drawn_timestep, dropped
 from ipai.data.loader import SlotBatches, make_loader
 from ipai.data.order import SampleOrder
 from ipai.data.shards import ShardSet
@@ -29,12 +29,17 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def training(
-    root: Path, seed: int = 0, drop: DropConfig | None = None, tasks: tuple[str, ...] = ("copy", "object")
+    root: Path,
+    seed: int = 0,
+    drop: DropConfig | None = None,
+    tasks: tuple[str, ...] = ("copy", "object"),
+    timestep_power: float = 1.0,
 ) -> TrainingDataset:
     shards = {task: ShardSet.open(root, task, "train") for task in tasks}
     sizes = {task: len(held) for task, held in shards.items()}
     order = SampleOrder(seed, 8, sizes, dict.fromkeys(tasks, 1.0))
-    return TrainingDataset(shards, order, POOLS, DataConfig(str(root), drop=drop or DropConfig()), seed, SIZES)
+    config = DataConfig(str(root), drop=drop or DropConfig())
+    return TrainingDataset(shards, order, POOLS, config, seed, SIZES, timestep_power)
 
 
 def same(left: Sample, right: Sample) -> bool:
@@ -50,6 +55,26 @@ def test_a_sample_is_a_function_of_seed_step_and_slot(root: Path) -> None:
         assert same(first[place], again[place])
         assert not torch.equal(first[place].noise, other_seed[place].noise)
     assert not torch.equal(first[0, 0].noise, first[0, 1].noise)
+
+
+@pytest.mark.parametrize("power", [1.0, 4.0])
+def test_timesteps_follow_their_power(power: float) -> None:
+    """The distribution function of t is (t / count) ^ power."""
+    drawn = [drawn_timestep((lot + 0.5) / 10_000, 1000, power) for lot in range(10_000)]
+    assert (min(drawn) >= 0, max(drawn)) == (True, 999)
+    for timestep in (100, 500, 900):
+        assert np.mean(np.array(drawn) < timestep) == pytest.approx((timestep / 1000) ** power, abs=1e-3)
+    assert drawn_timestep(np.nextafter(1.0, 0.0), 1000, power) == 999
+
+
+def test_the_power_reaches_the_samples(root: Path) -> None:
+    places = [(step, slot) for step in range(25) for slot in range(8)]
+    means = []
+    for power in (1.0, 4.0):
+        data = training(root, timestep_power=power)
+        means.append(np.mean([data[place].timestep for place in places]))
+    assert means[0] == pytest.approx(500, abs=60)
+    assert means[1] == pytest.approx(800, abs=40)
 
 
 def test_shapes_and_texts(root: Path) -> None:
