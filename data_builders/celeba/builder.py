@@ -25,7 +25,7 @@ class CelebaBuilder:
     """
 
     name = "celeba"
-    version = 1
+    version = 2
     captions_each = 2
 
     def __init__(self, config: FaceBuild) -> None:

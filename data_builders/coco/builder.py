@@ -23,7 +23,7 @@ class CocoBuilder:
 
     name = "coco"
     captions_each = 1
-    version = 1
+    version = 2
 
     def __init__(self, config: ObjectBuild) -> None:
         self.config = config

@@ -25,7 +25,7 @@ class CommonCanvasBuilder:
     """CommonCatalog to pairs of a photograph and a picture with its edges."""
 
     name = "commoncanvas"
-    version = 1
+    version = 2
 
     def __init__(self, config: StructureBuild) -> None:
         self.config = config

@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 
 from data_builders.engine.records import Drop
 from ipai.errors import DataError
+from ipai.pictures import open_picture, to_rgb
 
 Box = tuple[float, float, float, float]
 """left, top, width, height in px, as COCO writes it."""
@@ -64,7 +65,8 @@ def decode_picture(content: bytes, size: tuple[int, int] | None, max_pixels: int
         raise Drop("too_many_pixels")
     try:
         turned = ImageOps.exif_transpose(picture) if _must_turn(picture, size) else picture
-        return turned.convert("RGB")
+        turned.load()
+        return to_rgb(turned)
     except _DAMAGE as error:
         raise Drop("truncated") from error
 
@@ -102,7 +104,7 @@ def _open(content: bytes) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # max_pixels decides
-            return Image.open(io.BytesIO(content))
+            return open_picture(content)
     except Image.DecompressionBombError as error:
         raise Drop("too_many_pixels") from error
     except _DAMAGE as error:

@@ -24,7 +24,7 @@ class InstantStyleBuilder:
     """Style images and prompts to pairs of a style image and a picture of the prompt in its style."""
 
     name = "instantstyle"
-    version = 1
+    version = 2
     captions_each = 1
 
     def __init__(self, config: StyleBuild) -> None:

@@ -27,7 +27,7 @@ class JourneyBuilder:
     """
 
     name = "journeydb"
-    version = 1
+    version = 2
 
     def __init__(self, config: CopyBuild) -> None:
         self.config = config

@@ -1,13 +1,12 @@
 """Image bytes to pixels: orientation, colour modes, limits, and one crop box for everything made from one image."""
 
-import io
-
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from ipai.errors import DataError
+from ipai.pictures import open_picture, to_rgb
 
 Box = tuple[int, int, int, int]
 
@@ -33,7 +32,7 @@ def decode_image(data: bytes, max_pixels: int) -> Image.Image:
     if not data:
         raise ImageError("empty", "no bytes")
     try:
-        image = Image.open(io.BytesIO(data))
+        image = open_picture(data)
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         bomb = isinstance(error, Image.DecompressionBombError)
         raise ImageError("too_large" if bomb else "not_an_image", str(error)) from error
@@ -41,21 +40,9 @@ def decode_image(data: bytes, max_pixels: int) -> Image.Image:
         raise ImageError("too_large", f"{image.width} x {image.height} pixels, the limit is {max_pixels}")
     try:
         image.load()
-        return _to_rgb(ImageOps.exif_transpose(image))
+        return to_rgb(ImageOps.exif_transpose(image))
     except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
         raise ImageError("truncated", str(error)) from error
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, dtype=np.float64)
-        # convert("L") would clip: 16-bit files use the whole range up to 65,535.
-        image = Image.fromarray((values / 257).clip(0, 255).round().astype(np.uint8))
-    if "A" in image.mode or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
 
 
 def square_box(image: Image.Image) -> Box:

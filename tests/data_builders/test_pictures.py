@@ -1,6 +1,4 @@
 import io
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,7 @@ from data_builders.engine.pictures import cut, encode_jpeg, read_picture
 from data_builders.engine.records import Drop
 from ipai.errors import DataError
 from tests.data_builders.coco_source import jpeg, textured
+from tests.data_builders.damaged_pictures import png_bomb
 
 
 def read(folder: Path, content: bytes, size: tuple[int, int] | None = (40, 30), max_pixels: int = 10**6) -> Image.Image:
@@ -46,15 +45,6 @@ def test_a_picture_is_turned_where_only_that_gives_the_annotated_size(tmp_path: 
     assert np.abs(np.asarray(turned, dtype=float) - np.asarray(upright, dtype=float)).mean() < 6
 
 
-def bomb() -> bytes:
-    """A PNG whose header promises 40,000 x 40,000 pixels."""
-    header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0)
-    chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
-    data = zlib.compress(b"")
-    body = struct.pack(">I", len(data)) + b"IDAT" + data + struct.pack(">I", zlib.crc32(b"IDAT" + data))
-    return b"\x89PNG\r\n\x1a\n" + chunk + body
-
-
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -63,7 +53,7 @@ def bomb() -> bytes:
         (b"\xff\xd8\xff", "not_an_image"),
         (jpeg(textured(41, 30, 1)), "size_mismatch"),
         (jpeg(textured(30, 40, 1)), "size_mismatch"),
-        (bomb(), "too_many_pixels"),
+        (png_bomb(40_000), "too_many_pixels"),
         (jpeg(textured(1200, 900, 1)), "too_many_pixels"),
     ],
 )

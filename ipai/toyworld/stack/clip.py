@@ -55,12 +55,12 @@ class ClipWithHeads(nn.Module):
         hook = self.clip.visual.transformer.resblocks[-2].register_forward_hook(lambda *call: seen.append(call[-1]))
         with sdpa_kernel(SDPBackend.MATH):
             pictures = self.clip.encode_image(images)
-            texts = self._encode_text(ids)
+            texts = self.encode_text(ids)
         hook.remove()
         by_tokens = self.token_heads(seen[0]).float().logsumexp(1)
         return pictures, texts, by_tokens, self.pooled_heads(pictures)
 
-    def _encode_text(self, ids: Tensor) -> Tensor:
+    def encode_text(self, ids: Tensor) -> Tensor:
         """`CLIP.encode_text` without the padding, which a causal tower cannot see anyway."""
         ends = ids.argmax(1)
         length = int(ends.max()) + 1

@@ -19,7 +19,7 @@ from ipai.toyworld.stack.train import StackConfig, StackTraining
 from ipai.toyworld.stack.vae import reconstruct
 
 _SHOWN = 12
-_PARTS = ("vae", "clip", "unet", "ip_adapter", "controlnet", "oracles")
+_PARTS = ("vae", "clip", "clip_text", "unet", "ip_adapter", "controlnet", "oracles")
 
 
 def summary(scores: Mapping[str, Any]) -> str:

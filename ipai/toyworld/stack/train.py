@@ -18,7 +18,7 @@ from ipai.adapter.injection import inject
 from ipai.errors import WeightsError
 from ipai.files import atomic_path
 from ipai.toyworld.oracles import KINDS, Oracle, truth_of
-from ipai.toyworld.stack import adapter, clip, controlnet, diffusion, oracle_training, tokens, vae
+from ipai.toyworld.stack import adapter, clip, clip_text, controlnet, diffusion, oracle_training, tokens, vae
 from ipai.toyworld.stack.pictures import HELD_OUT_SEED, TRAIN_SEED, Pictures, draw_pictures
 from ipai.toyworld.stack.sizes import PROMPT_CONTEXT
 from ipai.toyworld.stack.stage import Losses, Stage, StageSettings
@@ -38,7 +38,7 @@ class StackConfig:
         scenes, portraits: Pictures to train on.
         vae_gate: Refuse to train on a VAE that does not beat the best linear code of its length.
         samples: Held-out pictures of each kind that are measured at the end.
-        vae, clip, unet, ip_adapter, controlnet, oracles: Length and rate of each part.
+        vae, clip, clip_text, unet, ip_adapter, controlnet, oracles: Length and rate of each part.
     """
 
     output: str
@@ -51,6 +51,7 @@ class StackConfig:
     samples: int
     vae: StageSettings
     clip: StageSettings
+    clip_text: StageSettings
     unet: StageSettings
     ip_adapter: StageSettings
     controlnet: StageSettings
@@ -127,12 +128,16 @@ class StackTraining:
 
     @cached_property
     def clip(self) -> clip.ClipWithHeads:
-        """Both towers."""
-        settings = self.config.clip
-        model = clip.ClipWithHeads(self.open_clip_tokenizer.vocab_size, self.config.seed)
+        """Both towers; the text's learns afterwards what instructions are about."""
+        settings, tokenizer = self.config.clip, self.open_clip_tokenizer
+        model = clip.ClipWithHeads(tokenizer.vocab_size, self.config.seed)
         targets = clip.factor_targets(self.pictures)
-        loss = partial(clip.clip_loss, model, self.open_clip_tokenizer, self.pictures, targets, settings.batch_size)
+        loss = partial(clip.clip_loss, model, tokenizer, self.pictures, targets, settings.batch_size)
         self._train("clip", model, loss, settings)
+        settings = self.config.clip_text
+        reader = clip_text.TextTowerWithTopics(model, self.config.seed)
+        loss = partial(clip_text.text_loss, reader, tokenizer, self.pictures, settings.batch_size)
+        self._train("clip_text", reader, loss, settings)
         return model
 
     @cached_property
