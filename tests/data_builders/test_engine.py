@@ -55,7 +55,8 @@ def test_the_sidecar_and_the_manifest_tell_the_truth(tmp_path: Path, coco: Path)
         tar = folder / f"{shard.name}.tar"
         assert (sidecar["bytes"], sidecar["sha256"]) == (tar.stat().st_size, sha256_of(tar))
         assert sidecar["count"] == sidecar["planned"] == len(samples_in(folder, tar.name))
-        assert (sidecar["builder"], sidecar["builder_version"], len(sidecar["config_hash"])) == ("coco", CocoBuilder.version, 64)
+        assert (sidecar["builder"], sidecar["builder_version"]) == ("coco", CocoBuilder.version)
+        assert len(sidecar["config_hash"]) == 64
 
 
 def test_finished_shards_are_not_touched_and_missing_ones_are_made(tmp_path: Path, coco: Path) -> None:
