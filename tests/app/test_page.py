@@ -1,8 +1,6 @@
 """The page in a real browser: a picture goes in, labelled pictures come out, and mistakes are told."""
 
 import io
-import os
-import shutil
 import socket
 import time
 import urllib.request
@@ -14,12 +12,11 @@ import pytest
 from PIL import Image
 
 from ipai.adapter.formats import save_adapter
+from tests.browser import opened_page
 from tests.integration.conftest import start
 from tests.pipeline.using import PICTURE, adapter_for, make_pipeline
 
 pytest.importorskip("gradio", reason="gradio is not installed (extra gradio)")
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra dev)")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @pytest.fixture(scope="module")
@@ -54,15 +51,9 @@ def _wait_for(address: str, server: Any) -> None:
 
 @pytest.fixture
 def page(address: str) -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium or Chrome on this machine")
-    with playwright.sync_playwright() as engine:
-        browser = engine.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"] if os.getuid() == 0 else [])
-        opened = browser.new_page(viewport={"width": 1300, "height": 1000})
-        opened.goto(address)
+    with opened_page(address) as opened:
         opened.wait_for_selector("#draw")
         yield opened
-        browser.close()
 
 
 def drawn(page: Any, button: str) -> Image.Image:

@@ -7,9 +7,12 @@ import sys
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from tests.data_builders.building import ROOT, build_all, configure, environment
+from tests.browser import opened_page
+from tests.data_builders.building import ROOT, build_all, configure, environment, samples_in
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +48,43 @@ def test_the_table_and_the_page_say_what_there_is(shards: Path, tmp_path: Path) 
     again = inspect(str(shards), "--output", str(tmp_path / "again.html"), "--samples", "5")
     assert again.returncode == 0
     assert (tmp_path / "again.html").read_text() == page
+
+
+def test_a_browser_shows_the_pictures_of_the_shards_and_finds_by_words(shards: Path, tmp_path: Path) -> None:
+    assert inspect(str(shards), "--output", str(tmp_path / "page.html"), "--samples", "4").returncode == 0
+    samples = samples_in(shards / "object") | samples_in(shards / "copy")
+    with opened_page(f"file://{tmp_path}/page.html") as page:
+        faults: list[str] = []
+        page.on("console", lambda message: faults.append(message.text))
+        page.on("request", lambda request: faults.append(request.url) if "data:" not in request.url[:5] else None)
+        page.reload()
+        rows = page.locator("#samples tbody tr")
+        assert rows.count() == 8
+        assert page.locator("#count").inner_text() == "8 of 8"
+        for row in rows.all():
+            key = row.locator("small").last.inner_text().split()[0]
+            row.scroll_into_view_if_needed()
+            target = row.locator("img").last
+            page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=target.element_handle())
+            assert (
+                most_alike(target.screenshot(), {key: sample["target.jpg"] for key, sample in samples.items()}) == key
+            )
+        page.fill("#search", "COPY")
+        assert page.locator("#count").inner_text() == "4 of 8"
+        assert [row.is_visible() for row in rows.all()].count(True) == 4
+        page.fill("#search", "no such words")
+        assert page.locator("#count").inner_text() == "0 of 8"
+    assert [fault for fault in faults if not fault.startswith(f"file://{tmp_path}")] == []
+
+
+def most_alike(screenshot: bytes, pictures: dict[str, Image.Image]) -> str:
+    """Which picture the browser drew. It may have drawn it half a pixel beside the grid, so lines are not compared."""
+
+    def coarse(picture: Image.Image) -> np.ndarray:
+        return np.asarray(picture.convert("RGB").resize((8, 8), Image.Resampling.BOX), dtype=float)
+
+    seen = coarse(Image.open(io.BytesIO(screenshot)))
+    return min(pictures, key=lambda key: float(np.abs(coarse(pictures[key]) - seen).mean()))
 
 
 def test_captions_cannot_run_in_the_page(tmp_path: Path) -> None:
