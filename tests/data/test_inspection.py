@@ -66,9 +66,9 @@ def test_a_browser_shows_the_pictures_of_the_shards_and_finds_by_words(shards: P
             row.scroll_into_view_if_needed()
             target = row.locator("img").last
             page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=target.element_handle())
-            assert (
-                most_alike(target.screenshot(), {key: sample["target.jpg"] for key, sample in samples.items()}) == key
-            )
+            task = key.split("-")[0]  # the same scene is the target of several tasks
+            pictures = {other: sample["target.jpg"] for other, sample in samples.items() if other.startswith(task)}
+            assert most_alike(target.screenshot(), pictures) == key
         page.fill("#search", "COPY")
         assert page.locator("#count").inner_text() == "4 of 8"
         assert [row.is_visible() for row in rows.all()].count(True) == 4
