@@ -33,17 +33,6 @@ def failing(number: int) -> int:
 
 
 @pytest.fixture(scope="module")
-def ray() -> Iterator[None]:
-    """A Ray on this machine that says it has four CPUs, with this checkout on its workers' path."""
-    ray = pytest.importorskip("ray")
-    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": path}})
-    yield
-    ray.shutdown()
-
-
-@pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory, coco: Path) -> dict[str, str]:
     """What one process makes."""
     folder = tmp_path_factory.mktemp("reference")
