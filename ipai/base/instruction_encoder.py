@@ -57,7 +57,7 @@ class OpenClipInstructionEncoder:
         _check_plain_clip(self._config, folder)
         self._weights = folder / FILES["instruction_encoder"][0][1]
         self._device = torch.device(device)
-        self._tokenizer_options, merges = _tokenizer_options(self._config, folder)
+        self._tokenizer_options, merges = tokenizer_options(self._config, folder)
         text = {key: value for key, value in self._config.items() if key != "vision_cfg"}
         contents = [json.dumps(text, sort_keys=True).encode(), weights_fingerprint(self._weights), *merges]
         self.identity = f"open-clip-{_digest(*contents)}"
@@ -165,7 +165,7 @@ def weights_fingerprint(path: Path) -> bytes:
     return digest.digest()
 
 
-def _tokenizer_options(config: dict[str, Any], folder: Path) -> tuple[dict[str, Any], list[bytes]]:
+def tokenizer_options(config: dict[str, Any], folder: Path) -> tuple[dict[str, Any], list[bytes]]:
     """What `SimpleTokenizer` is made with, and the content of the merges file if the model brings its own."""
     options = dict(config["text_cfg"].get("tokenizer_kwargs") or {})
     if "bpe_path" not in options:
