@@ -21,6 +21,7 @@ class Task:
         slot: Name of the placeholder that is replaced by the object's name, or None.
         condition_is_target: The condition image is the target image itself, so shards hold it once.
         scale: Of the adapter when pictures are drawn; the released code lowers it by 0.2 for the composition.
+        scores: What Table 1 gives for the task (see `ipai.evaluation.scores`).
         guidance: `ordinary` or `four_pass`, which the released code uses for the object and the composition.
     """
 
@@ -30,11 +31,12 @@ class Task:
     condition_is_target: bool
     scale: float = DEFAULT_SCALE
     guidance: Literal["ordinary", "four_pass"] = "ordinary"
+    scores: tuple[str, str] = ("clip_i", "clip_p")
 
 
 _ALL = (
-    Task("copy", "everything", None, True),
-    Task("style", "style", None, False),
+    Task("copy", "everything", None, True, scores=("clip_i", "clip_t")),
+    Task("style", "style", None, False, scores=("clip_s", "clip_p")),
     Task("object", "object", "object", False, guidance="four_pass"),
     Task("structure", "composition", None, False, scale=0.6, guidance="four_pass"),
     Task("face", "face", None, False),

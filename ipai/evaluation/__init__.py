@@ -1,1 +1,1 @@
-"""What a trained adapter is worth: pictures for held-out samples, scores, tables, figures, the report (paper sec. 4)."""
+"""Worth of a trained adapter: pictures for held-out samples, scores, tables, figures, the report (paper sec. 4)."""

@@ -55,7 +55,23 @@ class Attachment:
         """
         if not conditions:
             raise ConfigError("give at least one condition: condition(Condition(image, instruction))")
-        taken = [self._take(item, guidance) for item in conditions]
+        self._choose([self._take([item], guidance) for item in conditions], guidance)
+
+    def condition_each(self, conditions: Sequence[Condition], guidance: FourPass | None = None) -> None:
+        """Choose what the next calls take, which draw a batch of prompts: condition i is for picture i only.
+
+        Args:
+            conditions: One for each prompt, all of one adapter and of one weight.
+            guidance: See `condition`.
+
+        Raises:
+            IpaiError: They differ in adapter or weight, or an image or an instruction cannot be used.
+        """
+        if len({(item.adapter, item.weight) for item in conditions}) != 1:
+            raise ConfigError("the conditions of a batch must be at least one and have the same adapter and weight")
+        self._choose([self._take(conditions, guidance)], guidance)
+
+    def _choose(self, taken: "list[_Taken]", guidance: FourPass | None) -> None:
         self._conditions, self._guidance, self._cache = taken, guidance, None
         layers = [list(item.encoding.adapter.ip_adapter.values()) for item in taken]
         for number, name in enumerate(cross_attention_names(self._unet)):
@@ -94,16 +110,18 @@ class Attachment:
         for handle in self._handles:
             handle.remove()
 
-    def _take(self, condition: Condition, guidance: FourPass | None) -> "_Taken":
-        if not 0 <= condition.adapter < len(self.encodings):
+    def _take(self, conditions: Sequence[Condition], guidance: FourPass | None) -> "_Taken":
+        first = conditions[0]
+        if not 0 <= first.adapter < len(self.encodings):
             raise ConfigError(
-                f"a condition asks for adapter={condition.adapter}, and {len(self.encodings)} were attached, from 0 on"
+                f"a condition asks for adapter={first.adapter}, and {len(self.encodings)} were attached, from 0 on"
             )
-        encoding = self.encodings[condition.adapter]
-        instruction = encoding.instruction_of(condition)
+        encoding = self.encodings[first.adapter]
+        instructions = tuple(encoding.instruction_of(condition) for condition in conditions)
         if guidance is not None and encoding.adapter.spec.instruction not in ("tokens", "pooled"):
             raise ConfigError("four-pass guidance needs an adapter that reads instructions; use guidance=None")
-        return _Taken(encoding, encoding.image(condition.image), instruction, condition.weight)
+        images = torch.cat([encoding.image(condition.image) for condition in conditions])
+        return _Taken(encoding, images, instructions, first.weight)
 
     def _apply_scales(self) -> None:
         weights = [item.weight for item in self._conditions] or [1.0]
@@ -145,22 +163,29 @@ class Attachment:
 
     def _tokens(self, taken: "_Taken", prompt: Tensor, guided: bool) -> Tensor:
         tokens, image = taken.encoding.tokens, taken.image
+        wanted = prompt.shape[0] // 2 if guided else prompt.shape[0]
+        if len(image) not in (1, wanted):
+            raise ConfigError(
+                f"{len(image)} conditions were chosen for a batch of {wanted} pictures; give one for each"
+            )
         if not guided:
-            return tokens(image, taken.instruction, prompt)
+            return tokens(image, taken.instructions, prompt)
         negative, positive = prompt.chunk(2)
-        passes = [tokens(taken.encoding.null_image, "", negative)]
+        passes = [tokens(taken.encoding.null_image, [""], negative)]
         if self._guidance is not None:
-            passes += [tokens(image, other, negative) for other in (self._guidance.negative, self._guidance.everything)]
-        return torch.cat([*passes, tokens(image, taken.instruction, positive)])
+            passes += [
+                tokens(image, [other], negative) for other in (self._guidance.negative, self._guidance.everything)
+            ]
+        return torch.cat([*passes, tokens(image, taken.instructions, positive)])
 
 
 @dataclass(frozen=True)
 class _Taken:
-    """A condition as the adapter sees it: its picture [1, tokens, image_dim] and what to take from it."""
+    """What an adapter sees: its pictures [1 or B, tokens, image_dim], and what to take from each."""
 
     encoding: Encoding
     image: Tensor
-    instruction: str
+    instructions: tuple[str, ...]
     weight: float
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,16 +108,23 @@ class Encoding:
         return self._encoded[key]
 
     @torch.no_grad()
-    def tokens(self, image: Tensor, instruction: str, prompt: Tensor) -> Tensor:
-        """Condition tokens fp32 [N, num_queries, width] for N prompts [N, 77, D]; "" is the null instruction."""
+    def tokens(self, image: Tensor, instructions: Sequence[str], prompt: Tensor) -> Tensor:
+        """Condition tokens fp32 [N, num_queries, width] for N prompts.
+
+        Args:
+            image: Encoded pictures, [N, tokens, image_dim], or one for all.
+            instructions: N of them, or one for all; "" is the null instruction.
+            prompt: Encoded prompts [N, 77, D].
+        """
         spec = self.adapter.spec
-        batch = prompt.shape[0] if spec.prompt_dim is not None else 1
+        alike = spec.prompt_dim is None and len(image) == len(instructions) == 1
+        batch = 1 if alike else prompt.shape[0]
         inputs: dict[str, Tensor] = {}
         if spec.instruction == "task_embedding":
-            row = task_index(instruction) + 1 if instruction else 0
-            inputs["task_index"] = torch.tensor([row], device=self.device)
+            rows = [task_index(instruction) + 1 if instruction else 0 for instruction in instructions]
+            inputs["task_index"] = torch.tensor(rows, device=self.device).expand(batch)
         elif self._table is not None:
-            text, mask = self._table.embed([instruction])
+            text, mask = self._table.embed(instructions)
             inputs |= {"instruction": text.to(self.device).expand(batch, -1, -1)}
             inputs |= {"instruction_mask": mask.to(self.device).expand(batch, -1)}
         if spec.prompt_dim is not None:

@@ -108,3 +108,39 @@ def test_refuses_misuse(attached: Any, pipeline: Any) -> None:
     attached.detach()
     with pytest.raises(ConfigError, match="already ejected"):
         attached.detach()
+
+
+@pytest.mark.parametrize(
+    ("changes", "guidance"),
+    [
+        ({}, None),
+        ({}, FourPass()),
+        ({"prompt_dim": 32}, FourPass()),
+        ({"instruction": "task_embedding", "num_tasks": 6}, None),
+    ],
+    ids=["ordinary", "four-pass", "released", "task-embedding"],
+)
+def test_a_batch_in_which_each_has_its_own_condition_is_as_one_by_one(
+    pipeline: Any, changes: dict[str, Any], guidance: FourPass | None
+) -> None:
+    attachment = attach(pipeline, adapter_for(pipeline, **changes), base=CONFIG)
+    words = ("style", "face") if "instruction" in changes else ("use the style", "use the cat and nothing else")
+    conditions = [Condition(PICTURE, words[0]), Condition(PICTURE.rotate(90), words[1])]
+    prompts = ["a cat", "a red dog"]
+
+    def paint(wanted: list[str]) -> np.ndarray:
+        seeds = [torch.Generator().manual_seed(len(prompt)) for prompt in wanted]
+        options = {"num_inference_steps": 2, "height": 64, "width": 64, "output_type": "np", "guidance_scale": 3.0}
+        return cast(np.ndarray, pipeline(wanted, generator=seeds, **options).images)
+
+    attachment.condition_each(conditions, guidance)
+    together = paint(prompts)
+    with pytest.raises(ConfigError, match="2 conditions were chosen for a batch of 1"):
+        paint(prompts[:1])
+    for row, (condition, prompt) in enumerate(zip(conditions, prompts, strict=True)):
+        attachment.condition(condition, guidance=guidance)
+        assert np.abs(paint([prompt])[0] - together[row]).max() < 2e-4
+    attachment.condition_each(conditions[::-1], guidance)
+    assert np.abs(paint(prompts) - together).max() > 1e-3
+    with pytest.raises(ConfigError, match="the same adapter and weight"):
+        attachment.condition_each([conditions[0], Condition(PICTURE, "style", weight=0.5)])

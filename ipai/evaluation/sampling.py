@@ -1,0 +1,52 @@
+"""How pictures are drawn for each task: the settings given, else those of the run, else the paper's."""
+
+from dataclasses import dataclass
+
+from ipai.config import ValidationConfig
+from ipai.errors import ConfigError
+from ipai.evaluation.config import EvaluationConfig
+from ipai.evaluation.subject import Subject
+from ipai.pipeline.guidance import FourPass
+from ipai.tasks import DEFAULT_SCALE, get_task
+
+
+@dataclass(frozen=True)
+class TaskSampling:
+    """One task's.
+
+    Attributes:
+        steps: Of the scheduler.
+        guidance_scale: Of ordinary guidance.
+        scale: Of the adapter.
+        guidance: None is ordinary.
+    """
+
+    steps: int
+    guidance_scale: float
+    scale: float
+    guidance: FourPass | None
+
+
+def sampling_of(config: EvaluationConfig, subject: Subject, task: str) -> TaskSampling:
+    """The settings of a task.
+
+    Raises:
+        ConfigError: Four-pass guidance is asked of an adapter that reads no instructions.
+    """
+    of_run = subject.training.validation if subject.training is not None else ValidationConfig()
+    scale = config.scale_by_task.get(task)
+    scale = config.scale if scale is None else scale
+    if scale is None:
+        scale = of_run.adapter_scale - (DEFAULT_SCALE - get_task(task).scale)
+    guidance = config.guidance_by_task.get(task) or config.guidance
+    if guidance == "by_task":
+        guidance = get_task(task).guidance
+    four = config.four_pass
+    if guidance == "four_pass" and subject.adapter.spec.instruction not in ("tokens", "pooled"):
+        raise ConfigError(f"four-pass guidance for {task} needs an adapter that reads instructions; guidance=ordinary")
+    return TaskSampling(
+        steps=config.steps or of_run.image_steps,
+        guidance_scale=of_run.guidance_scale if config.guidance_scale is None else config.guidance_scale,
+        scale=round(scale, 6),
+        guidance=FourPass(four.instruct, four.text, four.image) if guidance == "four_pass" else None,
+    )

@@ -1,0 +1,136 @@
+"""From pictures to one row of scores each, and from rows to a mean with its standard error."""
+
+import io
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ipai.evaluation.clip_model import ClipModel
+from ipai.evaluation.clip_scores import CLIP_SCORE_SCALE, clip_i, clip_s, clip_score, diversity
+from ipai.evaluation.parts import Part, read_part
+from ipai.evaluation.pixel_scores import edge_f1, palette_distance
+from ipai.evaluation.questions import HeldOut, Question
+
+SCORES: dict[str, str] = {
+    "clip_i": "CLIP-I",
+    "clip_t": "CLIP-T",
+    "clip_p": "CLIP-P",
+    "clip_s": "CLIP-S",
+    "clip_s_raw": "CLIP-S raw",
+    "edge_f1": "edge F1",
+    "palette_distance": "palette distance",
+    "diversity": "diversity",
+}
+"""Columns of scores.parquet and what tables call them. `clip_s` is 2.5 times `clip_s_raw`, as the paper's must be."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over samples.
+
+    Attributes:
+        mean: Of them.
+        standard_error: Of the mean; None for a single sample.
+        n: How many samples.
+    """
+
+    mean: float
+    standard_error: float | None
+    n: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Mean":
+        """The mean of at least one value."""
+        spread = float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else None
+        return cls(float(np.mean(values)), spread, len(values))
+
+
+def score_part(part: Part, source: HeldOut, clip: ClipModel, progress: Callable[[int], object]) -> list[Row]:
+    """A row for each picture of a part.
+
+    Raises:
+        DataError: A picture is missing or damaged.
+    """
+    questions, contents = zip(*read_part(part), strict=True)
+    generated = clip.pictures(contents, progress)
+    columns = _clip_columns(clip, source, questions, generated)
+    rows = []
+    for place, (question, content) in enumerate(zip(questions, contents, strict=True)):
+        picture, condition = Image.open(io.BytesIO(content)).convert("RGB"), source.condition(question)
+        pixels = {
+            "edge_f1": edge_f1(picture, condition),
+            "palette_distance": palette_distance(picture, condition),
+        }
+        scores = {name: values[place] for name, values in columns.items()}
+        rows.append({**_asked(question), **scores, **pixels, "diversity": None})
+    _add_diversity(rows, generated)
+    return rows
+
+
+def _clip_columns(
+    clip: ClipModel, source: HeldOut, questions: Sequence[Question], generated: Tensor
+) -> dict[str, list[float | None]]:
+    condition = clip.pictures([source.condition_bytes(question) for question in questions])
+    prompts = clip.texts([question.prompt for question in questions])
+    captions = clip.texts([question.caption or "" for question in questions])
+    has_caption = [question.caption is not None for question in questions]
+
+    def only_captioned(values: Tensor) -> list[float | None]:
+        return [value if known else None for value, known in zip(values.tolist(), has_caption, strict=True)]
+
+    raw = clip_s(generated, prompts, condition, captions)
+    return {
+        "clip_i": clip_i(generated, condition).tolist(),
+        "clip_t": only_captioned(clip_score(generated, captions)),
+        "clip_p": clip_score(generated, prompts).tolist(),
+        "clip_s": only_captioned(CLIP_SCORE_SCALE * raw),
+        "clip_s_raw": only_captioned(raw),
+    }
+
+
+def _asked(question: Question) -> Row:
+    return {name: value for name, value in asdict(question).items() if name != "index"}
+
+
+def _add_diversity(rows: list[Row], generated: Tensor) -> None:
+    """Into the first row of each sample that was drawn with several noises, which lie next to each other."""
+    places: dict[str, list[int]] = {}
+    for place, row in enumerate(rows):
+        places.setdefault(row["key"], []).append(place)
+    for of_sample in places.values():
+        if len(of_sample) > 1:
+            rows[of_sample[0]]["diversity"] = diversity(generated[torch.tensor(of_sample)]).item()
+
+
+def summarise(rows: Sequence[Row]) -> dict[str, dict[str, Mean]]:
+    """Task -> score -> mean over samples; the noises of one sample are averaged first."""
+    result: dict[str, dict[str, Mean]] = {}
+    for task in dict.fromkeys(row["task"] for row in rows):
+        result[task] = {}
+        for score in SCORES:
+            values = list(by_sample(rows, task, score).values())
+            if values:
+                result[task][score] = Mean.of(values)
+    return result
+
+
+def by_sample(rows: Sequence[Row], task: str, score: str) -> dict[str, float]:
+    """Key -> the mean of a score over a sample's noises, for samples that have it, in the order of the rows."""
+    found: dict[str, list[float]] = {}
+    for key, value in _values(rows, task, score):
+        found.setdefault(key, []).append(value)
+    return {key: float(np.mean(values)) for key, values in found.items()}
+
+
+def _values(rows: Sequence[Row], task: str, score: str) -> Iterator[tuple[str, float]]:
+    for row in rows:
+        if row["task"] == task and row[score] is not None:
+            yield row["key"], row[score]

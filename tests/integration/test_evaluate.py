@@ -1,0 +1,220 @@
+"""The real evaluation of the miniature's run: the same numbers whenever and however often it is killed, and errors."""
+
+import io
+import json
+import shutil
+import tarfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from ipai.config import typed
+from ipai.errors import CheckpointError, ConfigError, DataError, WeightsError
+from ipai.evaluation.config import EvaluationConfig
+from ipai.evaluation.evaluating import Evaluated, evaluate
+from ipai.files import sha256_of
+from tests.composing import CONF
+from tests.integration.conftest import run, start
+
+SMALL = ("limit=5", "part_size=2", "batch_size=2", "steps=2", "wandb=off", "clip.batch_size=4")
+
+
+@contextmanager
+def no_bar(_what: str, _total: int) -> Any:
+    yield lambda _count: None
+
+
+def evaluation(*overrides: str) -> Evaluated:
+    """What scripts/evaluate.py does, in this process."""
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        raw = compose("evaluate", overrides=[*SMALL, *overrides])
+    return evaluate(typed(raw, EvaluationConfig), no_bar)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """The hash of every file of an evaluation but its lock."""
+    return {str(p.relative_to(folder)): sha256_of(p) for p in sorted(folder.rglob("*")) if p.is_file() and p.suffix}
+
+
+@pytest.fixture(scope="module")
+def held_out(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The training shards as validation shards: the source's own validation samples are two."""
+    root = tmp_path_factory.mktemp("held-out")
+    (root / "object").mkdir()
+    for path in (shards / "object").glob("train-*.tar"):
+        shutil.copy(path, root / "object" / path.name.replace("train", "val"))
+    return root
+
+
+@pytest.fixture(scope="module")
+def folder(undisturbed: Path, held_out: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run whose data has enough held-out samples."""
+    copied = tmp_path_factory.mktemp("runs") / "run"
+    shutil.copytree(undisturbed.parents[1], copied, symlinks=True)
+    config = yaml.safe_load((copied / "config.yaml").read_text())
+    config["data"]["root"] = str(held_out)
+    (copied / "config.yaml").write_text(yaml.safe_dump(config))
+    return copied
+
+
+@pytest.mark.slow
+def test_two_evaluations_and_a_killed_one_leave_the_same_files(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluation(f"run={folder}", f"output={tmp_path}/one")
+    monkeypatch.setenv("IPAI_CACHE", str(tmp_path / "cache"))  # so that nothing is read from a cache of embeddings
+    words = ("scripts/evaluate.py", f"run={folder}", f"output={tmp_path}/two", *SMALL)
+    victim = start(*words)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "two").glob("images-*/object-000000.tar")):
+        assert victim.poll() is None, victim.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    victim.kill()
+    victim.communicate()
+    assert not (tmp_path / "two" / "scores.json").exists()
+    result = run(*words)
+    assert result.returncode == 0, result.stdout
+    assert "RANDOM weights" in result.stdout
+    assert digests(tmp_path / "one") == digests(tmp_path / "two")
+    assert len(digests(tmp_path / "one")) >= 3 + 2
+
+
+def test_what_is_written_agrees(folder: Path, tmp_path: Path) -> None:
+    done = evaluation(f"run={folder}", f"output={tmp_path}/out", "seeds_per_sample=2", "limit=3", "part_size=3")
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    rows = pyarrow.parquet.read_table(tmp_path / "out" / "scores.parquet").to_pylist()
+    assert rows == done.rows
+    assert len(rows) == 6
+    assert [row["number"] for row in rows] == [0, 1] * 3
+    assert len({row["seed"] for row in rows}) == 6
+    assert [row["diversity"] is None for row in rows] == [False, True] * 3
+    assert scores["tasks"]["object"]["clip_i"]["n"] == 3
+    assert scores["tasks"]["object"]["clip_i"]["mean"] == pytest.approx(sum(row["clip_i"] for row in rows) / 6)
+    assert (scores["run"], scores["step"], scores["samples_seen"], scores["random_weights"]) == ("run", 24, 192, True)
+    parts = sorted((tmp_path / "out").glob("images-*/*.tar"))
+    assert [path.name for path in parts] == ["object-000000.tar", "object-000001.tar"]
+    with tarfile.open(parts[0]) as tar:
+        picture = Image.open(io.BytesIO(tar.extractfile(f"{rows[0]['key']}.png").read()))  # type: ignore[union-attr]
+    assert picture.size == (64, 64)
+
+
+def test_seeds_and_wordings_belong_to_the_sample_and_not_to_the_run(folder: Path, tmp_path: Path) -> None:
+    few = evaluation(f"run={folder}", f"output={tmp_path}/few", "limit=2", "weights=raw")
+    more = evaluation(f"run={folder}", f"output={tmp_path}/more", "limit=4", "weights=start")
+    asked = [{key: row[key] for key in ("key", "seed", "instruction", "prompt")} for row in few.rows + more.rows[:2]]
+    assert asked[:2] == asked[2:]
+    assert [row["clip_i"] for row in few.rows] != [row["clip_i"] for row in more.rows[:2]]
+    fixed = evaluation(f"run={folder}", f"output={tmp_path}/fixed", "limit=2", "instructions=fixed")
+    assert all(row["instruction"].startswith("use the ") for row in fixed.rows)
+    assert [row["seed"] for row in fixed.rows] == [row["seed"] for row in few.rows]
+
+
+def test_step_0_draws_what_ip_adapter_plus_draws(folder: Path, tmp_path: Path) -> None:
+    for weights in ("start", "ip_adapter_plus"):
+        evaluation(f"run={folder}", f"weights={weights}", "limit=2", f"output={tmp_path}/{weights}")
+    pictures = [sorted((tmp_path / name).glob("images-*/*.tar")) for name in ("start", "ip_adapter_plus")]
+    assert [[sha256_of(path) for path in paths] for paths in pictures[:1]] == [
+        [sha256_of(path) for path in paths] for paths in pictures[1:]
+    ]
+
+
+def test_a_changed_setting_draws_anew_and_removes_what_has_no_scores(folder: Path, tmp_path: Path) -> None:
+    for scale in (0.5, 0.9):
+        done = evaluation(f"run={folder}", f"output={tmp_path}/out", "limit=2", f"scale={scale}")
+        assert done.scores["settings"]["sampling"]["object"]["scale"] == scale
+        assert len(list((tmp_path / "out").glob("images-*"))) == 1
+
+
+def test_where_an_evaluation_goes(folder: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "run"
+    shutil.copytree(folder, copied, symlinks=True)
+    checkpoint = copied / "checkpoints" / "step-00000018"
+    done = evaluation(f"checkpoint={checkpoint}", "limit=1", "weights=raw")
+    assert done.folder == copied / "evaluation" / "step-00000018-raw"
+    assert done.scores["step"] == 18
+
+
+def test_a_checkpoint_of_another_architecture_is_told(folder: Path, shards: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="the adapter was made for a UNet with"):
+        evaluation(
+            f"checkpoint={folder}/checkpoints/latest/adapter.safetensors", "base=toy", f"data.root={shards}",
+            f"output={tmp_path}", "tasks=[object]",
+        )  # fmt: skip
+
+
+def test_an_empty_validation_set_is_told(folder: Path, shards: Path, tmp_path: Path) -> None:
+    (tmp_path / "object").mkdir()
+    words = (f"run={folder}", f"data.root={tmp_path}", f"output={tmp_path}/out")
+    with pytest.raises(DataError, match="there are no shards"):
+        evaluation(*words)
+    with tarfile.open(tmp_path / "object" / "val-000000.tar", "w"):
+        pass
+    with pytest.raises(DataError, match="hold no samples"):
+        evaluation(*words)
+
+
+def _without(tar: Path, copy: Path, suffix: str) -> None:
+    """Copy a shard without its first member of that suffix."""
+    left_out = False
+    with tarfile.open(tar) as old, tarfile.open(copy, "w") as new:
+        for member in old:
+            if not left_out and member.name.endswith(suffix):
+                left_out = True
+                continue
+            new.addfile(member, old.extractfile(member))
+
+
+def test_a_missing_image_is_told(folder: Path, held_out: Path, tmp_path: Path) -> None:
+    (tmp_path / "object").mkdir()
+    _without(next((held_out / "object").glob("val-*.tar")), tmp_path / "object" / "val-000000.tar", ".cond.jpg")
+    with pytest.raises(DataError, match="has no cond"):
+        evaluation(f"run={folder}", f"data.root={tmp_path}", f"output={tmp_path}/out")
+    done = evaluation(f"run={folder}", f"output={tmp_path}/out", "limit=2")
+    part = done.parts[0].path
+    _without(part, part.with_suffix(".new"), ".png")
+    part.with_suffix(".new").replace(part)
+    with pytest.raises(DataError, match=r"the picture of object/\S+ is missing from"):
+        evaluation(f"run={folder}", f"output={tmp_path}/out", "limit=2")
+
+
+def test_a_nan_image_is_told_and_not_scored(folder: Path, tmp_path: Path) -> None:
+    latest = folder / "checkpoints" / "latest" / "adapter.safetensors"
+    state = load_file(latest)
+    state["ip_adapter.1.to_v_ip.weight"] *= 1e38  # finite, as NaN in a file is refused when it is read
+    with safe_open(latest, "pt") as file:
+        save_file(state, tmp_path / "broken.safetensors", file.metadata())
+    with pytest.raises(DataError, match=r"the picture of seed \d+ and the prompt .* is NaN or infinite"):
+        evaluation(f"run={folder}", f"checkpoint={tmp_path}/broken.safetensors", f"output={tmp_path}/out")
+    assert not list((tmp_path / "out").rglob("*.tar"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        ((), "give run=FOLDER or checkpoint=FILE"),
+        (("run=nowhere",), "nowhere is no run folder"),
+        (("run=x", "guidance=many", "limit=0"), "guidance=many is none of"),
+        (("checkpoint=x", "weights=start"), "give run= and no checkpoint="),
+        (("run=x", "+scale_by_task.moon=1.0"), "scale_by_task names 'moon'"),
+    ],
+)
+def test_settings_that_cannot_work_are_told(overrides: tuple[str, ...], says: str) -> None:
+    with pytest.raises((ConfigError, CheckpointError), match=says):
+        evaluation(*overrides)
+
+
+@pytest.mark.slow
+def test_several_processes_draw_the_same(folder: Path, tmp_path: Path) -> None:
+    for processes in (1, 2):
+        evaluation(f"run={folder}", f"output={tmp_path}/{processes}", f"processes={processes}", "limit=4", "device=cpu")
+    assert digests(tmp_path / "1") == digests(tmp_path / "2")
