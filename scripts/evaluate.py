@@ -34,7 +34,8 @@ def run(raw: DictConfig) -> None:
     """Evaluate with a bar for each stage and print the table."""
     from ipai.config import typed
     from ipai.evaluation.config import EvaluationConfig
-    from ipai.evaluation.evaluating import TABLE, evaluate
+    from ipai.evaluation.evaluating import evaluate
+    from ipai.evaluation.layout import TABLE
 
     done = evaluate(typed(raw, EvaluationConfig), pictures_bar)
     print((done.folder / TABLE).read_text(encoding="utf-8"))

@@ -19,17 +19,22 @@ from ipai.errors import CheckpointError
 from ipai.evaluation.clip_model import TOY, ClipModel, embedding_cache
 from ipai.evaluation.config import EvaluationConfig, check
 from ipai.evaluation.drawing import draw_missing
+from ipai.evaluation.grids import task_grids
+from ipai.evaluation.layout import PARQUET, SCORES, TABLE
+from ipai.evaluation.logging_to_wandb import has_wandb_run, log_evaluation
+from ipai.evaluation.means import Row, summarise
+from ipai.evaluation.oracle_tables import oracle_report, oracle_sources
 from ipai.evaluation.parts import Part, parts_of
 from ipai.evaluation.questions import HeldOut
 from ipai.evaluation.sampling import sampling_of
-from ipai.evaluation.scores import Row, score_part, summarise
+from ipai.evaluation.scores import score_part
 from ipai.evaluation.subject import Subject, resolve
 from ipai.evaluation.table import table
 from ipai.files import atomic_path, held_alone, sha256_of, write_json, write_text
+from ipai.toyworld.weights import load_oracles
 from ipai.training.run_folder import git_state
 
 FORMAT = 1
-SCORES, PARQUET, TABLE = "scores.json", "scores.parquet", "table.md"
 _LIBRARIES = ("ipai", "torch", "diffusers", "transformers", "open_clip_torch", "numpy", "pillow")
 
 Bar = Callable[[str, int], AbstractContextManager[Callable[[int], object]]]
@@ -64,28 +69,35 @@ def evaluate(config: EvaluationConfig, bar: Bar) -> Evaluated:
     check(config)
     subject = resolve(config)
     folder = subject.output
-    sources = [
+    held_out = [
         HeldOut(subject.shards, task, subject.templates[task], config.limit, config.seed, config.seeds_per_sample)
         for task in subject.tasks
     ]
+    in_toy_world = subject.base.name == TOY and config.oracles > 0
+    oracles = oracle_sources(subject.tasks, subject.templates, config.oracles, config.seed) if in_toy_world else []
     folder.mkdir(parents=True, exist_ok=True)
     with held_alone(folder, CheckpointError(f"another process evaluates into {folder}; wait for it or give output=")):
         artist = _artist(config, subject)
         images = folder / f"images-{_fingerprint(config, subject, artist)}"
         size = -(-config.part_size // config.seeds_per_sample) * config.seeds_per_sample  # a sample stays together
-        parts = parts_of(images, sources, size)
-        with bar("drawing", sum(len(source.questions) for source in sources)) as progress:
-            draw_missing(parts, processes(config), progress, **artist)
+        parts, asked = parts_of(images, held_out, size), parts_of(images, oracles, size)
+        with bar("drawing", sum(len(part.questions) for part in [*parts, *asked])) as progress:
+            draw_missing([*parts, *asked], processes(config), progress, **artist)
         clip = _clip(config, subject)
         with bar("scoring", sum(len(part.questions) for part in parts)) as progress:
             rows = [row for part in parts for row in score_part(part, part.source, clip, progress)]  # type: ignore[arg-type]
         scores = _facts(config, subject, clip) | {
-            "tasks": {task: {name: asdict(mean) for name, mean in of.items()} for task, of in summarise(rows).items()}
+            "tasks": {task: {name: asdict(mean) for name, mean in of.items()} for task, of in summarise(rows).items()},
+            "oracles": oracle_report(asked, load_oracles()) if asked else None,
         }
         _write_rows(folder / PARQUET, rows)
         write_text(folder / TABLE, table(scores))
         write_json(folder / SCORES, scores)
         _remove_older(images)
+    if config.wandb == "auto" and has_wandb_run(subject.run, subject.training):
+        assert subject.run is not None
+        assert subject.training is not None
+        log_evaluation(subject.run, subject.training, folder, scores, task_grids(parts, config.shown))
     return Evaluated(folder, scores, rows, parts, subject)
 
 
@@ -118,7 +130,7 @@ def _fingerprint(config: EvaluationConfig, subject: Subject, artist: dict[str, A
     }
     decides |= {
         key: getattr(config, key)
-        for key in ("limit", "seed", "seeds_per_sample", "scheduler", "batch_size", "part_size")
+        for key in ("limit", "oracles", "seed", "seeds_per_sample", "scheduler", "batch_size", "part_size")
     }
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -1,56 +1,19 @@
-"""From pictures to one row of scores each, and from rows to a mean with its standard error."""
+"""From pictures to one row of scores each."""
 
 import io
-import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from ipai.evaluation.clip_model import ClipModel
 from ipai.evaluation.clip_scores import CLIP_SCORE_SCALE, clip_i, clip_s, clip_score, diversity
+from ipai.evaluation.means import Row
 from ipai.evaluation.parts import Part, read_part
 from ipai.evaluation.pixel_scores import edge_f1, palette_distance
 from ipai.evaluation.questions import HeldOut, Question
-
-SCORES: dict[str, str] = {
-    "clip_i": "CLIP-I",
-    "clip_t": "CLIP-T",
-    "clip_p": "CLIP-P",
-    "clip_s": "CLIP-S",
-    "clip_s_raw": "CLIP-S raw",
-    "edge_f1": "edge F1",
-    "palette_distance": "palette distance",
-    "diversity": "diversity",
-}
-"""Columns of scores.parquet and what tables call them. `clip_s` is 2.5 times `clip_s_raw`, as the paper's must be."""
-
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean over samples.
-
-    Attributes:
-        mean: Of them.
-        standard_error: Of the mean; None for a single sample.
-        n: How many samples.
-    """
-
-    mean: float
-    standard_error: float | None
-    n: int
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Mean":
-        """The mean of at least one value."""
-        spread = float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else None
-        return cls(float(np.mean(values)), spread, len(values))
 
 
 def score_part(part: Part, source: HeldOut, clip: ClipModel, progress: Callable[[int], object]) -> list[Row]:
@@ -108,29 +71,3 @@ def _add_diversity(rows: list[Row], generated: Tensor) -> None:
     for of_sample in places.values():
         if len(of_sample) > 1:
             rows[of_sample[0]]["diversity"] = diversity(generated[torch.tensor(of_sample)]).item()
-
-
-def summarise(rows: Sequence[Row]) -> dict[str, dict[str, Mean]]:
-    """Task -> score -> mean over samples; the noises of one sample are averaged first."""
-    result: dict[str, dict[str, Mean]] = {}
-    for task in dict.fromkeys(row["task"] for row in rows):
-        result[task] = {}
-        for score in SCORES:
-            values = list(by_sample(rows, task, score).values())
-            if values:
-                result[task][score] = Mean.of(values)
-    return result
-
-
-def by_sample(rows: Sequence[Row], task: str, score: str) -> dict[str, float]:
-    """Key -> the mean of a score over a sample's noises, for samples that have it, in the order of the rows."""
-    found: dict[str, list[float]] = {}
-    for key, value in _values(rows, task, score):
-        found.setdefault(key, []).append(value)
-    return {key: float(np.mean(values)) for key, values in found.items()}
-
-
-def _values(rows: Sequence[Row], task: str, score: str) -> Iterator[tuple[str, float]]:
-    for row in rows:
-        if row["task"] == task and row[score] is not None:
-            yield row["key"], row[score]

@@ -16,12 +16,11 @@ from ipai.base.frozen import load_base
 from ipai.config import TrainingRun, parse
 from ipai.errors import CheckpointError, ConfigError
 from ipai.evaluation.config import EvaluationConfig
+from ipai.evaluation.layout import FOLDER
 from ipai.instructions.pools import load_pool
 from ipai.pipeline.sources import CONFIG, LoadedAdapter, base_for, load, locate_adapter
 from ipai.tasks import TASKS
 from ipai.training.assemble import build_adapter
-
-FOLDER = "evaluation"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ipai.evaluation.scores import SCORES
+from ipai.evaluation.means import SCORES
 from ipai.tasks import get_task
 
 
@@ -24,7 +24,37 @@ def table(scores: dict[str, Any]) -> str:
         "",
         "Bold: what the paper's Table 1 gives. CLIP-T, CLIP-P and CLIP-S are scaled by 2.5.",
     ]
+    if scores["oracles"] is not None:
+        lines += ["", "## What the oracles find", "", *oracle_lines(scores["oracles"])]
     return "\n".join(lines) + "\n"
+
+
+def oracle_lines(oracles: dict[str, Any]) -> list[str]:
+    """The oracles' tables: how often each factor of the condition was taken, and how often the prompt's was drawn."""
+    lines = [
+        "Share of answers, in per cent, that have the condition's factor; bold where the instruction asks for it, the "
+        "others are leaks. After a slash the share that has the prompt's. Pairs that agree anyway are not counted.",
+    ]
+    for kind, tasks in oracles["tables"].items():
+        factors = list(next(iter(tasks.values())))
+        rows = [[task, *(_share(of[name]) for name in factors)] for task, of in tasks.items()]
+        lines += ["", *markdown([kind, *factors], rows)]
+        left_out = [f"{name} ({100 * oracles['accuracy'][kind][name]:.1f} %)" for name in oracles["not_scored"][kind]]
+        if left_out:
+            lines += ["", f"Not scored, as the oracle's held-out accuracy is not above 97 %: {', '.join(left_out)}."]
+    return lines
+
+
+def _share(factor: dict[str, Any]) -> str:
+    def percent(value: dict[str, Any] | None) -> str:
+        if value is None:
+            return ""
+        error = value["standard_error"]
+        return f"{100 * value['mean']:.0f}" + ("" if error is None else f" ± {100 * error:.0f}")
+
+    taken = percent(factor["taken"])
+    followed = percent(factor.get("followed"))
+    return (f"**{taken}**" if factor["asked"] and taken else taken) + (f" / {followed}" if followed else "")
 
 
 def title(scores: dict[str, Any]) -> str:

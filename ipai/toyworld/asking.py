@@ -13,10 +13,13 @@ from ipai.adapter.one_each import OneEachPipeline
 from ipai.base.frozen import FrozenBase
 from ipai.base.instruction_encoder import InstructionEncoder
 from ipai.toyworld.captions import plain_captions
-from ipai.toyworld.factors import HIDDEN, Portraits, Scenes
+from ipai.toyworld.factors import HIDDEN, OBJECTS, Portraits, Scenes, draw_portraits, draw_scenes
 from ipai.toyworld.oracles import Oracle, truth_of
 from ipai.toyworld.render import render
 
+QUESTION_SEED = 77  # of conditions and prompts; no data set is drawn with it
+SCENE_TASKS = ("copy", "style", "object", "structure")
+PORTRAIT_TASKS = ("copy", "style", "face")
 _BATCH = 48
 
 
@@ -57,6 +60,19 @@ class Questions:
             counted = (given[name] != wanted[name]) & (given[name] != HIDDEN)
             result[name] = float((read[name] == given[name])[counted].float().mean())
         return result
+
+
+def questions(portraits: bool, count: int) -> Questions:
+    """Conditions and prompts that are independent of each other."""
+    draw = draw_portraits if portraits else draw_scenes
+    return Questions(draw(QUESTION_SEED, 0, count), draw(QUESTION_SEED, 100_000, count))
+
+
+def object_names(conditions: Scenes | Portraits) -> list[str]:
+    """What fills the slot of an instruction for each condition."""
+    if isinstance(conditions, Scenes):
+        return [OBJECTS[index] for index in conditions.object]
+    return ["person"] * len(conditions)
 
 
 class Subject:

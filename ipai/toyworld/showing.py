@@ -22,15 +22,20 @@ from ipai.errors import ConfigError
 from ipai.files import atomic_path, write_json, write_text
 from ipai.instructions.slots import fill_slot
 from ipai.pages import data_url, render_page
-from ipai.toyworld.asking import Questions, Sampling, Subject
-from ipai.toyworld.factors import IDENTITY, OBJECTS, Portraits, Scenes, draw_portraits, draw_scenes
+from ipai.toyworld.asking import (
+    PORTRAIT_TASKS,
+    SCENE_TASKS,
+    Questions,
+    Sampling,
+    Subject,
+    object_names,
+    questions,
+)
+from ipai.toyworld.factors import IDENTITY, Portraits, Scenes
 from ipai.toyworld.weights import load_oracles
 from ipai.training.assemble import build_adapter
 from ipai.training.checkpoint import resolve
 
-SEED = 77  # of conditions and prompts; no data set is drawn with it
-SCENE_TASKS = ("copy", "style", "object", "structure")
-PORTRAIT_TASKS = ("copy", "style", "face")
 SCENE_FACTORS = ("object", "colour", "background", "place", "style")
 PORTRAIT_FACTORS = (*IDENTITY, "style")
 _SEEDS = 3  # pictures an instruction, side by side
@@ -83,23 +88,12 @@ def show_run(folder: Path, samples: int, progress: Progress) -> Path:
     return _write(folder / "report", config, shown, _validation_losses(folder))
 
 
-def questions(portraits: bool, count: int) -> Questions:
-    """Conditions and prompts that are independent of each other."""
-    draw = draw_portraits if portraits else draw_scenes
-    return Questions(draw(SEED, 0, count), draw(SEED, 100_000, count))
-
-
 def wordings(config: TrainingRun, task: str, conditions: Scenes | Portraits) -> list[str]:
     """The fixed instruction of a task for every condition, objects called by their names."""
     template = config.instructions.fixed[task]
     if task != "object":
         return [template] * len(conditions)
-    names = (
-        [OBJECTS[index] for index in conditions.object]
-        if isinstance(conditions, Scenes)
-        else ["person"] * len(conditions)
-    )
-    return [fill_slot(template, name) for name in names]
+    return [fill_slot(template, name) for name in object_names(conditions)]
 
 
 def _show(subject: Subject, config: TrainingRun, samples: int, progress: Progress) -> Shown:

@@ -22,8 +22,7 @@ from ipai.base.frozen import load_base
 from ipai.base.instruction_encoder import OpenClipInstructionEncoder
 from ipai.config import TrainingRun
 from ipai.tasks import TASKS
-from ipai.toyworld.asking import Sampling, Subject
-from ipai.toyworld.showing import questions
+from ipai.toyworld.asking import Sampling, Subject, questions
 from ipai.toyworld.weights import load_oracles
 from ipai.training import assemble
 from ipai.training.conditioning import InstructionInputs

@@ -1,0 +1,4 @@
+"""What the files of an evaluation are called."""
+
+FOLDER = "evaluation"
+SCORES, PARQUET, TABLE = "scores.json", "scores.parquet", "table.md"
