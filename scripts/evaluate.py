@@ -36,10 +36,15 @@ def run(raw: DictConfig) -> None:
     from ipai.evaluation.config import EvaluationConfig
     from ipai.evaluation.evaluating import evaluate
     from ipai.evaluation.layout import TABLE
+    from ipai.evaluation.publishing import publish
 
-    done = evaluate(typed(raw, EvaluationConfig), pictures_bar)
+    config = typed(raw, EvaluationConfig)
+    done = evaluate(config, pictures_bar)
+    report = publish(done, config)
     print((done.folder / TABLE).read_text(encoding="utf-8"))
     print(f"evaluation: {done.folder}")
+    if report is not None:
+        print(f"report: {report}")
 
 
 @contextmanager

@@ -44,6 +44,7 @@ class EvaluationConfig:
     clip: ClipChoice
     oracles: int
     shown: int
+    crossed: int
     batch_size: int
     part_size: int
     wandb: str
@@ -109,8 +110,8 @@ def _number_problems(config: EvaluationConfig) -> Iterator[str]:
     for key, value in positive.items():
         if value is not None and value < 1:
             yield f"{key}={value} must be at least 1"
-    if config.seed < 0 or config.oracles < 0:
-        yield f"seed={config.seed} and oracles={config.oracles} must not be negative"
+    if min(config.seed, config.oracles, config.crossed) < 0:
+        yield f"seed={config.seed}, oracles={config.oracles} and crossed={config.crossed} must not be negative"
     four = "four_pass" in (config.guidance, *config.guidance_by_task.values()) or config.guidance == "by_task"
     if four and config.guidance_scale is not None and config.guidance_scale <= 1:
         yield f"four-pass guidance needs guidance_scale above 1, not {config.guidance_scale}; use 2 or more"

@@ -18,12 +18,11 @@ from ipai.base.config import PARTS
 from ipai.errors import CheckpointError
 from ipai.evaluation.clip_model import TOY, ClipModel, embedding_cache
 from ipai.evaluation.config import EvaluationConfig, check
+from ipai.evaluation.crossed import Crossed, crossed_sources
 from ipai.evaluation.drawing import draw_missing
-from ipai.evaluation.grids import task_grids
 from ipai.evaluation.layout import PARQUET, SCORES, TABLE
-from ipai.evaluation.logging_to_wandb import has_wandb_run, log_evaluation
 from ipai.evaluation.means import Row, summarise
-from ipai.evaluation.oracle_tables import oracle_report, oracle_sources
+from ipai.evaluation.oracle_tables import OracleQuestions, oracle_report, oracle_sources
 from ipai.evaluation.parts import Part, parts_of
 from ipai.evaluation.questions import HeldOut
 from ipai.evaluation.sampling import sampling_of
@@ -50,6 +49,7 @@ class Evaluated:
         scores: The content of scores.json.
         rows: A row for each picture.
         parts: The pictures of the held-out samples.
+        crossed: Those of the same conditions under the instructions of every task.
         subject: What was evaluated.
     """
 
@@ -57,6 +57,7 @@ class Evaluated:
     scores: dict[str, Any]
     rows: list[Row]
     parts: list[Part]
+    crossed: list[Part]
     subject: Subject
 
 
@@ -69,20 +70,16 @@ def evaluate(config: EvaluationConfig, bar: Bar) -> Evaluated:
     check(config)
     subject = resolve(config)
     folder = subject.output
-    held_out = [
-        HeldOut(subject.shards, task, subject.templates[task], config.limit, config.seed, config.seeds_per_sample)
-        for task in subject.tasks
-    ]
-    in_toy_world = subject.base.name == TOY and config.oracles > 0
-    oracles = oracle_sources(subject.tasks, subject.templates, config.oracles, config.seed) if in_toy_world else []
+    held_out, oracles, crossed = _sources(config, subject)
     folder.mkdir(parents=True, exist_ok=True)
     with held_alone(folder, CheckpointError(f"another process evaluates into {folder}; wait for it or give output=")):
         artist = _artist(config, subject)
         images = folder / f"images-{_fingerprint(config, subject, artist)}"
         size = -(-config.part_size // config.seeds_per_sample) * config.seeds_per_sample  # a sample stays together
-        parts, asked = parts_of(images, held_out, size), parts_of(images, oracles, size)
-        with bar("drawing", sum(len(part.questions) for part in [*parts, *asked])) as progress:
-            draw_missing([*parts, *asked], processes(config), progress, **artist)
+        parts, asked, side_by_side = (parts_of(images, kind, size) for kind in (held_out, oracles, crossed))
+        everything = [*parts, *asked, *side_by_side]
+        with bar("drawing", sum(len(part.questions) for part in everything)) as progress:
+            draw_missing(everything, processes(config), progress, **artist)
         clip = _clip(config, subject)
         with bar("scoring", sum(len(part.questions) for part in parts)) as progress:
             rows = [row for part in parts for row in score_part(part, part.source, clip, progress)]  # type: ignore[arg-type]
@@ -94,11 +91,18 @@ def evaluate(config: EvaluationConfig, bar: Bar) -> Evaluated:
         write_text(folder / TABLE, table(scores))
         write_json(folder / SCORES, scores)
         _remove_older(images)
-    if config.wandb == "auto" and has_wandb_run(subject.run, subject.training):
-        assert subject.run is not None
-        assert subject.training is not None
-        log_evaluation(subject.run, subject.training, folder, scores, task_grids(parts, config.shown))
-    return Evaluated(folder, scores, rows, parts, subject)
+    return Evaluated(folder, scores, rows, parts, side_by_side, subject)
+
+
+def _sources(config: EvaluationConfig, subject: Subject) -> tuple[list[HeldOut], list[OracleQuestions], list[Crossed]]:
+    """What is drawn: the held-out samples, what the oracles look at, and rows of one condition under all tasks."""
+    held_out = [
+        HeldOut(subject.shards, task, subject.templates[task], config.limit, config.seed, config.seeds_per_sample)
+        for task in subject.tasks
+    ]
+    in_toy_world = subject.base.name == TOY and config.oracles > 0
+    oracles = oracle_sources(subject.tasks, subject.templates, config.oracles, config.seed) if in_toy_world else []
+    return held_out, oracles, crossed_sources(held_out, subject.templates, config.crossed, config.seed)
 
 
 def processes(config: EvaluationConfig) -> int:
@@ -130,7 +134,7 @@ def _fingerprint(config: EvaluationConfig, subject: Subject, artist: dict[str, A
     }
     decides |= {
         key: getattr(config, key)
-        for key in ("limit", "oracles", "seed", "seeds_per_sample", "scheduler", "batch_size", "part_size")
+        for key in ("limit", "oracles", "crossed", "seed", "seeds_per_sample", "scheduler", "batch_size", "part_size")
     }
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -99,6 +99,11 @@ class HeldOut:
         """The target picture; raises DataError if it cannot be used."""
         return self._picture(question, self._shards.read(question.index).target)
 
+    def slot(self, question: Question) -> str | None:
+        """The name of the condition's object, if somebody gave it one."""
+        name: str | None = self._shards.record(question.index).get("slot")
+        return name
+
     def condition_bytes(self, question: Question) -> bytes:
         """The condition's file as it lies in the shard."""
         return self._shards.read(question.index).condition

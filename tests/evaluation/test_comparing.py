@@ -24,8 +24,8 @@ def write_evaluation(folder: Path, tasks: tuple[str, ...], better: float, **chan
     """An evaluation whose clip_i is `better` than chance, with noise that belongs to the sample."""
     noise = np.random.default_rng(0).normal(0.5, 0.1, N)
     rows = [
-        {"task": task, "key": f"k{i}", "number": 0, "prompt": f"p{i}", "seed": i, "caption": None,
-         "instruction": "use it", **dict.fromkeys(SCORES), "clip_i": float(noise[i]) + better + 0.001 * (i % 3), "clip_p": 0.5}
+        {**dict.fromkeys(SCORES), "task": task, "key": f"k{i}", "number": 0, "seed": i, "prompt": f"p{i}",
+         "caption": None, "instruction": "use it", "clip_i": float(noise[i]) + better + 0.001 * (i % 3), "clip_p": 0.5}
         for task in tasks for i in range(N)
     ]  # fmt: skip
     means = {task: {name: vars(mean) for name, mean in of.items()} for task, of in summarise(rows).items()}
