@@ -5,7 +5,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-long test-learning test-fast lint build-datasets demo app lock clean
+.PHONY: help setup test test-long test-learning test-fast lint build-datasets demo reproduce-toy app lock clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ demo: setup ## the toy world: sources, data sets, joint training, report; minute
 	$(PYTHON) train.py experiment=joint recipe=toy logger=none
 	$(PYTHON) scripts/evaluate.py run=runs/joint-toy limit=16 weights=start
 	$(PYTHON) scripts/evaluate.py run=runs/joint-toy limit=16
+
+reproduce-toy: setup ## the paper's claims in the toy world, written to docs/results.md; hours on two cores, resumable
+	$(PYTHON) scripts/reproduce_toy.py $(ARGS)
 
 app: setup ## a page to play with runs/joint-toy; ARGS="checkpoint=..." for another adapter
 	$(PYTHON) scripts/app.py $(ARGS)

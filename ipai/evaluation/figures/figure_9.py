@@ -1,0 +1,33 @@
+"""Figure 9: the same conditions under the instructions of every task, and what IPAdapter+ makes of them."""
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from PIL import Image
+
+from ipai.evaluation.comparing import read_evaluation
+from ipai.evaluation.figures.plates import plate
+from ipai.evaluation.figures.stored import samples_of, stored_pictures
+from ipai.evaluation.layout import FOLDER, SCORES
+
+_PLUS = "ip_adapter_plus"
+
+
+def one_image_all_instructions(run: Path, root: Path, count: int) -> Figure:
+    """A row for each condition: it, then a column for each task's instruction, then IPAdapter+ if it was evaluated.
+
+    Raises:
+        DataError: The run was not evaluated with `crossed`.
+    """
+    tasks = list(read_evaluation(run / FOLDER)[0]["tasks"])
+    columns = {task: stored_pictures(run / FOLDER, f"crossed-{task}") for task in tasks}
+    plus = run / FOLDER / _PLUS
+    if (plus / SCORES).is_file():
+        columns["IPAdapter+"] = stored_pictures(plus, f"crossed-{tasks[0]}")
+    names = list(columns[tasks[0]])[:count]
+    rows: list[tuple[str, list[Image.Image | None]]] = []
+    for name in names:
+        task, _, key = name.partition("-")
+        condition, _ = samples_of(root, task).pictures(key, columns[tasks[0]][name].width)
+        rows.append((f"from the {task} set", [condition, *(of.get(name) for of in columns.values())]))
+    return plate(rows, ["condition", *columns])

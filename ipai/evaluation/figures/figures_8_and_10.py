@@ -1,0 +1,117 @@
+"""Figures 8 and 10: drawn anew, one held-out sample under rewordings, noises, with a ControlNet and with a LoRA."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from ipai.evaluation.figures.plates import plate
+from ipai.evaluation.questions import HeldOut, noise_seed
+from ipai.evaluation.subject import read_run
+from ipai.instructions.pools import load_pool
+from ipai.instructions.slots import fill_slot
+from ipai.pipeline.encoding import Condition
+from ipai.pipeline.painter import Painter, Wish, control_picture
+from ipai.pipeline.sources import load
+from ipai.tasks import get_task
+
+_CANNY = (100, 200)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What figures 8 and 10 draw.
+
+    Attributes:
+        run: The run folder.
+        root: Folder of the shards.
+        task: Whose held-out sample it is.
+        sample: Which of them.
+        seeds: How many noises.
+        seed: Of the noises.
+        steps: Of the sampler; None is the run's.
+        device: Where it runs.
+    """
+
+    run: Path
+    root: Path
+    task: str
+    sample: int
+    seeds: int
+    seed: int
+    steps: int | None
+    device: str
+
+
+def rewordings(scene: Scene, wordings: int) -> Figure:
+    """Figure 8: a row for each held-out wording of an instruction, a column for each noise.
+
+    Raises:
+        IpaiError: Run, shards or weights cannot be used.
+    """
+    easel = _Easel(scene)
+    pool = load_pool(scene.task, "val")
+    rows: list[tuple[str, list[Image.Image | None]]] = []
+    for template in pool[:wordings]:
+        instruction = fill_slot(template, easel.source.slot(easel.question))
+        rows.append((instruction, [easel.condition(), *easel.paint(instruction)]))
+    return plate(rows, ["condition", *(f"noise {number}" for number in range(scene.seeds))])
+
+
+def with_others(scene: Scene, controlnet: str | None, lora: str | None, lora_scale: float) -> Figure:
+    """Figure 10: a row each without and with a ControlNet, a LoRA, and both; a column for each noise.
+
+    The ControlNet gets the Canny lines of the sample's target.
+
+    Raises:
+        IpaiError: Run, shards or weights cannot be used.
+    """
+    variants: list[tuple[str, str | None, str | None]] = [("adapter alone", None, None)]
+    variants += [("with ControlNet", controlnet, None)] if controlnet else []
+    variants += [("with LoRA", None, lora)] if lora else []
+    variants += [("with both", controlnet, lora)] if controlnet and lora else []
+    rows: list[tuple[str, list[Image.Image | None]]] = []
+    for name, net, style in variants:
+        easel = _Easel(scene, net, style, lora_scale)
+        lines = easel.lines() if net else None
+        rows.append((name, [easel.condition(), lines, *easel.paint(easel.question.instruction, lines)]))
+    return plate(rows, ["condition", "lines", *(f"noise {number}" for number in range(scene.seeds))])
+
+
+class _Easel:
+    """A painter in front of one held-out sample."""
+
+    def __init__(
+        self, scene: Scene, controlnet: str | None = None, lora: str | None = None, lora_scale: float = 1.0
+    ) -> None:
+        training = read_run(scene.run)
+        self._scene, self._sampler = scene, training.validation
+        self.source = HeldOut(scene.root, scene.task, load_pool(scene.task, "val"), scene.sample + 1, scene.seed, 1)
+        self.question = self.source.questions[-1]
+        loaded = load(scene.run)
+        self._kind = loaded.adapter.spec.instruction
+        self._painter = Painter(training.base, loaded, scene.device, controlnet, lora=lora, lora_scale=lora_scale)
+        self._painter.schedule("dpm++")
+        self._painter.attached.set_scale(training.validation.adapter_scale)
+        self._side = training.base.resolution
+
+    def condition(self) -> Image.Image:
+        return control_picture(self.source.condition(self.question), self._side)
+
+    def lines(self) -> Image.Image:
+        target = control_picture(self.source.target(self.question), self._side)
+        edges = cv2.Canny(np.asarray(target.convert("L")), *_CANNY)
+        return Image.fromarray(edges).convert("RGB")
+
+    def paint(self, instruction: str, lines: Image.Image | None = None) -> Sequence[Image.Image]:
+        words = {"none": None, "task_embedding": get_task(self._scene.task).name}.get(self._kind, instruction)
+        self._painter.attached.condition(Condition(self.source.condition(self.question), words))
+        steps, guidance = self._scene.steps or self._sampler.image_steps, self._sampler.guidance_scale
+        seeds = [
+            noise_seed(self._scene.task, "figure", number, self._scene.seed) for number in range(self._scene.seeds)
+        ]
+        return [self._painter.paint(Wish(self.question.prompt, "", seed, steps, guidance, lines)) for seed in seeds]

@@ -1,0 +1,61 @@
+"""The paper's claims in miniature:  python scripts/reproduce_toy.py
+
+Trains joint, single-task, fixed-instruction and task-embedding adapters in the toy world with the real commands,
+evaluates them and writes docs/results.md. Started again, it goes on where it was. `--help` lists the settings.
+"""
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from ipai.errors import IpaiError
+
+_MISUSE = 2
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="reproduce")
+def main(raw: DictConfig) -> None:
+    """Compose, run, write."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
+    try:
+        run(raw)
+    except IpaiError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(_MISUSE)
+
+
+def run(raw: DictConfig) -> None:
+    """Run what is not done and write the results."""
+    from ipai.config import typed
+    from ipai.evaluation.reproducing import ReproduceConfig, reproduce
+    from ipai.evaluation.results import results
+    from ipai.files import write_text
+
+    config = typed(raw, ReproduceConfig)
+    reproduce(config, _command)
+    output = Path(config.output)
+    previous = output.read_text(encoding="utf-8") if output.exists() else None
+    command = " ".join(["python scripts/reproduce_toy.py", *sys.argv[1:]])
+    write_text(output, results(config, command, previous))
+    print(f"results: {output}")
+
+
+def _command(words: list[str]) -> int:
+    print("python " + " ".join(words), file=sys.stderr)
+    return subprocess.run([sys.executable, *words], check=False).returncode
+
+
+if __name__ == "__main__":
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what went wrong instead of printing it and ending with 1
+    try:
+        main()
+    except (HydraException, OmegaConfBaseException) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(_MISUSE)
