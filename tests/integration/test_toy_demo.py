@@ -10,9 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra import compose, initialize_config_dir
 from PIL import Image
 
+from ipai.config import typed
+from ipai.evaluation.figures.config import FigureConfig
+from ipai.evaluation.figures.drawing import draw_figure
 from ipai.tasks import TASKS
+from tests.composing import CONF
 from tests.data_builders.building import digests, samples_in
 from tests.integration.conftest import run, start
 from tests.shared_folder import made_once
@@ -150,6 +155,31 @@ def test_a_browser_shows_the_report(report: Path) -> None:
         assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
         assert mistakes == []
         browser.close()
+
+
+@pytest.mark.slow
+def test_every_figure_is_drawn_as_png_and_svg(report: Path, tmp_path: Path) -> None:
+    folder = report.parents[1]
+    brief = ("steps=1", "wordings=2", "seeds=2", "count=12")
+    for number in (4, 5, 6, 7, 8, 9, 10):
+        source = f"runs=[{folder}]" if number in (6, 7) else f"run={folder}"
+        words = [
+            f"figure={number}",
+            source,
+            f"output={tmp_path}",
+            *brief,
+            *(["controlnet=toy"] if number == 10 else []),
+        ]
+        with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+            config = typed(compose("figures", overrides=words), FigureConfig)
+        png, svg = draw_figure(config)
+        picture = Image.open(png).convert("RGB")
+        assert picture.width > 600, number
+        assert len(picture.getcolors(1_000_000) or range(1000)) > 20, number
+        assert svg.read_text().startswith("<?xml"), number
+        before = png.read_bytes(), svg.read_bytes()
+        if number in (4, 9):
+            assert tuple(path.read_bytes() for path in draw_figure(config)) == before  # the same every time
 
 
 def test_the_users_own_instruction_is_answered_and_the_picture_says_how(demo: Path, tmp_path: Path) -> None:
