@@ -90,6 +90,8 @@ class ValidationConfig:
     image_steps: int = 30
     guidance_scale: float = 5.0
     adapter_scale: float = 0.8
+    clip_model: str | None = None
+    clip_pretrained: str | None = None
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Pictures side by side: condition, answer and target of the first samples of a task."""
+"""Condition, answer and target of the first samples of each task, side by side."""
 
 import io
 from collections.abc import Sequence
@@ -9,17 +9,25 @@ from PIL import Image
 from ipai.data.images import square_box
 from ipai.evaluation.parts import Part, read_part
 from ipai.evaluation.questions import HeldOut, Question
-from ipai.pipeline.grid import grid
 
 HEADS = ("condition", "generated", "target")
+Answer = tuple[Question, list[Image.Image]]
+"""A question and the pictures that `HEADS` names, all as large as the generated one."""
 
 
-def answers(parts: Sequence[Part], count: int) -> list[tuple[Question, list[Image.Image]]]:
-    """The first `count` questions of some parts with condition, answer and target, all as large as the answer.
+def answers_by_task(parts: Sequence[Part], count: int) -> dict[str, list[Answer]]:
+    """The first `count` answers of each task.
 
     Raises:
         DataError: A picture is missing or damaged.
     """
+    by_task: dict[str, list[Part]] = {}
+    for part in parts:
+        by_task.setdefault(part.source.name, []).append(part)
+    return {task: _answers(own, count) for task, own in by_task.items()}
+
+
+def _answers(parts: Sequence[Part], count: int) -> list[Answer]:
     shown = []
     drawn = ((part, *one) for part in parts for one in read_part(part))
     for part, question, content in islice(drawn, count):
@@ -28,19 +36,6 @@ def answers(parts: Sequence[Part], count: int) -> list[tuple[Question, list[Imag
         condition, target = part.source.condition(question), part.source.target(question)
         shown.append((question, [_square(condition, picture.size), picture, _square(target, picture.size)]))
     return shown
-
-
-def task_grids(parts: Sequence[Part], count: int) -> dict[str, Image.Image]:
-    """One picture a task, with instruction and prompt above each row."""
-    by_task: dict[str, list[Part]] = {}
-    for part in parts:
-        by_task.setdefault(part.source.name, []).append(part)
-    result = {}
-    for task, own in by_task.items():
-        shown = answers(own, count)
-        names = [f"{question.instruction} | {question.prompt}" for question, _ in shown]
-        result[task] = grid([row for _, row in shown], names, list(HEADS))
-    return result
 
 
 def _square(picture: Image.Image, size: tuple[int, int]) -> Image.Image:

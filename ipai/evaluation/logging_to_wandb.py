@@ -1,13 +1,12 @@
 """An evaluation in the wandb run of its training: numbers below `evaluation/`, pictures beside them."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from ipai.config import TrainingRun, to_dict
+from ipai.evaluation.grids import HEADS, Answer
 from ipai.evaluation.layout import FOLDER
 from ipai.training.loggers import WandbLogger, wandb_id
 
@@ -19,23 +18,28 @@ def has_wandb_run(run: Path | None, training: TrainingRun | None) -> bool:
 
 
 def log_evaluation(
-    run: Path, training: TrainingRun, folder: Path, scores: Mapping[str, Any], grids: Mapping[str, Image.Image]
+    run: Path, training: TrainingRun, folder: Path, scores: Mapping[str, Any], pictures: Sequence[Answer]
 ) -> None:
-    """Log means and grids at the sample count of the evaluated checkpoint.
+    """Log means, and a table of pictures, at the sample count of the evaluated checkpoint.
 
     Args:
         run: The run folder.
         training: Its configuration.
         folder: Where the evaluation lies; its name tells evaluations with other settings apart.
         scores: The content of scores.json.
-        grids: By task.
+        pictures: Rows of the table.
     """
     os.environ.setdefault("WANDB_SILENT", "true")
     prefix = FOLDER if folder.name == FOLDER else f"{FOLDER}-{folder.name}"
+    import wandb
+
+    table = wandb.Table(columns=["task", "instruction", "prompt", *HEADS])
+    for question, row in pictures:
+        table.add_data(question.task, question.instruction, question.prompt, *map(wandb.Image, row))
     logger = WandbLogger(training.logger, run, wandb_id(run), to_dict(training))
     try:
         logger.log(scores["samples_seen"], flat(scores, prefix))
-        logger.log_images(scores["samples_seen"], {f"{prefix}/{task}": grid for task, grid in grids.items()})
+        logger.run.log({"samples_seen": scores["samples_seen"], f"{prefix}/pictures": table})
     finally:
         logger.close()
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ipai.evaluation.config import EvaluationConfig
 from ipai.evaluation.evaluating import Evaluated
-from ipai.evaluation.grids import task_grids
+from ipai.evaluation.grids import answers_by_task
 from ipai.evaluation.layout import FOLDER
 from ipai.evaluation.logging_to_wandb import has_wandb_run, log_evaluation
 from ipai.evaluation.report import write_report
@@ -23,5 +23,6 @@ def publish(done: Evaluated, config: EvaluationConfig) -> Path | None:
     if run is None or training is None:
         return None
     if config.wandb == "auto" and has_wandb_run(run, training):
-        log_evaluation(run, training, done.folder, done.scores, task_grids(done.parts, config.shown))
+        pictures = [one for own in answers_by_task(done.parts, config.shown).values() for one in own]
+        log_evaluation(run, training, done.folder, done.scores, pictures)
     return write_report(run, done, config.shown) if done.folder == run / FOLDER else None

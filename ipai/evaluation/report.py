@@ -11,7 +11,7 @@ from PIL import Image
 
 from ipai.evaluation.comparing import columns, difference, paper_rows, paper_source, read_lines
 from ipai.evaluation.evaluating import Evaluated
-from ipai.evaluation.grids import HEADS, answers
+from ipai.evaluation.grids import HEADS, answers_by_task
 from ipai.evaluation.means import SCORES
 from ipai.evaluation.parts import Part, read_part
 from ipai.evaluation.table import number, title, warnings
@@ -144,15 +144,12 @@ def _score_table(scores: dict[str, Any]) -> dict[str, Any]:
 
 def _grids(parts: Sequence[Part], shown: int) -> dict[str, list[dict[str, Any]]]:
     """Task -> rows of texts and pictures."""
-    by_task: dict[str, list[Part]] = {}
-    for part in parts:
-        by_task.setdefault(part.source.name, []).append(part)
     return {
         task: [
             {"instruction": question.instruction, "prompt": question.prompt, "pictures": [_url(one) for one in row]}
-            for question, row in answers(own, shown)
+            for question, row in own
         ]
-        for task, own in by_task.items()
+        for task, own in answers_by_task(parts, shown).items()
     }
 
 

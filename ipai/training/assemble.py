@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from ipai.adapter.adapter import InstructAdapter, initialise, start_from_text_attention
 from ipai.adapter.formats import load_ip_adapter_plus
-from ipai.adapter.injection import inject
+from ipai.adapter.injection import Injection, inject
 from ipai.adapter.spec import AdapterSpec
 from ipai.base.config import PARTS
 from ipai.base.dims import BaseDims, read_dims
@@ -25,6 +25,7 @@ from ipai.data.dataset import Sizes, TrainingDataset, ValidationDataset
 from ipai.data.loader import SlotBatches, make_loader
 from ipai.data.order import SampleOrder
 from ipai.data.shards import ShardSet
+from ipai.evaluation.during_training import ClipDuringTraining
 from ipai.instructions.pools import load_pool
 from ipai.instructions.slots import slots_in
 from ipai.instructions.table import EmbeddingTable
@@ -72,13 +73,25 @@ def assemble(config: TrainingRun, accelerator: Accelerator) -> Parts:
         optimizer=build_optimizer(config, list(parameters.values())),
         ema=MovingAverage(parameters, half_life) if half_life is not None else None,
         validator=validator,
-        painter=Painter(validator, injection, config.validation, accelerator) if config.validation.images else None,
+        painter=build_painter(config, validator, injection, accelerator) if config.validation.images else None,
         micro_batches=micro_batch_stream(config, training, batching, pin_memory=device.type == "cuda"),
         keys_of=training.keys_of,
         accumulation=batching.accumulation,
         speed=Speedometer(facts, device),
         metadata=metadata_of(config),
     )
+
+
+def build_painter(config: TrainingRun, validator: Validator, injection: Injection, accelerator: Accelerator) -> Painter:
+    """What draws the validation's pictures, with the CLIP that scores them in the first process.
+
+    Raises:
+        WeightsError: That CLIP cannot be had.
+    """
+    choice, score = config.validation, None
+    if choice.clip_model is not None and accelerator.is_main_process:
+        score = ClipDuringTraining(choice.clip_model, choice.clip_pretrained, accelerator.device)
+    return Painter(validator, injection, choice, accelerator, score)
 
 
 def build_datasets(

@@ -29,7 +29,7 @@ from ipai.training.metrics import Accumulator
 from ipai.training.schedule import learning_rate
 from ipai.training.signals import StopRequest, exit_code
 from ipai.training.step import DenoisingStep
-from ipai.training.validation import Painter, Validator
+from ipai.training.validation import Painter, Validator, grids
 
 log = logging.getLogger(__name__)
 
@@ -175,9 +175,17 @@ class Trainer:
             logger.log(self.progress.samples_seen, values)
         images_due = step % self.config.validation.image_every == 0 or step == self.config.train.steps
         if self.parts.painter is not None and images_due:
-            pictures = self.parts.painter.grids(self.device)
-            for logger in self.loggers:
-                logger.log_images(self.progress.samples_seen, pictures)
+            self._paint(self.parts.painter)
+
+    def _paint(self, painter: Painter) -> None:
+        painted = painter.paint(self.device)
+        if not self.loggers:
+            return  # another process shows and scores what all have painted
+        scores = painter.score(painted) if painter.score is not None else {}
+        for logger in self.loggers:
+            logger.log_images(self.progress.samples_seen, grids(painted))
+            if scores:
+                logger.log(self.progress.samples_seen, scores)
 
     def _save(self) -> None:
         if not self.parts.accelerator.is_main_process:

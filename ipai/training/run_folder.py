@@ -26,6 +26,8 @@ CHANGEABLE = (
     "data.prefetch",
     "train.micro_batch_size",
     "checkpoint",
+    "validation.clip_model",
+    "validation.clip_pretrained",
     "instructions.cached_rows",
 )
 _PACKAGES = ("torch", "diffusers", "transformers", "open_clip_torch", "accelerate", "numpy", "pillow", "safetensors")

@@ -1,6 +1,7 @@
-"""What the training loss cannot show: the loss on fixed noise, and pictures. Neither touches training's randomness."""
+"""What the training loss cannot show: the loss on fixed noise, pictures and their scores. None touches the training."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
@@ -59,6 +60,26 @@ class Validator:
             yield collate([self.samples[index] for index in chunk]).to(device)
 
 
+@dataclass(frozen=True)
+class Painted:
+    """One fixed held-out sample and what the adapter makes of it; pictures are uint8 [3, S, S] on the CPU."""
+
+    index: int
+    task: str
+    prompt: str
+    condition: Tensor
+    generated: Tensor
+    target: Tensor
+
+    def row(self) -> Tensor:
+        """The three side by side."""
+        return torch.cat([self.condition, self.generated, self.target], dim=2)
+
+
+Score = Callable[[Sequence[Painted]], dict[str, float]]
+"""From painted samples to metrics by name."""
+
+
 class Painter:
     """Draws condition, generated picture and target side by side through diffusers' own pipeline.
 
@@ -67,11 +88,18 @@ class Painter:
         injection: Whose scale is turned down while painting.
         config: Steps, guidance and the adapter's scale.
         accelerator: For its autocast.
+        score: Scores what was painted; None leaves it unscored.
     """
 
     def __init__(
-        self, validator: Validator, injection: Injection, config: ValidationConfig, accelerator: Accelerator
+        self,
+        validator: Validator,
+        injection: Injection,
+        config: ValidationConfig,
+        accelerator: Accelerator,
+        score: Score | None = None,
     ) -> None:
+        self.score = score
         self.validator = validator
         self.injection = injection
         self.accelerator = accelerator
@@ -84,25 +112,22 @@ class Painter:
         )  # fmt: skip
         self._pipeline.set_progress_bar_config(disable=True)
 
-    def grids(self, device: torch.device) -> dict[str, Image.Image]:
-        """One picture a task: a row of condition | generated | target for each sample; the ranks share the rows."""
+    def paint(self, device: torch.device) -> list[Painted]:
+        """Each task's first held-out samples, always the same with the same noise; the ranks share the work."""
         chosen = self.validator.samples.first_of_each_task(self.config.images)
         own = chosen[self.validator.rank :: self.validator.world_size]
         self.injection.set_scale(self.config.adapter_scale)
         try:
             with self.accelerator.autocast():
-                rows = [(index, *self._row(index, device)) for index in own]
+                painted = [self._painted(index, device) for index in own]
         finally:
             self.injection.set_scale(1.0)
         if torch.distributed.is_initialized():
-            rows = gather_object(rows)
-        by_task: dict[str, list[Tensor]] = {}
-        for _, task, row in sorted(rows, key=lambda item: item[0]):
-            by_task.setdefault(task, []).append(row)
-        return {task: _image(torch.cat(parts, dim=1)) for task, parts in by_task.items()}
+            painted = gather_object(painted)
+        return sorted(painted, key=lambda one: one.index)
 
     @torch.no_grad()
-    def _row(self, index: int, device: torch.device) -> tuple[str, Tensor]:
+    def _painted(self, index: int, device: torch.device) -> Painted:
         batch = collate([self.validator.samples[index]]).to(device)
         step, size = self.validator.step, batch.target.shape[-1]
         prompt, mask = step.base.encode_prompts(batch.prompts)
@@ -119,7 +144,15 @@ class Painter:
         ).images[0]  # fmt: skip
         generated = (picture.float().clamp(0, 1) * 255).round().byte().cpu()
         condition = torch.nn.functional.interpolate(batch.condition.float(), size, mode="bilinear")[0].round().byte()
-        return batch.tasks[0], torch.cat([condition.cpu(), generated, batch.target[0].cpu()], dim=2)
+        return Painted(index, batch.tasks[0], batch.prompts[0], condition.cpu(), generated, batch.target[0].cpu())
+
+
+def grids(painted: Sequence[Painted]) -> dict[str, Image.Image]:
+    """One picture a task: a row of condition | generated | target for each sample."""
+    by_task: dict[str, list[Tensor]] = {}
+    for one in painted:
+        by_task.setdefault(one.task, []).append(one.row())
+    return {task: _image(torch.cat(rows, dim=1)) for task, rows in by_task.items()}
 
 
 def _image(pixels: Tensor) -> Image.Image:

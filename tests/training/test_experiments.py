@@ -94,8 +94,15 @@ def test_validation_and_pictures_leave_the_training_untouched(configure: Configu
     states = []
     for name, overrides in {"without": ["validation.samples=0"],
                             "with": ["validation.every=1", "validation.images=1", "validation.image_every=1",
-                                     "validation.image_steps=2"]}.items():  # fmt: skip
+                                     "validation.image_steps=2", "validation.clip_model=toy"]}.items():  # fmt: skip
         assert train(configure(f"run={tmp_path / name}", *overrides)) == 0
         states.append((tmp_path / name / "checkpoints/latest/adapter.safetensors").read_bytes())
     assert states[0] == states[1]
     assert len(list((tmp_path / "with" / "samples").glob("*.png"))) == 15  # five tasks, before and after each step
+    lines = [json.loads(line) for line in (tmp_path / "with" / "metrics.jsonl").read_text().splitlines()]
+    scored = [line for line in lines if "validation/clip_i/style" in line]
+    assert [line["samples_seen"] for line in scored] == [0, 4, 8]
+    assert {name.rpartition("/")[0] for line in scored for name in line} >= {"validation/clip_i", "validation/clip_p"}
+    assert all(
+        -1 <= line["validation/clip_i/copy"] <= 1 and 0 <= line["validation/clip_p/face"] <= 2.5 for line in scored
+    )
