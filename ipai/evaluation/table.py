@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ipai.evaluation.means import SCORES
-from ipai.tasks import get_task
+from ipai.tasks import TASKS, get_task
 
 
 def table(scores: dict[str, Any]) -> str:
@@ -37,7 +37,7 @@ def oracle_lines(oracles: dict[str, Any]) -> list[str]:
     ]
     for kind, tasks in oracles["tables"].items():
         factors = list(next(iter(tasks.values())))
-        rows = [[task, *(_share(of[name]) for name in factors)] for task, of in tasks.items()]
+        rows = [[task, *(_share(tasks[task][name]) for name in factors)] for task in TASKS if task in tasks]
         lines += ["", *markdown([kind, *factors], rows)]
         left_out = [f"{name} ({100 * oracles['accuracy'][kind][name]:.1f} %)" for name in oracles["not_scored"][kind]]
         if left_out:

@@ -11,6 +11,7 @@ from ipai.evaluation.comparing import read_evaluation
 from ipai.evaluation.figures.plates import plate
 from ipai.evaluation.figures.stored import samples_of, stored_pictures
 from ipai.evaluation.layout import FOLDER
+from ipai.tasks import TASKS
 
 
 def side_by_side(runs: Sequence[Path], root: Path, count: int) -> Figure:
@@ -40,7 +41,8 @@ def _experiment(run: Path) -> str:
 
 
 def _tasks(run: Path) -> list[str]:
-    return list(read_evaluation(run / FOLDER)[0]["tasks"])
+    evaluated = read_evaluation(run / FOLDER)[0]["tasks"]
+    return [task for task in TASKS if task in evaluated]
 
 
 def _answers(runs: Sequence[Path], task: str) -> dict[str, Image.Image]:

@@ -9,6 +9,7 @@ from ipai.evaluation.comparing import read_evaluation
 from ipai.evaluation.figures.plates import plate
 from ipai.evaluation.figures.stored import samples_of, stored_pictures
 from ipai.evaluation.layout import FOLDER, SCORES
+from ipai.tasks import TASKS
 
 _PLUS = "ip_adapter_plus"
 
@@ -19,7 +20,8 @@ def one_image_all_instructions(run: Path, root: Path, count: int) -> Figure:
     Raises:
         DataError: The run was not evaluated with `crossed`.
     """
-    tasks = list(read_evaluation(run / FOLDER)[0]["tasks"])
+    evaluated = read_evaluation(run / FOLDER)[0]["tasks"]
+    tasks = [task for task in TASKS if task in evaluated]
     columns = {task: stored_pictures(run / FOLDER, f"crossed-{task}") for task in tasks}
     plus = run / FOLDER / _PLUS
     if (plus / SCORES).is_file():
