@@ -72,11 +72,12 @@ def paper_source() -> str:
     return str(_paper()["source"])
 
 
-def read_lines(folders: Sequence[Path]) -> list[Line]:
+def read_lines(folders: Sequence[Path], baselines: bool = True) -> list[Line]:
     """A line for each run, those of single tasks in one, and the baselines that were evaluated in any of the runs.
 
     Args:
         folders: Run folders, or folders that hold a scores.json.
+        baselines: False leaves the baselines out.
 
     Raises:
         DataError: One was not evaluated, or two single-task runs are of the same task.
@@ -88,7 +89,7 @@ def read_lines(folders: Sequence[Path]) -> list[Line]:
         single = (scores["experiment"] or "").startswith("single_") and scores["weights"] not in BASELINES
         _add(lines, SINGLE if single else _name(folder, scores), scores, rows)
         for weights, name in BASELINES.items():
-            if name not in lines and (own / weights / SCORES).is_file():
+            if baselines and name not in lines and (own / weights / SCORES).is_file():
                 _add(lines, name, *read_evaluation(own / weights))
     return list(lines.values())
 

@@ -20,7 +20,7 @@ def comparison(lines: Sequence[Line], seed: int = 0) -> str:
         for line in lines
     ]
     rows += [
-        [f"*the paper's {name}*", "", *(f"*{of[task][score]:.4f}*" for task, score in shown)]
+        [f"*the paper's {name}*", "", *(f"*{of[task][score]:.4f}*" if task in of else "" for task, score in shown)]
         for name, of in paper_rows().items()
     ]
     text += [*markdown(heads, rows), "", f"Means ± standard errors. In italics: {paper_source()}."]

@@ -131,7 +131,10 @@ def _paper_table(run: Path) -> dict[str, Any]:
             interval = "" if found is None or found.low is None else f" [{found.low:+.3f}, {found.high:+.3f}]"
             cells.append(("", False) if found is None else (f"{found.mean:+.4f}{interval}", found.clear))
         gains.append((line.name, cells))
-    paper = [(name, [f"{of[task][score]:.4f}" for task, score in shown]) for name, of in paper_rows().items()]
+    paper = [
+        (name, [f"{of[task][score]:.4f}" if task in of else "" for task, score in shown])
+        for name, of in paper_rows().items()
+    ]
     heads = [f"{task} {SCORES[score]}" for task, score in shown]
     return {"heads": heads, "rows": rows, "gains": gains, "paper": paper, "source": paper_source()}
 

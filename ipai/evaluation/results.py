@@ -1,5 +1,6 @@
 """`docs/results.md`: what the miniature says to each of the paper's claims, from the runs' evaluations."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,9 @@ def results(config: ReproduceConfig, command: str, previous: str | None) -> str:
         f"Written by `{command}`; not by hand except the last section. Training seed {config.seed}, evaluation seed "
         f"{joint['settings']['seed']}, at most {config.limit} held-out samples a task, code "
         f"{(joint['git'] or {'commit': 'unknown'})['commit'][:12]}. Every run had {joint['step']:,} steps and "
-        f"{joint['samples_seen']:,} samples. The oracles' tables are of {config.oracles} pictures a line.",
+        f"{joint['samples_seen']:,} samples. The oracles' tables are of {config.oracles} pictures a line. "
+        "Errors and intervals are over held-out samples: how much a training with another seed would differ, they do not "
+        "say.",
         _joint_against_single(folders),
         _fixed_against_random(folders),
         _over_training(config, folders),
@@ -76,7 +79,7 @@ def _fixed_against_random(folders: dict[str, Path]) -> str:
     names = [name for name in ("joint", "fixed_instruction") if name in folders]
     own = [folders[name] / FOLDER for name in names]
     lines = read_lines([path / wordings for path in own for wordings in ("", "val", "train", "fixed")
-                        if (path / wordings / SCORES).is_file()])  # fmt: skip
+                        if (path / wordings / SCORES).is_file()], baselines=False)  # fmt: skip
     body = comparison(lines).split("\n", 2)[2].replace("\n## ", "\n### ").strip()
     note = "`val`: wordings that no training has seen; `train`: those of the training pools; `fixed`: one a task."
     return f"## Random against fixed instructions\n\n{note}\n\n{body}"
@@ -94,8 +97,8 @@ def _over_training(config: ReproduceConfig, folders: dict[str, Path]) -> str:
         seen = sorted({place for curve in curves.values() for place in curve})
         rows = [[f"{place:,}", *(number(curve.get(place)) for curve in curves.values())] for place in seen]
         text.append("\n".join(markdown([f"{task} {NAMES[score]} after", *curves], rows)))
-    relative = Path(config.figures).name
-    return "\n\n".join([*text, f"![Scores against samples seen]({relative}/figure-7.png)"])
+    figure = os.path.relpath(Path(config.figures) / "figure-7.png", Path(config.output).parent)
+    return "\n\n".join([*text, f"![Scores against samples seen]({figure})"])
 
 
 def _oracles(folders: dict[str, Path]) -> str:

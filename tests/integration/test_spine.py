@@ -74,7 +74,12 @@ def test_missing_shards_and_unknown_keys_are_one_clear_line(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "script", ["train.py", "scripts/build_datasets.py", "scripts/generate.py", "scripts/export.py", "scripts/app.py"]
+    "script",
+    [
+        "train.py",
+        *(f"scripts/{name}.py" for name in ("build_datasets", "generate", "export", "app")),
+        *(f"scripts/{name}.py" for name in ("evaluate", "compare", "figures", "reproduce_toy")),
+    ],
 )
 def test_help_shows_examples(script: str) -> None:
     result = run(script, "--help")
