@@ -40,7 +40,7 @@ def results(config: ReproduceConfig, command: str, previous: str | None) -> str:
         f"{joint['settings']['seed']}, at most {config.limit} held-out samples a task, code "
         f"{(joint['git'] or {'commit': 'unknown'})['commit'][:12]}. The joint run had {joint['step']:,} steps and "
         f"{joint['samples_seen']:,} samples. The oracles' tables are of {config.oracles} pictures a line. "
-        "Errors and intervals are over held-out samples; they do not say how much a training with another seed differs.",
+        "Errors and intervals are over held-out samples; they do not say how much another training seed changes.",
         _joint_against_single(folders),
         _fixed_against_random(folders),
         _over_training(config, folders),

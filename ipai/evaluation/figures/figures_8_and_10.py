@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import cv2
@@ -48,18 +49,42 @@ class Scene:
 
 
 def rewordings(scene: Scene, wordings: int) -> Figure:
-    """Figure 8: a row for each held-out wording of an instruction, a column for each noise.
+    """Figure 8: a row for each held-out wording of an instruction, a column for each noise; below, what changes more.
 
     Raises:
         IpaiError: Run, shards or weights cannot be used.
     """
     easel = _Easel(scene)
     pool = load_pool(scene.task, "val")
-    rows: list[tuple[str, list[Image.Image | None]]] = []
-    for template in pool[:wordings]:
-        instruction = fill_slot(template, easel.source.slot(easel.question))
-        rows.append((instruction, [easel.condition(), *easel.paint(instruction)]))
-    return plate(rows, ["condition", *(f"noise {number}" for number in range(scene.seeds))])
+    drawn = {
+        instruction: easel.paint(instruction)
+        for instruction in (fill_slot(template, easel.source.slot(easel.question)) for template in pool[:wordings])
+    }
+    rows: list[tuple[str, list[Image.Image | None]]] = [
+        (instruction, [easel.condition(), *pictures]) for instruction, pictures in drawn.items()
+    ]
+    figure = plate(rows, ["condition", *(f"noise {number}" for number in range(scene.seeds))])
+    pixels = np.stack([[np.asarray(picture, dtype=np.float64) / 255 for picture in row] for row in drawn.values()])
+    by_wording, by_noise = spreads(pixels)
+    figure.supxlabel(f"mean difference between wordings {by_wording:.3f}, between noises {by_noise:.3f}", fontsize=7)
+    return figure
+
+
+def spreads(pixels: np.ndarray) -> tuple[float, float]:
+    """Mean root-mean-square difference of pictures that differ only in the wording, and only in the noise.
+
+    Args:
+        pixels: 0..1, [wordings, noises, height, width, 3]; where there is one wording or noise the difference is NaN.
+    """
+    return _mean_distance(pixels.swapaxes(0, 1)), _mean_distance(pixels)
+
+
+def _mean_distance(groups: np.ndarray) -> float:
+    """Over all pairs within each group of [groups, members, ...]."""
+    distances = [
+        float(np.sqrt(np.mean((one - other) ** 2))) for group in groups for one, other in combinations(group, 2)
+    ]
+    return float(np.mean(distances)) if distances else float("nan")
 
 
 def with_others(scene: Scene, controlnet: str | None, lora: str | None, lora_scale: float) -> Figure:
