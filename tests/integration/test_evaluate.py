@@ -213,7 +213,7 @@ def test_settings_that_cannot_work_are_told(overrides: tuple[str, ...], says: st
         evaluation(*overrides)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_several_processes_draw_the_same(folder: Path, tmp_path: Path) -> None:
     for processes in (1, 2):
         evaluation(f"run={folder}", f"output={tmp_path}/{processes}", f"processes={processes}", "limit=4", "device=cpu")
