@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,17 +26,21 @@ SCORES: dict[str, Any] = {
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
-    """The rows that were logged."""
+    """The rows that were logged, once wandb's own process has written the last record of the run."""
     from wandb.proto import wandb_internal_pb2
 
-    rows = []
-    for data in records(next(folder.glob("wandb/offline-run-*/*.wandb")).read_bytes()):
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(data)
-        if record.WhichOneof("record_type") == "history":
-            items = record.history.item
-            rows.append({item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items})
-    return rows
+    deadline = time.monotonic() + 60
+    while True:
+        found = []
+        for data in records(next(folder.glob("wandb/offline-run-*/*.wandb")).read_bytes()):
+            found.append(wandb_internal_pb2.Record())
+            found[-1].ParseFromString(data)
+        if any(record.WhichOneof("record_type") == "exit" for record in found):
+            break
+        assert time.monotonic() < deadline, "wandb did not finish its file"
+        time.sleep(0.2)
+    logged = [record.history.item for record in found if record.WhichOneof("record_type") == "history"]
+    return [{item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in row} for row in logged]
 
 
 def records(content: bytes) -> Iterator[bytes]:
@@ -48,6 +53,8 @@ def records(content: bytes) -> Iterator[bytes]:
         _, length, kind = struct.unpack("<IHB", content[place : place + 7])
         if kind == 0:
             return
+        if place + 7 + length > len(content):
+            return  # still being written
         parts.append(content[place + 7 : place + 7 + length])
         place += 7 + length
         if kind in (1, 4):  # whole, or the last of several
