@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ipai.base.config import BaseConfig, config_problems
-from ipai.data.config import DataConfig
+from ipai.data.config import SOURCES, DataConfig
 from ipai.errors import ConfigError
 from ipai.tasks import TASKS
 
@@ -221,6 +221,8 @@ def _choice_problems(config: TrainingRun) -> Iterator[str]:
         "adapter.variant": (config.adapter.variant, VARIANTS),
         "adapter.instruction": (config.adapter.instruction, ("tokens", "pooled", "task_embedding")),
         "instructions.source": (config.instructions.source, ("pool", "fixed")),
+        "data.latents": (config.data.latents, SOURCES),
+        "data.image_tokens": (config.data.image_tokens, SOURCES),
         "train.schedule": (config.train.schedule, ("constant", "cosine")),
         "logger.wandb": (config.logger.wandb, ("auto", "online", "offline", "off")),
     }

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -15,7 +16,7 @@ from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from ipai.base.config import PARTS, BaseConfig, config_problems
 from ipai.base.dims import BaseDims, check_fit, read_configs, read_dims
 from ipai.base.hub import locate
-from ipai.base.loading import load_part, resolve_dtype
+from ipai.base.loading import load_part, read_config, resolve_dtype
 from ipai.errors import ConfigError, DataError, WeightsError
 
 
@@ -117,15 +118,37 @@ class FrozenBase:
         Raises:
             DataError: `pixels` has another type or size.
         """
+        return self.sample_latents(self.target_moments(pixels), posterior_noise)
+
+    def target_moments(self, pixels: Tensor) -> Tensor:
+        """The VAE's posterior of target images, unscaled: mean and log-variance in one fp32 [B, 8, R/8, R/8].
+
+        Args:
+            pixels: uint8 [B, 3, R, R], R being `config.resolution`.
+
+        Raises:
+            DataError: `pixels` has another type or size.
+        """
         _check_pixels(pixels, self.config.resolution, "target")
         with frozen_forward(self.device):
             posterior = self.vae.encode((pixels.float() / 127.5 - 1).to(self.vae.dtype)).latent_dist
-        latents = posterior.mean.float() + posterior.std.float() * posterior_noise.float()
-        return latents * float(self.vae.config["scaling_factor"])
+        return cast(Tensor, posterior.parameters).float()
+
+    def sample_latents(self, moments: Tensor, posterior_noise: Tensor) -> Tensor:
+        """Scaled latents, fp32 [B, 4, R/8, R/8], drawn from `target_moments`; the VAE itself need not be loaded."""
+        mean, log_variance = moments.float().chunk(2, dim=1)
+        std = (log_variance.clamp(-30, 20) / 2).exp()  # the limits are the VAE's own
+        return (mean + std * posterior_noise.float()) * self.latent_scale
+
+    @cached_property
+    def latent_scale(self) -> float:
+        """What the VAE's latents are multiplied by before they are noised."""
+        folder = locate(self.config, ["vae"], weights=False)["vae"]
+        return float(read_config("vae", folder).scaling_factor)
 
     def decode_latents(self, latents: Tensor) -> Tensor:
         """Turn scaled latents [B, 4, R/8, R/8] into pixels, uint8 [B, 3, R, R]."""
-        unscaled = latents.float() / float(self.vae.config["scaling_factor"])
+        unscaled = latents.float() / self.latent_scale
         with frozen_forward(self.device):
             image = self.vae.decode(unscaled.to(self.vae.dtype)).sample
         return ((image.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)

@@ -21,6 +21,7 @@ from ipai.base.frozen import frozen_forward
 from ipai.base.hub import FILES, locate
 from ipai.base.loading import freeze, load_part, read_config
 from ipai.errors import WeightsError
+from ipai.files import fingerprint
 
 _BATCH = 64  # bounds the memory; the result does not depend on it
 
@@ -59,7 +60,7 @@ class OpenClipInstructionEncoder:
         self._device = torch.device(device)
         self._tokenizer_options, merges = tokenizer_options(self._config, folder)
         text = {key: value for key, value in self._config.items() if key != "vision_cfg"}
-        contents = [json.dumps(text, sort_keys=True).encode(), weights_fingerprint(self._weights), *merges]
+        contents = [json.dumps(text, sort_keys=True).encode(), fingerprint(self._weights).encode(), *merges]
         self.identity = f"open-clip-{_digest(*contents)}"
         self.dim = int(self._config["embed_dim"])
 
@@ -120,7 +121,7 @@ class SdTextInstructionEncoder:
         """Read the configuration; the folders are in the layout of transformers."""
         self._folder, self._device = text_encoder, torch.device(device)
         weights = text_encoder / FILES["text_encoder"][0][1]
-        self.identity = f"sd-text-{_digest((text_encoder / 'config.json').read_bytes(), weights_fingerprint(weights))}"
+        self.identity = f"sd-text-{_digest((text_encoder / 'config.json').read_bytes(), fingerprint(weights).encode())}"
         self.dim = int(read_config("text_encoder", text_encoder).hidden_size)
         self._tokenizer = load_part("tokenizer", tokenizer, torch.float32, self._device)
 
@@ -146,23 +147,6 @@ class SdTextInstructionEncoder:
     def _model(self) -> nn.Module:
         model: nn.Module = load_part("text_encoder", self._folder, torch.float32, self._device)
         return model
-
-
-def weights_fingerprint(path: Path) -> bytes:
-    """Digest of a safetensors file from its size, its header and 256 evenly spaced 4 KiB blocks.
-
-    Reads about 1 MB where a full digest would read gigabytes at every start. Training moves every weight, so
-    two models that differ at all differ in those blocks.
-    """
-    size = path.stat().st_size
-    digest = hashlib.sha256(str(size).encode())
-    with path.open("rb") as file:
-        header = int.from_bytes(file.read(8), "little")
-        digest.update(file.read(header))
-        for block in range(256):
-            file.seek(8 + header + (size - 8 - header) * block // 256)
-            digest.update(file.read(4096))
-    return digest.digest()
 
 
 def tokenizer_options(config: dict[str, Any], folder: Path) -> tuple[dict[str, Any], list[bytes]]:

@@ -14,8 +14,10 @@ class Sample:
     Attributes:
         step, slot: Its place in the run.
         key, task, task_index: What it is.
-        target: uint8 [3, R, R].
-        condition: uint8 [3, S, S].
+        target: uint8 [3, R, R]; None where only `moments` is wanted.
+        condition: uint8 [3, S, S]; None where only `cond_tokens` is wanted.
+        moments: The VAE's moments of the target from the cache, fp16 [8, h, w]; None if they are computed online.
+        cond_tokens: The encoded condition from the cache, fp16 [257, 1280]; None likewise.
         prompt, instruction: Texts; empty where dropped.
         drop_image: The condition is to be replaced by the null condition.
         noise, posterior_noise: Standard normal fp32 [4, h, w], for the diffusion and for the VAE's posterior.
@@ -28,8 +30,10 @@ class Sample:
     key: str
     task: str
     task_index: int
-    target: Tensor
-    condition: Tensor
+    target: Tensor | None
+    condition: Tensor | None
+    moments: Tensor | None
+    cond_tokens: Tensor | None
     prompt: str
     instruction: str
     drop_image: bool
@@ -41,10 +45,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class Batch:
-    """B samples; tensors as in `Sample` with a leading B, texts and names as lists."""
+    """B samples; tensors as in `Sample` with a leading B, or None as there; texts and names as lists."""
 
-    target: Tensor
-    condition: Tensor
+    target: Tensor | None
+    condition: Tensor | None
+    moments: Tensor | None
+    cond_tokens: Tensor | None
     noise: Tensor
     posterior_noise: Tensor
     timesteps: Tensor
@@ -78,8 +84,10 @@ class Batch:
 def collate(samples: list[Sample]) -> Batch:
     """Stack samples to a batch, in their order."""
     return Batch(
-        target=torch.stack([sample.target for sample in samples]),
-        condition=torch.stack([sample.condition for sample in samples]),
+        target=_stack([sample.target for sample in samples]),
+        condition=_stack([sample.condition for sample in samples]),
+        moments=_stack([sample.moments for sample in samples]),
+        cond_tokens=_stack([sample.cond_tokens for sample in samples]),
         noise=torch.stack([sample.noise for sample in samples]),
         posterior_noise=torch.stack([sample.posterior_noise for sample in samples]),
         timesteps=torch.tensor([sample.timestep for sample in samples]),
@@ -92,3 +100,15 @@ def collate(samples: list[Sample]) -> Batch:
         tasks=[sample.task for sample in samples],
         skipped=[skip for sample in samples for skip in sample.skipped],
     )
+
+
+def held(pixels: Tensor | None) -> Tensor:
+    """Pixels that this batch has to hold, because nothing was cached in their place."""
+    assert pixels is not None, "neither pixels nor a cached array in the batch"
+    return pixels
+
+
+def _stack(tensors: list[Tensor | None]) -> Tensor | None:
+    """All of them as one, or None if there are none: a run's samples are alike."""
+    present = [tensor for tensor in tensors if tensor is not None]
+    return torch.stack(present) if present else None

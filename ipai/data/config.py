@@ -1,6 +1,9 @@
 """How samples are read and what is dropped from them. Imports nothing slow."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
+
+SOURCES = ("online", "cache")
 
 
 @dataclass
@@ -32,6 +35,9 @@ class DataConfig:
         max_pixels: Larger images are refused before they are decoded.
         max_skip_fraction: The run stops when a larger share of its samples could not be used.
         drop: What is dropped at training time.
+        latents: Where the VAE's moments of the targets come from: computed `online`, or `cache`.
+        image_tokens: Where CLIP's tokens of the condition images come from: `online` or `cache`.
+        cache: What `scripts/cache_latents.py` wrote; null is `<root>/cache`.
     """
 
     root: str
@@ -41,3 +47,11 @@ class DataConfig:
     max_pixels: int = 64_000_000
     max_skip_fraction: float = 0.01
     drop: DropConfig = field(default_factory=DropConfig)
+    latents: str = "online"
+    image_tokens: str = "online"
+    cache: str | None = None
+
+    @property
+    def cache_root(self) -> Path:
+        """The folder of what was computed beforehand."""
+        return Path(self.cache).expanduser() if self.cache else Path(self.root).expanduser() / "cache"

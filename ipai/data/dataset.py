@@ -1,6 +1,6 @@
 """Samples by (step, slot) for training, and by number for validation; all randomness is keyed (see `keyed`)."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,27 +9,18 @@ from torch import Tensor
 
 from ipai.data.collate import Sample
 from ipai.data.config import DataConfig, DropConfig
-from ipai.data.images import ImageError, decode_image, square_box, to_square
+from ipai.data.images import ImageError
 from ipai.data.keyed import KeyedPermutation, keyed_generator
 from ipai.data.order import SampleOrder
+from ipai.data.pictures import Cached, PictureReader, Pictures, Sizes
 from ipai.data.shards import RawSample, ShardSet
 from ipai.errors import DataError
 from ipai.instructions.slots import fill_slot
-from ipai.tasks import get_task, task_index
+from ipai.tasks import task_index
 
 _ATTEMPTS = 10
 # Validation must not depend on the run's seed: two runs compare on the same noise.
 _VALIDATION_SEED = 0
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """What the base wants: pixels of target and condition, shape of the latents, length of the noise schedule."""
-
-    resolution: int
-    image_size: int
-    latent_shape: tuple[int, int, int]
-    num_train_timesteps: int
 
 
 class TrainingDataset(torch.utils.data.Dataset[Sample]):
@@ -43,6 +34,7 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
         seed: The run's seed.
         sizes: What samples are made to.
         timestep_power: See `drawn_timestep`.
+        cached: Task -> what is cached of its samples.
     """
 
     def __init__(
@@ -54,6 +46,7 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
         seed: int,
         sizes: Sizes,
         timestep_power: float = 1.0,
+        cached: Mapping[str, Cached] | None = None,
     ) -> None:
         self._shards = shards
         self._order = order
@@ -62,6 +55,7 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
         self._seed = seed
         self._sizes = sizes
         self._timestep_power = timestep_power
+        self._read = _readers(shards, cached, sizes, config)
 
     def __getitem__(self, place: tuple[int, int]) -> Sample:
         """The sample in a slot of a step; one that cannot be used is replaced by another of its task.
@@ -74,11 +68,10 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
         shards, index = self._shards[draw.task], draw.index
         skipped: list[tuple[str, str]] = []
         for attempt in range(_ATTEMPTS):
-            raw = shards.read(index)
             try:
-                return self._sample(step, slot, draw.task, raw, tuple(skipped))
+                return self._sample(step, slot, draw.task, index, tuple(skipped))
             except ImageError as error:
-                skipped.append((f"{draw.task}/{raw.key}", error.reason))
+                skipped.append((f"{draw.task}/{shards.key(index)}", error.reason))
                 index = int(keyed_generator(self._seed, "replacement", step, slot, attempt).integers(len(shards)))
         raise DataError(f"{_ATTEMPTS} samples of {draw.task} in a row cannot be used: {skipped}")
 
@@ -87,7 +80,9 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
         draws = [self._order.at(step, slot) for slot in slots]
         return [f"{draw.task}/{self._shards[draw.task].key(draw.index)}" for draw in draws]
 
-    def _sample(self, step: int, slot: int, task: str, raw: RawSample, skipped: tuple[tuple[str, str], ...]) -> Sample:
+    def _sample(self, step: int, slot: int, task: str, index: int, skipped: tuple[tuple[str, str], ...]) -> Sample:
+        raw, pictures = self._read[task](index)
+
         def generator(stream: str) -> np.random.Generator:
             return keyed_generator(self._seed, stream, step, slot)
 
@@ -106,7 +101,7 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
                 float(generator("timestep").random()), self._sizes.num_train_timesteps, self._timestep_power
             ),
             skipped=skipped,
-            **_pictures(task, raw, self._config, self._sizes),
+            **_named(task, raw, pictures),
         )
 
 
@@ -129,6 +124,7 @@ class ValidationDataset(torch.utils.data.Dataset[Sample]):
         config: Limits.
         per_task: How many samples of a task, at most.
         sizes: What samples are made to.
+        cached: Task -> what is cached of its samples; the pixels come all the same, for the pictures.
     """
 
     def __init__(
@@ -138,10 +134,11 @@ class ValidationDataset(torch.utils.data.Dataset[Sample]):
         config: DataConfig,
         per_task: int,
         sizes: Sizes,
+        cached: Mapping[str, Cached] | None = None,
     ) -> None:
         self._shards = shards
         self._instructions = instructions
-        self._config = config
+        self._read = _readers(shards, cached, sizes, config, always_pixels=True)
         self._sizes = sizes
         self._entries = [
             (task, number, min(per_task, len(held))) for task, held in shards.items() for number in range(
@@ -163,7 +160,7 @@ class ValidationDataset(torch.utils.data.Dataset[Sample]):
             DataError: It cannot be used; a validation set with holes would not compare.
         """
         task, number, total = self._entries[position]
-        raw = self._shards[task].read(KeyedPermutation(len(self._shards[task]), "validation", task)[number])
+        raw, pictures = self._read[task](KeyedPermutation(len(self._shards[task]), "validation", task)[number])
 
         def generator(stream: str) -> np.random.Generator:
             return keyed_generator(_VALIDATION_SEED, f"validation/{stream}/{task}", number)
@@ -179,7 +176,7 @@ class ValidationDataset(torch.utils.data.Dataset[Sample]):
             noise=_normal(generator("noise"), self._sizes),
             posterior_noise=_normal(generator("posterior"), self._sizes),
             timestep=int((number + 0.5) / total * self._sizes.num_train_timesteps),
-            **_pictures(task, raw, self._config, self._sizes),
+            **_named(task, raw, pictures),
         )
 
 
@@ -199,18 +196,21 @@ def _prompt(raw: RawSample) -> str:
     return prompt
 
 
-def _pictures(task: str, raw: RawSample, config: DataConfig, sizes: Sizes) -> dict[str, Any]:
-    """Target and condition; one image that is both is decoded once and cropped by one box."""
-    target = decode_image(raw.target, config.max_pixels)
-    same = get_task(task).condition_is_target
-    condition = target if same else decode_image(raw.condition, config.max_pixels)
+def _readers(
+    shards: dict[str, ShardSet],
+    cached: Mapping[str, Cached] | None,
+    sizes: Sizes,
+    config: DataConfig,
+    always_pixels: bool = False,
+) -> dict[str, PictureReader]:
     return {
-        "key": raw.key,
-        "task": task,
-        "task_index": task_index(task),
-        "target": to_square(target, square_box(target), sizes.resolution),
-        "condition": to_square(condition, square_box(condition), sizes.image_size),
+        task: PictureReader(held, (cached or {}).get(task, Cached()), sizes, config.max_pixels, always_pixels)
+        for task, held in shards.items()
     }
+
+
+def _named(task: str, raw: RawSample, pictures: Pictures) -> dict[str, Any]:
+    return {"key": raw.key, "task": task, "task_index": task_index(task), **vars(pictures)}
 
 
 def _normal(generator: np.random.Generator, sizes: Sizes) -> Tensor:

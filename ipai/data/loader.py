@@ -57,9 +57,10 @@ def make_loader(
         prefetch_factor=prefetch if workers else None,
         # Forking a process that holds models and threads copies its memory and can deadlock.
         multiprocessing_context="forkserver" if workers else None,
-        worker_init_fn=_one_thread,
+        worker_init_fn=one_thread,
     )
 
 
-def _one_thread(_worker: int) -> None:
+def one_thread(_worker: int) -> None:
+    """Workers decode one sample at a time: more threads would only fight for the cores."""
     torch.set_num_threads(1)

@@ -85,15 +85,26 @@ class ShardSet:
         """The name of a sample."""
         return str(self._keys[index])
 
-    def read(self, index: int) -> RawSample:
-        """Read one sample.
+    @property
+    def files(self) -> list[Path]:
+        """The shards, in the order in which their samples are numbered."""
+        return self._shards
+
+    def indices_in(self, number: int) -> range:
+        """The samples of the shard `files[number]`."""
+        first, last = np.searchsorted(self._places[:, 0], [number, number + 1]).tolist()
+        return range(first, last)
+
+    def read(self, index: int, *, target: bool = True, condition: bool = True) -> RawSample:
+        """Read one sample; a picture that is not wanted is left empty.
 
         Raises:
             DataError: The shard is gone or was changed since it was indexed.
         """
         number, *ranges = self._places[index].tolist()
-        target, condition = (self._range(number, *ranges[i : i + 2]) for i in (2, 4))
-        return RawSample(self.key(index), self._shards[number].name, self.record(index), target, condition)
+        wanted = {2: target, 4: condition}
+        pictures = [self._range(number, *ranges[i : i + 2]) if read else b"" for i, read in wanted.items()]
+        return RawSample(self.key(index), self._shards[number].name, self.record(index), *pictures)
 
     def record(self, index: int) -> dict[str, Any]:
         """What the shard says of one sample, without its pictures; raises DataError as `read` does."""

@@ -14,12 +14,12 @@ import open_clip
 import torch
 from torch import Tensor
 
-from ipai.base.instruction_encoder import tokenizer_options, weights_fingerprint
+from ipai.base.instruction_encoder import tokenizer_options
 from ipai.base.loading import freeze, read_config
 from ipai.base.quiet import quiet_bars
 from ipai.data.images import decode_image
 from ipai.errors import WeightsError
-from ipai.files import cache_folder
+from ipai.files import cache_folder, fingerprint
 from ipai.pipeline.encoding import MAX_PIXELS
 from ipai.toyworld.weights import shipped_stack
 
@@ -56,7 +56,7 @@ class ClipModel:
         folder = shipped_stack() / "instruction_encoder" if name == TOY else Path(name).expanduser()
         if folder.is_dir():
             self._model, self._preprocess, self._tokenize = _from_folder(folder)
-            self.identity = f"{folder.name if name != TOY else TOY}-{weights_fingerprint(folder / _WEIGHTS).hex()[:16]}"
+            self.identity = f"{folder.name if name != TOY else TOY}-{fingerprint(folder / _WEIGHTS)[:16]}"
         else:
             self._model, self._preprocess, self._tokenize = _by_name(name, pretrained)
             self.identity = f"{name}-{pretrained}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
@@ -19,11 +19,14 @@ from ipai.base.dims import BaseDims, read_dims
 from ipai.base.frozen import FrozenBase, load_base
 from ipai.base.hub import locate, resolve_file
 from ipai.base.instruction_encoder import OpenClipInstructionEncoder, SdTextInstructionEncoder
+from ipai.caching.identity import identity_of
 from ipai.config import TrainingRun
+from ipai.data.cache import IMAGE_TOKENS, LATENTS, CachedArrays, null_tokens
 from ipai.data.collate import Batch
-from ipai.data.dataset import Sizes, TrainingDataset, ValidationDataset
+from ipai.data.dataset import TrainingDataset, ValidationDataset
 from ipai.data.loader import SlotBatches, make_loader
 from ipai.data.order import SampleOrder
+from ipai.data.pictures import Cached, Sizes
 from ipai.data.shards import ShardSet
 from ipai.evaluation.during_training import ClipDuringTraining
 from ipai.instructions.pools import load_pool
@@ -52,7 +55,7 @@ def assemble(config: TrainingRun, accelerator: Accelerator) -> Parts:
     device, batching = accelerator.device, Batching.of(config.train, accelerator)
     locate(config.base, [*PARTS, *(["instruction_encoder"] if reads_open_clip(config) else [])])
     dims = read_dims(config.base)
-    base = load_base(config.base, device)
+    base = load_base(config.base, device, only=parts_wanted(config))
     training, validation = build_datasets(config, dims, base.num_train_timesteps)
 
     adapter = build_adapter(config, dims, base).to(device)
@@ -60,7 +63,7 @@ def assemble(config: TrainingRun, accelerator: Accelerator) -> Parts:
     module = build_predictor(config, base, adapter)
     with accelerator.main_process_first():  # the others then find its file
         table = build_table(config, adapter.spec, device)
-    step = DenoisingStep(base, module, InstructionInputs(adapter.spec, table))
+    step = DenoisingStep(base, module, InstructionInputs(adapter.spec, table), null_condition(config, base))
     facts = measure_facts(step, dims, batching, device)
 
     step.predictor = wrap(module, accelerator)
@@ -94,6 +97,24 @@ def build_painter(config: TrainingRun, validator: Validator, injection: Injectio
     return Painter(validator, injection, choice, accelerator, score)
 
 
+def parts_wanted(config: TrainingRun) -> list[str]:
+    """The networks of the base that this run computes with: what is cached is not loaded."""
+    spared = set()
+    if config.data.latents == "cache" and not (config.validation.samples and config.validation.images):
+        spared.add("vae")
+    if config.data.image_tokens == "cache":
+        spared.add("image_encoder")
+    return [part for part in PARTS if part not in spared]
+
+
+def null_condition(config: TrainingRun, base: FrozenBase) -> Tensor:
+    """The encoding of a dropped image, from the cache if those of the other images come from there."""
+    if config.data.image_tokens == "online":
+        return base.null_condition()
+    identity = identity_of(IMAGE_TOKENS, config.base)
+    return null_tokens(config.data.cache_root, identity).to(base.device, base.unet.dtype)
+
+
 def build_datasets(
     config: TrainingRun, dims: BaseDims, num_train_timesteps: int
 ) -> tuple[TrainingDataset, ValidationDataset]:
@@ -113,12 +134,29 @@ def build_datasets(
     )
     pools = instructions_of(config, "train")
     power = config.train.timestep_power
-    training = TrainingDataset(train_shards, order, pools, config.data, seed, sizes, power)
+    cached = open_caches(config, train_shards)
+    training = TrainingDataset(train_shards, order, pools, config.data, seed, sizes, power, cached)
     held_out = config.tasks if config.validation.samples else []
     validation_shards = {task: ShardSet.open(root, task, "val") for task in held_out}
     pools = instructions_of(config, "val")
-    validation = ValidationDataset(validation_shards, pools, config.data, config.validation.samples, sizes)
+    cached = open_caches(config, validation_shards)
+    validation = ValidationDataset(validation_shards, pools, config.data, config.validation.samples, sizes, cached)
     return training, validation
+
+
+def open_caches(config: TrainingRun, shards: dict[str, ShardSet]) -> dict[str, Cached]:
+    """What was computed of the samples beforehand, as far as the configuration asks for it.
+
+    Raises:
+        DataError: It is missing, stale or foreign.
+    """
+    wanted = {LATENTS: config.data.latents, IMAGE_TOKENS: config.data.image_tokens}
+    identities = {kind: identity_of(kind, config.base) for kind, source in wanted.items() if source == "cache"}
+    root = config.data.cache_root
+    return {
+        task: Cached(**{kind: CachedArrays.open(root, held, identity) for kind, identity in identities.items()})
+        for task, held in shards.items()
+    }
 
 
 def instructions_of(config: TrainingRun, split: str) -> dict[str, tuple[str, ...]]:

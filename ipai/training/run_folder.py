@@ -22,6 +22,7 @@ CHANGEABLE = (
     "dry_run",
     "runs_root",
     "data.root",
+    "data.cache",
     "data.workers",
     "data.prefetch",
     "train.micro_batch_size",

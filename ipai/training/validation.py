@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ipai.adapter.injection import Injection
 from ipai.config import ValidationConfig
-from ipai.data.collate import Batch, collate
+from ipai.data.collate import Batch, collate, held
 from ipai.data.dataset import ValidationDataset
 from ipai.tasks import TASKS
 from ipai.training.step import DenoisingStep
@@ -129,7 +129,8 @@ class Painter:
     @torch.no_grad()
     def _painted(self, index: int, device: torch.device) -> Painted:
         batch = collate([self.validator.samples[index]]).to(device)
-        step, size = self.validator.step, batch.target.shape[-1]
+        step, target = self.validator.step, held(batch.target)
+        size = target.shape[-1]
         prompt, mask = step.base.encode_prompts(batch.prompts)
         adapter = step.module.adapter
         tokens = adapter(step.condition(batch), **step.instructions(batch, prompt, mask))
@@ -143,8 +144,10 @@ class Painter:
             generator=torch.Generator("cpu").manual_seed(index), output_type="pt",
         ).images[0]  # fmt: skip
         generated = (picture.float().clamp(0, 1) * 255).round().byte().cpu()
-        condition = torch.nn.functional.interpolate(batch.condition.float(), size, mode="bilinear")[0].round().byte()
-        return Painted(index, batch.tasks[0], batch.prompts[0], condition.cpu(), generated, batch.target[0].cpu())
+        condition = (
+            torch.nn.functional.interpolate(held(batch.condition).float(), size, mode="bilinear")[0].round().byte()
+        )
+        return Painted(index, batch.tasks[0], batch.prompts[0], condition.cpu(), generated, target[0].cpu())
 
 
 def grids(painted: Sequence[Painted]) -> dict[str, Image.Image]:

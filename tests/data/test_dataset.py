@@ -7,9 +7,10 @@ import torch
 
 from ipai.data.collate import Batch, Sample, collate
 from ipai.data.config import DataConfig, DropConfig
-from ipai.data.dataset import Sizes, TrainingDataset, ValidationDataset, drawn_timestep, dropped
+from ipai.data.dataset import TrainingDataset, ValidationDataset, drawn_timestep, dropped
 from ipai.data.loader import SlotBatches, make_loader
 from ipai.data.order import SampleOrder
+from ipai.data.pictures import Sizes
 from ipai.data.shards import ShardSet
 from ipai.errors import DataError
 from tests.data.shard_writer import sample, write_shard, write_shards

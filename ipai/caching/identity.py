@@ -1,0 +1,32 @@
+"""What cached arrays depend on, from the configuration of the base."""
+
+from ipai.base.config import BaseConfig
+from ipai.base.hub import FILES, locate
+from ipai.data.cache import LATENTS, CacheIdentity
+from ipai.files import fingerprint
+
+FORMAT = 1  # counts up when arrays would come out differently for the same network and pictures
+
+
+def identity_of(kind: str, config: BaseConfig) -> CacheIdentity:
+    """The identity of a cache for this base: network, revision, content of the weights, crop and pixels.
+
+    Raises:
+        WeightsError: The network's files are missing.
+    """
+    part, pixels = ("vae", config.resolution) if kind == LATENTS else ("image_encoder", config.image_size)
+    ref = getattr(config, part)
+    weights = locate(config, [part])[part] / FILES[part][0][1]
+    return CacheIdentity(
+        kind,
+        {
+            "format": FORMAT,
+            "network": part,
+            "id": ref.id,
+            "revision": ref.revision,
+            "subfolder": ref.subfolder,
+            "weights": fingerprint(weights),
+            "crop": "centred square, bicubic",
+            "pixels": pixels,
+        },
+    )

@@ -1,0 +1,92 @@
+"""The two pictures of a sample as the training step takes them: pixels, or what was computed of them beforehand."""
+
+from dataclasses import dataclass
+
+from PIL import Image
+from torch import Tensor
+
+from ipai.data.cache import CachedArrays
+from ipai.data.images import decode_image, square_box, to_square
+from ipai.data.shards import RawSample, ShardSet
+from ipai.tasks import get_task
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the base wants: pixels of target and condition, shape of the latents, length of the noise schedule."""
+
+    resolution: int
+    image_size: int
+    latent_shape: tuple[int, int, int]
+    num_train_timesteps: int
+
+
+@dataclass(frozen=True)
+class Cached:
+    """What is cached of one task; None is computed online."""
+
+    latents: CachedArrays | None = None
+    image_tokens: CachedArrays | None = None
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pixels and cached arrays of one sample, named as in `ipai.data.collate.Sample`."""
+
+    target: Tensor | None
+    condition: Tensor | None
+    moments: Tensor | None
+    cond_tokens: Tensor | None
+
+
+class PictureReader:
+    """Reads the samples of one task: what is cached is not decoded, unless `always_pixels`.
+
+    Args:
+        shards: The samples.
+        cached: What is cached of them.
+        sizes: Pixels of both pictures.
+        max_pixels: Larger images are refused before they are decoded.
+        always_pixels: Give the pixels also where there is a cache, for those who show them.
+    """
+
+    def __init__(
+        self, shards: ShardSet, cached: Cached, sizes: Sizes, max_pixels: int, always_pixels: bool = False
+    ) -> None:
+        self._shards = shards
+        self._cached = cached
+        self._sizes = sizes
+        self._max_pixels = max_pixels
+        self._wants_target = always_pixels or cached.latents is None
+        self._wants_condition = always_pixels or cached.image_tokens is None
+        self._same = get_task(shards.task).condition_is_target
+
+    def __call__(self, index: int) -> tuple[RawSample, Pictures]:
+        """The sample `index`: what its shard says of it, and its pictures.
+
+        Raises:
+            ImageError: A picture cannot be used.
+            DataError: The shard or the cache was changed since it was opened.
+        """
+        cached = self._cached
+        raw = self._shards.read(index, target=self._wants_target, condition=self._wants_condition)
+        moments = cached.latents.read(index) if cached.latents else None
+        cond_tokens = cached.image_tokens.read(index) if cached.image_tokens else None
+        target = self._decode(raw.target) if self._wants_target else None
+        condition = None
+        if self._wants_condition:
+            condition = target if self._same and target is not None else self._decode(raw.condition)
+        return raw, Pictures(
+            target=square_pixels(target, self._sizes.resolution) if target is not None else None,
+            condition=square_pixels(condition, self._sizes.image_size) if condition is not None else None,
+            moments=moments,
+            cond_tokens=cond_tokens,
+        )
+
+    def _decode(self, data: bytes) -> Image.Image:
+        return decode_image(data, self._max_pixels)
+
+
+def square_pixels(image: Image.Image, size: int) -> Tensor:
+    """The centred square, uint8 [3, size, size]; one image that is both pictures is cropped by one box."""
+    return to_square(image, square_box(image), size)
