@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ipai.base.config import BaseConfig, config_problems
+from ipai.cluster.config import LaunchConfig
 from ipai.data.config import SOURCES, DataConfig
 from ipai.errors import ConfigError
 from ipai.tasks import TASKS
@@ -105,13 +106,6 @@ class LoggerConfig:
 
 
 @dataclass
-class LaunchConfig:
-    """How many processes `train.py` starts; null is one for each visible GPU, or one on a CPU."""
-
-    processes: int | None = None
-
-
-@dataclass
 class TrainingRun:
     """Everything `train.py` knows. Each field is a top-level key of the composed configuration."""
 
@@ -195,6 +189,7 @@ def _problems(config: TrainingRun) -> Iterator[str]:
     if config.adapter.variant == "instruct_released" and config.adapter.instruction != "tokens":
         yield "adapter.variant=instruct_released attends to tokens; set adapter.instruction=tokens"
     yield from config_problems(config.base)
+    yield from config.launch.problems()
     if config.base.dtype == "fp16":
         yield "base.dtype=fp16 overflows the resampler and needs a loss scaler; set base.dtype=bf16 or fp32"
 
@@ -251,7 +246,6 @@ def _number_problems(config: TrainingRun) -> Iterator[str]:
         "validation.image_steps": config.validation.image_steps,
         "instructions.cached_rows": config.instructions.cached_rows,
         "logger.every": config.logger.every,
-        "launch.processes": config.launch.processes,
     }
     not_negative = {
         "train.warmup_steps": train.warmup_steps,
@@ -269,7 +263,7 @@ def _number_problems(config: TrainingRun) -> Iterator[str]:
             yield f"{key}={value} must not be negative"
     if train.warmup_steps > train.steps:
         yield f"train.warmup_steps={train.warmup_steps} is longer than train.steps={train.steps}"
-    processes = config.launch.processes or 1
+    processes = config.launch.nodes * (config.launch.processes_per_node or 1)
     if train.batch_size % (processes * (train.micro_batch_size or 1)):
         yield batch_problem(train.batch_size, processes, train.micro_batch_size or 1)
 

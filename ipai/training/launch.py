@@ -1,4 +1,4 @@
-"""One process for each GPU on this machine, as `torchrun` would start them, but with signals and exit codes passed on.
+"""One process for each GPU of a machine, as `torchrun` would start them, but with signals and exit codes passed on.
 
 torchrun's agent answers SIGTERM by killing its workers after 30 s and exits with 1, so a scheduler could not tell a
 checkpointed stop from a crash.
@@ -11,9 +11,10 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from types import FrameType
 
-from ipai.config import LaunchConfig
+from ipai.cluster.config import LaunchConfig
 from ipai.training.signals import STOP_SIGNALS, exit_code
 
 _PR_SET_PDEATHSIG = 1
@@ -28,28 +29,56 @@ def inside_launcher() -> bool:
 
 def processes_wanted(config: LaunchConfig) -> int:
     """`launch.processes`, else one for each visible GPU, else one."""
-    if config.processes is not None:
-        return config.processes
+    if config.processes_per_node is not None:
+        return config.processes_per_node
     import torch
 
     return max(torch.cuda.device_count(), 1)
 
 
-def run_processes(arguments: list[str], processes: int) -> int:
+@dataclass(frozen=True)
+class Meeting:
+    """Where the processes of all machines find each other, and which of the machines this one is."""
+
+    address: str
+    port: int
+    node: int = 0
+    nodes: int = 1
+
+    @classmethod
+    def here(cls) -> "Meeting":
+        """On this machine alone, at a free port."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return cls("127.0.0.1", probe.getsockname()[1])
+
+
+def run_processes(
+    arguments: list[str], processes: int, script: str | None = None, meeting: Meeting | None = None
+) -> int:
     """Run `train.py` with `arguments` in `processes` processes; returns the exit code of the first that failed, else 0.
 
     A signal to this process goes on to all of them. If one crashes, the others, which would wait for it in a
     collective for ever, are killed after 5 s; if it left because of a stop signal they get 120 s to do the same.
+
+    Args:
+        arguments: The overrides.
+        processes: How many on this machine; all machines of a meeting have as many.
+        script: The `train.py` to run; by default the one that is running.
+        meeting: With other machines; by default this one is alone.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    common = {"WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    meeting = meeting or Meeting.here()
+    common = {
+        "WORLD_SIZE": processes * meeting.nodes,
+        "LOCAL_WORLD_SIZE": processes,
+        "MASTER_ADDR": meeting.address,
+        "MASTER_PORT": meeting.port,
+    }
     children = []
     for rank in range(processes):
-        own = {**common, "RANK": rank, "LOCAL_RANK": rank}
+        own = {**common, "RANK": meeting.node * processes + rank, "LOCAL_RANK": rank}
         environment = os.environ | {key: str(value) for key, value in own.items()}
-        command = [sys.executable, sys.argv[0], *arguments]
+        command = [sys.executable, script or sys.argv[0], *arguments]
         children.append(subprocess.Popen(command, env=environment, preexec_fn=_die_with_parent))
 
     def forward(number: int, _frame: FrameType | None) -> None:

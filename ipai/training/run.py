@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 
 from ipai.base.loading import resolve_dtype
 from ipai.config import TrainingRun, to_dict
-from ipai.training import checkpoint
+from ipai.training import checkpoint, outcome
 from ipai.training.assemble import assemble
 from ipai.training.batching import Batching
 from ipai.training.loggers import JsonLines, Logger, WandbLogger, wandb_id
@@ -35,12 +36,15 @@ def train(config: TrainingRun) -> int:
         if accelerator.is_main_process and not config.dry_run:
             stack.enter_context(locked(folder))
             freeze_config(folder, config)
+            outcome.forget(folder)
             write_environment(folder, accelerator.num_processes)
         accelerator.wait_for_everyone()
+        if not config.dry_run:
+            stack.enter_context(outcome.recorded(folder))
         saved = None if config.dry_run else _newest(folder, accelerator)
         if saved is not None and checkpoint.verify(saved).step >= config.train.steps:
             log.info("%s is finished (%d steps)", folder, config.train.steps)
-            return 0
+            return _ended(folder, accelerator, 0)
         parts = assemble(config, accelerator)
         if accelerator.is_main_process:
             for line in parts.speed.facts.lines():
@@ -53,7 +57,18 @@ def train(config: TrainingRun) -> int:
         trainer = Trainer(config, folder, parts, loggers)
         if saved is not None:
             trainer.resume(saved)
-        return trainer.run()
+        return _ended(folder, accelerator, trainer.run())
+
+
+def _ended(folder: Path, accelerator: Accelerator, code: int) -> int:
+    if accelerator.is_main_process:
+        if code:
+            outcome.record(
+                folder, "stopped", f"stopped by {signal.Signals(code - 128).name}; the same command continues"
+            )
+        else:
+            outcome.record(folder, "finished", "finished")
+    return code
 
 
 def make_accelerator(config: TrainingRun) -> Accelerator:

@@ -1,6 +1,7 @@
 """A run folder: the frozen configuration, the environment, one writer at a time."""
 
 import importlib.metadata
+import json
 import platform
 import subprocess
 import sys
@@ -31,6 +32,7 @@ CHANGEABLE = (
     "validation.clip_pretrained",
     "instructions.cached_rows",
 )
+GIT_STATE = "git.json"  # lies beside code that was copied out of a checkout
 _PACKAGES = ("torch", "diffusers", "transformers", "open_clip_torch", "accelerate", "numpy", "pillow", "safetensors")
 
 
@@ -90,7 +92,13 @@ def write_environment(folder: Path, processes: int) -> None:
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
-    """Commit and whether files differ from it; None where the code is not in a git checkout."""
+    """Commit and whether files differ from it; None where the code is not in a git checkout.
+
+    For a copy of the code it is the state of the checkout it was copied from.
+    """
+    if (folder / GIT_STATE).exists():
+        copied: dict[str, Any] | None = json.loads((folder / GIT_STATE).read_text(encoding="utf-8"))
+        return copied
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(folder), *arguments]

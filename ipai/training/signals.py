@@ -1,16 +1,23 @@
-"""SIGTERM and SIGUSR1 mean: save, then leave with the exit code that schedulers expect."""
+"""SIGTERM, SIGUSR1 and SIGUSR2 mean: save, then leave with the exit code that schedulers expect."""
 
 import signal
+import time
 from types import FrameType, TracebackType
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
+_ECHO_S = 1.0
 
 
 class StopRequest:
-    """Remembers the first stop signal, for the loop to look at between two steps; a second ends the process at once."""
+    """Remembers the first stop signal, for the loop to look at between two steps; a second ends the process at once.
+
+    What arrives within a second of the first is its echo: Slurm and terminals signal the launcher and its processes,
+    and the launcher passes it on.
+    """
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
+        self._asked_at = 0.0
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> "StopRequest":
@@ -25,11 +32,16 @@ class StopRequest:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
-        if self.signal_number is not None:
+        if self.signal_number is None:
+            self.signal_number, self._asked_at = number, time.monotonic()
+        elif time.monotonic() - self._asked_at > _ECHO_S:
             raise SystemExit(exit_code(number))
-        self.signal_number = number
 
 
 def exit_code(signal_number: int) -> int:
     """128 + signal, as shells, Slurm and supervisors read it: ended by this signal, not by a fault of the program."""
     return 128 + signal_number
+
+
+# What Slurm sends before the time limit (submitit asks for SIGUSR2), and what others are told to send.
+TIME_LIMIT_CODES = (exit_code(signal.SIGUSR1), exit_code(signal.SIGUSR2))

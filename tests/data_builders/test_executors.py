@@ -1,10 +1,7 @@
 """Pool, Ray and Slurm: the same bytes from each, and what becomes of a worker that dies."""
 
 import os
-import shutil
 import signal
-import subprocess
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -14,6 +11,7 @@ import pytest
 from data_builders.engine.executors import run_jobs
 from data_builders.engine.executors.config import ExecutorConfig, RayExecutor, SlurmExecutor
 from ipai.errors import ConfigError, DataError
+from tests.cluster.slurm import slurm  # noqa: F401
 from tests.data_builders.building import ROOT, build_all, configure, digests
 
 RAY = RayExecutor(name="ray", cpus=0.25)
@@ -95,71 +93,7 @@ def test_the_executor_does_not_decide_the_bytes(tmp_path: Path, coco: Path) -> N
     assert len(hashes) == 1
 
 
-# Slurm: a real cluster of this one machine, where Debian's slurm-wlm and munge are installed and we may start them.
-
-_BINARIES = ("slurmctld", "slurmd", "sbatch", "munged")
-_CONF = """
-ClusterName=test
-SlurmctldHost={host}(127.0.0.1)
-SlurmUser=root
-AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
-CryptoType=crypto/munge
-StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
-SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
-SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
-SlurmctldPort=16817
-SlurmdPort=16818
-ProctrackType=proctrack/pgid
-TaskPlugin=task/none
-SelectType=select/cons_tres
-SelectTypeParameters=CR_CPU
-JobRequeue=1
-ReturnToService=2
-SchedulerParameters=sched_interval=1
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
-PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
-"""
-
-
-@pytest.fixture(scope="module")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    pytest.importorskip("submitit")
-    if os.geteuid() or any(shutil.which(name) is None for name in _BINARIES):
-        pytest.skip("needs slurm-wlm and munge, and the right to start them")
-    folder = tmp_path_factory.mktemp("slurm")
-    folder.parent.chmod(0o755)
-    for name in ("state", "spool"):
-        (folder / name).mkdir()
-    host = subprocess.run(["hostname", "-s"], capture_output=True, text=True, check=True).stdout.strip()
-    (folder / "slurm.conf").write_text(_CONF.format(host=host, folder=folder, cpus=os.cpu_count()))
-    key = folder / "munge.key"
-    key.write_bytes(os.urandom(1024))
-    key.chmod(0o400)
-    os.environ |= {"SLURM_CONF": str(folder / "slurm.conf"), "PYTHONPATH": str(ROOT)}
-    munge = ["munged", "--force", "--foreground", f"--key-file={key}", f"--socket={folder}/munge.socket"]
-    munge += [f"--{name}-file={folder}/munge.{name}" for name in ("pid", "log", "seed")]
-    daemons = [subprocess.Popen(munge, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)]
-    time.sleep(1)
-    for name in ("slurmctld", "slurmd"):
-        daemons.append(subprocess.Popen([name, "-D"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-    try:
-        for _ in range(60):
-            state = subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True, check=False).stdout
-            if "idle" in state:
-                break
-            time.sleep(0.5)
-        else:
-            pytest.skip(f"the Slurm of this machine does not start: {(folder / 'slurmctld.log').read_text()[-500:]}")
-        yield
-    finally:
-        for daemon in reversed(daemons):
-            daemon.terminate()
-            daemon.wait(timeout=30)
-        del os.environ["SLURM_CONF"]
+# Slurm: a real cluster of this one machine (tests/cluster/slurm.py).
 
 
 def slurm_config(folder: Path, **settings: object) -> SlurmExecutor:

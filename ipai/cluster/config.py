@@ -1,0 +1,54 @@
+"""Where a run's processes start; conf/launch explains each key. Imports nothing slow."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass
+class LaunchConfig:
+    """Processes on this machine, or a Slurm job.
+
+    Attributes:
+        name: local or slurm.
+        processes: On each machine. None: one for each GPU (slurm: `gpus_per_node`), or one on a CPU.
+        nodes, gpus_per_node, cpus_per_process, memory_gb, minutes, partition, account: Of the job, as `sbatch` takes
+            them; None: the cluster's default.
+        grace_seconds: How long before the time limit the run saves itself and goes back into the queue.
+        retries: How often a run that crashed is queued again without having got further.
+        setup: Shell lines that run first on the job's first node, such as `module load cuda`.
+        sbatch: Further options of `sbatch`, such as `{qos: high, constraint: h100}`.
+    """
+
+    name: str = "local"
+    processes: int | None = None
+    nodes: int = 1
+    gpus_per_node: int | None = None
+    cpus_per_process: int | None = None
+    memory_gb: float | None = None
+    minutes: int = 60
+    partition: str | None = None
+    account: str | None = None
+    grace_seconds: int = 300
+    retries: int = 3
+    setup: list[str] = field(default_factory=list)
+    sbatch: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def processes_per_node(self) -> int | None:
+        """`processes`, else on Slurm `gpus_per_node` or one; None: to be found out on this machine."""
+        if self.processes is None and self.name == "slurm":
+            return self.gpus_per_node or 1
+        return self.processes
+
+    def problems(self) -> Iterator[str]:
+        """Values that cannot work, one message each."""
+        if self.name not in ("local", "slurm"):
+            yield f"launch.name={self.name} is none of local, slurm"
+        for key in ("processes", "nodes", "gpus_per_node", "cpus_per_process", "memory_gb", "minutes", "grace_seconds"):
+            value = getattr(self, key)
+            if value is not None and not value > 0:
+                yield f"launch.{key}={value} must be above 0"
+        if self.retries < 0:
+            yield f"launch.retries={self.retries} must not be negative"
+        if self.grace_seconds >= 60 * self.minutes:
+            yield f"launch.grace_seconds={self.grace_seconds} leaves nothing of launch.minutes={self.minutes}"

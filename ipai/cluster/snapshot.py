@@ -1,0 +1,30 @@
+"""The code a waiting job will run: a copy in the run folder, which edits of the working tree do not reach."""
+
+import shutil
+from pathlib import Path
+
+from ipai.files import write_json
+from ipai.training.run_folder import GIT_STATE, git_state
+
+_REPOSITORY = Path(__file__).parents[2]
+_PARTS = ("train.py", "conf", "ipai")
+
+
+def freeze_code(folder: Path) -> Path:
+    """Copy what training imports to `<folder>/code`, with the git state beside it; replaces an earlier copy.
+
+    The caller holds the run folder, and no job of it waits or runs.
+    """
+    final, aside = folder / "code", folder / ".code.tmp"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    for part in _PARTS:
+        source = _REPOSITORY / part
+        if source.is_dir():
+            shutil.copytree(source, aside / part, ignore=shutil.ignore_patterns("__pycache__", "*.tmp"))
+        else:
+            shutil.copy2(source, aside / part)
+    write_json(aside / GIT_STATE, git_state(_REPOSITORY))
+    shutil.rmtree(final, ignore_errors=True)
+    aside.replace(final)
+    return final
