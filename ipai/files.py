@@ -88,6 +88,18 @@ def held_alone(folder: Path, refusal: IpaiError) -> Iterator[None]:
         yield
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process holds the folder now, as `held_alone` does."""
+    try:
+        with (folder / ".lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
 def cache_folder() -> Path:
     """Where derived files that may be deleted at any time are kept: `$IPAI_CACHE`, else `~/.cache/ipai`."""
     return Path(os.environ.get("IPAI_CACHE") or Path.home() / ".cache" / "ipai")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -31,7 +32,7 @@ class LaunchConfig:
     grace_seconds: int = 300
     retries: int = 3
     setup: list[str] = field(default_factory=list)
-    sbatch: dict[str, str] = field(default_factory=dict)
+    sbatch: dict[str, Any] = field(default_factory=dict)
 
     @property
     def processes_per_node(self) -> int | None:

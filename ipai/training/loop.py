@@ -83,10 +83,11 @@ class Trainer:
     def resume(self, saved: Path) -> None:
         """Take over the state of a whole checkpoint; the frozen configuration has already been compared."""
         self.progress = checkpoint.verify(saved)
-        self.parts.step.module.adapter.load_state_dict(load_file(saved / checkpoint.ADAPTER, device=str(self.device)))
+        # Read on the CPU: safetensors does not take every name torch has for a device ("cpu:0" inside a launcher).
+        self.parts.step.module.adapter.load_state_dict(load_file(saved / checkpoint.ADAPTER))
         checkpoint.load_optimizer(self.parts.optimizer, list(self.parameters), saved / checkpoint.OPTIMIZER)
         if self.parts.ema is not None:
-            self.parts.ema.load(load_file(saved / checkpoint.EMA, device=str(self.device)))
+            self.parts.ema.load(load_file(saved / checkpoint.EMA))
         self.skipped_before = self.progress.skipped_samples
 
     def run(self) -> int:

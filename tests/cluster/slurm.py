@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -25,9 +26,9 @@ SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.log
-SlurmctldPort=16817
-SlurmdPort=16818
-ProctrackType=proctrack/{proctrack}
+SlurmctldPort={controller}
+SlurmdPort={node}
+ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
@@ -39,31 +40,26 @@ PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 
 
-@pytest.fixture(scope="module")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A cluster with as many CPUs as this machine, for the time of a module's tests."""
+def refuse_without_slurm() -> None:
+    """Skip a test where there is no Slurm or we may not start it."""
     pytest.importorskip("submitit")
     if os.geteuid() or any(shutil.which(name) is None for name in _BINARIES):
         pytest.skip("needs slurm-wlm and munge, and the right to start them")
-    folder = tmp_path_factory.mktemp("slurm")
-    folder.parent.chmod(0o755)
-    with cluster(folder, cpus=os.cpu_count() or 1):
-        yield
 
 
 @contextmanager
-def cluster(folder: Path, cpus: int, proctrack: str = "pgid") -> Iterator[None]:
+def cluster(folder: Path, cpus: int) -> Iterator[None]:
     """Start munged, slurmctld and slurmd in `folder`, wait until a node is idle, and stop them in the end.
 
     Args:
         folder: For keys, sockets, logs and state.
         cpus: What the node says it has; it may be more than the machine's.
-        proctrack: linuxproc, as on clusters, signals every process of a job; pgid only the group of its tasks.
     """
     for name in ("state", "spool"):
         (folder / name).mkdir()
     host = subprocess.run(["hostname", "-s"], capture_output=True, text=True, check=True).stdout.strip()
-    conf = _CONF.format(host=host, folder=folder, cpus=cpus, proctrack=proctrack)
+    controller, node = _free_ports()
+    conf = _CONF.format(host=host, folder=folder, cpus=cpus, controller=controller, node=node)
     if cpus > (os.cpu_count() or 1):
         conf += "SlurmdParameters=config_overrides\n"
     (folder / "slurm.conf").write_text(conf)
@@ -87,6 +83,13 @@ def cluster(folder: Path, cpus: int, proctrack: str = "pgid") -> Iterator[None]:
             daemon.wait(timeout=30)
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
 
 
 def _wait_until_idle(folder: Path) -> None:

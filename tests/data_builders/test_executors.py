@@ -11,7 +11,6 @@ import pytest
 from data_builders.engine.executors import run_jobs
 from data_builders.engine.executors.config import ExecutorConfig, RayExecutor, SlurmExecutor
 from ipai.errors import ConfigError, DataError
-from tests.cluster.slurm import slurm  # noqa: F401
 from tests.data_builders.building import ROOT, build_all, configure, digests
 
 RAY = RayExecutor(name="ray", cpus=0.25)
@@ -91,9 +90,6 @@ def test_the_executor_does_not_decide_the_bytes(tmp_path: Path, coco: Path) -> N
 
     hashes = {hash_of(configure(coco, tmp_path, f"executor={name}")) for name in ("pool", "ray", "slurm")}
     assert len(hashes) == 1
-
-
-# Slurm: a real cluster of this one machine (tests/cluster/slurm.py).
 
 
 def slurm_config(folder: Path, **settings: object) -> SlurmExecutor:
