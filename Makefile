@@ -5,7 +5,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-long test-learning test-fast lint build-datasets demo reproduce-toy app lock clean
+.PHONY: help setup test test-long test-learning test-faults test-fast lint build-datasets demo reproduce-toy app lock clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $(STAMP)
 
 test: setup lint ## lint, type check and run the whole test suite (CPU, no network)
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m "not long and not learning" -n 2 --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m "not long and not learning and not faults" -n 2 --dist worksteal $(ARGS)
 
 test-long: setup ## the tests that take minutes each
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m long -n 2 --dist worksteal $(ARGS)
@@ -29,8 +29,11 @@ test-long: setup ## the tests that take minutes each
 test-learning: setup ## trainings in the toy world that must teach, and broken ones that must not (minutes)
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m learning -n 2 --dist worksteal $(ARGS)
 
+test-faults: setup ## kills, full disks, damaged files, a sweep on a real Slurm where it is installed (minutes)
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m faults -n 2 --dist worksteal -s $(ARGS)
+
 test-fast: setup ## the tests without the slow ones
-	$(PYTHON) -m pytest -m "not slow and not long and not learning" $(ARGS)
+	$(PYTHON) -m pytest -m "not slow and not long and not learning and not faults" $(ARGS)
 
 lint: setup ## ruff and mypy
 	$(VENV)/bin/ruff format --check .

@@ -1,13 +1,16 @@
 """Which slots a process computes, and the DataLoader that decodes them ahead of need."""
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing import forkserver, resource_tracker
 
 import torch
 from torch.utils.data import DataLoader
 
 from ipai.data.collate import Sample, collate
 from ipai.data.dataset import TrainingDataset
+from ipai.training.signals import STOP_SIGNALS
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ def make_loader(
         prefetch: Micro-batches each worker keeps ready.
         pin_memory: Page-lock batches for a fast copy to a GPU.
     """
+    if workers:
+        _start_deaf_forkserver()
     return DataLoader(
         dataset,
         batch_sampler=batches,
@@ -59,6 +64,20 @@ def make_loader(
         multiprocessing_context="forkserver" if workers else None,
         worker_init_fn=one_thread,
     )
+
+
+def _start_deaf_forkserver() -> None:
+    """Start the process that forks the workers, with the stop signals blocked; the workers inherit that.
+
+    Slurm signals every process of a job. Were the workers to die of it, the last steps and the checkpoint of a run
+    that was asked to stop would find no data. They end when the training process closes the loader, or dies.
+    """
+    resource_tracker.ensure_running()  # it would unblock the signals
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def one_thread(_worker: int) -> None:
