@@ -30,7 +30,7 @@ test-learning: setup ## trainings in the toy world that must teach, and broken o
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m learning -n 2 --dist worksteal $(ARGS)
 
 test-faults: setup ## kills, full disks, damaged files, a sweep on a real Slurm where it is installed (minutes)
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m faults -n 2 --dist worksteal -s $(ARGS)
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m faults -n 2 --dist worksteal -v $(ARGS)
 
 test-fast: setup ## the tests without the slow ones
 	$(PYTHON) -m pytest -m "not slow and not long and not learning and not faults" $(ARGS)

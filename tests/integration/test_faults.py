@@ -109,7 +109,6 @@ def test_kill_9_in_the_middle_of(place: str, shards: Path, undisturbed: Path, tm
     killed = run("-c", _KILL_AT.format(setup=_PLACES[place], argv=words))
     assert killed.returncode == -signal.SIGKILL, killed.stdout
     assert fingerprint(train(shards, tmp_path / "run", "checkpoint.keep=1")) == fingerprint(undisturbed)
-    print(f"kill -9 in {place}: nothing lost")
 
 
 def test_kill_9_at_random_moments(shards: Path, undisturbed: Path, tmp_path: Path) -> None:
@@ -120,7 +119,6 @@ def test_kill_9_at_random_moments(shards: Path, undisturbed: Path, tmp_path: Pat
         kills += stop(process, signal.SIGKILL) == -signal.SIGKILL
     assert kills
     assert fingerprint(train(shards, folder, "checkpoint.every=1", "checkpoint.keep=1")) == fingerprint(undisturbed)
-    print(f"{kills} kills at random moments: nothing lost")
 
 
 def _truncate(checkpoint: Path) -> None:
@@ -148,7 +146,6 @@ def test_a_damaged_newest_checkpoint_costs_what_came_after_the_one_before(
     shutil.copytree(undisturbed.parents[1], tmp_path / "run", symlinks=True)
     damage(tmp_path / "run" / "checkpoints" / "step-00000024")
     assert fingerprint(train(shards, tmp_path / "run")) == fingerprint(undisturbed)
-    print(f"newest checkpoint damaged by {damage.__name__}: nothing lost")
 
 
 def test_a_full_disk_stops_with_the_reason_and_leaves_older_checkpoints(
@@ -175,7 +172,6 @@ def test_a_full_disk_stops_with_the_reason_and_leaves_older_checkpoints(
     assert "could not be written" in end.reason.splitlines()[0]
     assert not list((folder / "checkpoints").glob(".step*"))
     assert fingerprint(train(shards, folder)) == fingerprint(undisturbed)
-    print("disk full during a checkpoint: the reason said, nothing lost")
 
 
 def test_sigterm_during_start_up_leaves_a_folder_that_goes_on(shards: Path, undisturbed: Path, tmp_path: Path) -> None:
@@ -184,7 +180,6 @@ def test_sigterm_during_start_up_leaves_a_folder_that_goes_on(shards: Path, undi
         time.sleep(seconds)
         assert stop(process, signal.SIGTERM) in (-signal.SIGTERM, 143)
     assert fingerprint(train(shards, tmp_path / "run")) == fingerprint(undisturbed)
-    print("3 SIGTERMs during start-up: nothing lost")
 
 
 def test_slurms_signal_to_every_process_still_saves(shards: Path, undisturbed: Path, tmp_path: Path) -> None:
@@ -203,7 +198,6 @@ def test_slurms_signal_to_every_process_still_saves(shards: Path, undisturbed: P
     end = outcome.read(tmp_path / "run")
     assert end is not None
     assert (end.state, end.reason) == ("stopped", "stopped by SIGUSR2; the same command continues")
-    print("SIGUSR2 to all processes of a job: saved")
 
 
 def test_a_run_in_a_clock_that_jumps_ends_with_the_same_bytes(shards: Path, undisturbed: Path, tmp_path: Path) -> None:
@@ -213,4 +207,3 @@ def test_a_run_in_a_clock_that_jumps_ends_with_the_same_bytes(shards: Path, undi
     done = run("-c", _KILL_AT.format(setup=clock, argv=training_command(shards, tmp_path / "run")))
     assert done.returncode == 0, done.stdout
     assert fingerprint(tmp_path / "run" / "checkpoints" / "step-00000024") == fingerprint(undisturbed)
-    print("a clock that jumps back an hour at each look: the same bytes")
