@@ -7,7 +7,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from ipai.base.config import BaseConfig, config_problems
-from ipai.config import LaunchConfig, typed
+from ipai.cluster.config import LaunchConfig
+from ipai.config import typed
 from ipai.errors import ConfigError
 from ipai.tasks import TASKS
 

@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +14,8 @@ from ipai.config import LoggerConfig
 from ipai.files import atomic_path, write_text
 
 log = logging.getLogger(__name__)
+
+_PATIENCE_S = 30  # with wandb's server, at the start and at the end; in between it is another process that waits
 
 
 class Logger(Protocol):
@@ -26,6 +29,17 @@ class Logger(Protocol):
 
     def close(self) -> None:
         """Flush what is left."""
+
+
+def last_logged(folder: Path) -> int:
+    """Samples seen at the last whole line of a run's metrics; -1 if there is none."""
+    path = folder / "metrics.jsonl"
+    for line in reversed(path.read_text(encoding="utf-8").splitlines() if path.exists() else []):
+        try:
+            return int(json.loads(line)["samples_seen"])
+        except (ValueError, KeyError):
+            continue
+    return -1
 
 
 class JsonLines:
@@ -66,20 +80,41 @@ class JsonLines:
 
 
 class WandbLogger:
-    """A wandb run whose id lives as long as the run folder."""
+    """A wandb run whose id lives as long as the run folder.
 
-    def __init__(self, config: LoggerConfig, folder: Path, run_id: str | None, facts: dict[str, Any]) -> None:
+    Args:
+        config: Project, entity, online or not. A server that cannot be reached makes this start an offline one.
+        folder: The run folder.
+        run_id: The run's id, the same for all starts.
+        facts: The configuration to show.
+        logged_until: Samples seen at the last line of an earlier start. What a resumed run computes again up to there
+            is not sent again.
+    """
+
+    def __init__(
+        self, config: LoggerConfig, folder: Path, run_id: str | None, facts: dict[str, Any], logged_until: int = -1
+    ) -> None:
         import wandb
 
-        mode = config.wandb if config.wandb != "auto" else ("online" if _has_key() else "offline")
-        self.run = wandb.init(
-            project=config.project, entity=config.entity, name=folder.name, id=run_id, dir=folder, config=facts,
-            resume="allow", mode="online" if mode == "online" else "offline",
-            settings=wandb.Settings(silent=True, console="off", x_disable_meta=True),
+        online = config.wandb == "online" or (config.wandb == "auto" and _has_key())
+        settings = wandb.Settings(
+            silent=True, console="off", x_disable_meta=True, init_timeout=_PATIENCE_S, finish_timeout=_PATIENCE_S
+        )
+        begin = partial(
+            wandb.init, project=config.project, entity=config.entity, name=folder.name, id=run_id, dir=folder,
+            config=facts, resume="allow", settings=settings,
         )  # fmt: skip
+        try:
+            self.run = begin(mode="online" if online else "offline")
+        except wandb.errors.CommError as error:
+            log.warning("wandb cannot be reached, so this start is logged offline (%.200s)", error)
+            wandb.teardown()  # or its service would hold the id
+            online, self.run = False, begin(mode="offline")
+        self._folder = None if online else Path(self.run.dir).parent
         self.run.define_metric("samples_seen")
         self.run.define_metric("*", step_metric="samples_seen")
         self._image = wandb.Image
+        self._logged_until = logged_until
 
     @property
     def run_id(self) -> str:
@@ -88,17 +123,23 @@ class WandbLogger:
 
     def log(self, samples_seen: int, values: dict[str, float]) -> None:
         """Send numbers."""
+        if samples_seen <= self._logged_until:
+            return
         self.run.log({"samples_seen": samples_seen, **values})
 
     def log_images(self, samples_seen: int, images: dict[str, Image.Image]) -> None:
         """Send pictures below `samples/`."""
+        if samples_seen <= self._logged_until:
+            return
         self.run.log(
             {"samples_seen": samples_seen, **{f"samples/{name}": self._image(image) for name, image in images.items()}}
         )
 
     def close(self) -> None:
-        """Finish the run; an offline one can be sent later with `wandb sync`."""
+        """Finish the run, and say how an offline one is sent later."""
         self.run.finish()
+        if self._folder is not None:
+            log.info("send this start to wandb with: wandb sync %s", self._folder)
 
 
 def wandb_id(folder: Path) -> str:

@@ -16,7 +16,7 @@ from ipai.config import TrainingRun, to_dict
 from ipai.training import checkpoint, outcome
 from ipai.training.assemble import assemble
 from ipai.training.batching import Batching
-from ipai.training.loggers import JsonLines, Logger, WandbLogger, wandb_id
+from ipai.training.loggers import JsonLines, Logger, WandbLogger, last_logged, wandb_id
 from ipai.training.loop import Trainer
 from ipai.training.run_folder import folder_of, freeze_config, locked, write_environment
 
@@ -97,8 +97,9 @@ def _newest(folder: Path, accelerator: Accelerator) -> Path | None:
 
 def _loggers(config: TrainingRun, folder: Path, saved: Path | None) -> list[Logger]:
     seen = checkpoint.verify(saved).samples_seen if saved else -1
+    logged_until = last_logged(folder)
     loggers: list[Logger] = [JsonLines(folder, seen)]
     if config.logger.wandb != "off":
         os.environ.setdefault("WANDB_SILENT", "true")
-        loggers.append(WandbLogger(config.logger, folder, wandb_id(folder), to_dict(config)))
+        loggers.append(WandbLogger(config.logger, folder, wandb_id(folder), to_dict(config), logged_until))
     return loggers
