@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -55,10 +56,11 @@ def save(folder: Path, progress: Progress, writers: dict[str, Callable[[Path], N
             sync(aside / name)
         hashes = {name: sha256_of(aside / name) for name in sorted(writers)}
         write_json(aside / STATE, {"format": FORMAT_VERSION, **asdict(progress), "sha256": hashes})
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # safetensors has an error of its own for a full disk
         shutil.rmtree(aside, ignore_errors=True)
+        reason = error.strerror if isinstance(error, OSError) else error
         raise CheckpointError(
-            f"the checkpoint of step {progress.step} could not be written to {folder} ({error.strerror}); "
+            f"the checkpoint of step {progress.step} could not be written to {folder} ({reason}); "
             "earlier checkpoints are untouched: make room, then run the same command"
         ) from error
     shutil.rmtree(final, ignore_errors=True)  # only a damaged one can still be here

@@ -1,10 +1,13 @@
 import json
 import os
+import resource
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from ipai.errors import CheckpointError
 from ipai.training import checkpoint
@@ -72,6 +75,21 @@ def test_a_failed_write_leaves_the_older_checkpoint_and_no_rest(tmp_path: Path) 
 
     with pytest.raises(CheckpointError, match="No space left"):
         checkpoint.save(tmp_path, Progress(20, 160), {"adapter.safetensors": disk_full}, keep=1)
+    assert checkpoint.newest(tmp_path) == tmp_path / "step-00000010"
+    assert not list(tmp_path.glob(".step*"))
+
+
+def test_a_disk_that_is_full_for_safetensors_is_reported_the_same_way(tmp_path: Path) -> None:
+    """Its error is no OSError; a limit on the size of files stands for the full disk."""
+    save(tmp_path, 10)
+    weights = {"adapter.safetensors": partial(save_file, {"weights": torch.zeros(10_000)})}
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, before[1]))
+    try:
+        with pytest.raises(CheckpointError, match=r"could not be written to .* \(.*make room"):
+            checkpoint.save(tmp_path, Progress(20, 160), weights, keep=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert checkpoint.newest(tmp_path) == tmp_path / "step-00000010"
     assert not list(tmp_path.glob(".step*"))
 
