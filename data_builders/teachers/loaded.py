@@ -64,6 +64,9 @@ def _load(teacher: Teacher) -> "Engine":
     from ipai.base.loading import resolve_dtype
 
     device = torch.device(device_of_worker(multiprocessing.current_process().name, torch.cuda.device_count()))
+    if device.type == "cpu":
+        # Sums are split by threads, so their rounding, and with it the shards' bytes, would depend on the executor.
+        torch.set_num_threads(1)
     dtype = resolve_dtype(teacher.dtype, device)
     if isinstance(teacher, EdgeTeacher):
         return EdgeEngine(teacher, dtype, device)
