@@ -16,9 +16,10 @@ from tqdm import tqdm
 
 from ipai.cluster.naming import Point, distinct
 from ipai.config import parse
-from ipai.errors import IpaiError
+from ipai.errors import IpaiError, StoreError
 
 _MISUSE = 2
+_TRY_LATER = 75  # EX_TEMPFAIL: not the command's fault, so a scheduler may repeat it
 _points: list[Point] = []  # Hydra calls `compose` once for each point; nothing starts before all are checked
 _sweeping = False
 
@@ -61,7 +62,7 @@ def guarded(points: list[Point]) -> int:
         return start(points)
     except IpaiError as error:
         print(f"error: {error}", file=sys.stderr)
-        return _MISUSE
+        return _TRY_LATER if isinstance(error, StoreError) else _MISUSE
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")

@@ -190,6 +190,7 @@ def _problems(config: TrainingRun) -> Iterator[str]:
         yield "adapter.variant=instruct_released attends to tokens; set adapter.instruction=tokens"
     yield from config_problems(config.base)
     yield from config.launch.problems()
+    yield from config.data.problems()
     if config.base.dtype == "fp16":
         yield "base.dtype=fp16 overflows the resampler and needs a loss scaler; set base.dtype=bf16 or fp32"
 

@@ -13,6 +13,10 @@ class DataError(IpaiError):
     """A shard, a sample, an image or a source cannot be used."""
 
 
+class StoreError(DataError):
+    """The object store that holds the shards is lost, or what it sends cannot be kept; a later start may do better."""
+
+
 class InstructionError(IpaiError):
     """An instruction pool or an instruction breaks the rules (key words, slots, duplicates)."""
 

@@ -1,7 +1,11 @@
 """How samples are read and what is dropped from them. Imports nothing slow."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from ipai.store.address import address_problems, is_url
+from ipai.store.config import StoreConfig
 
 SOURCES = ("online", "cache")
 
@@ -28,7 +32,9 @@ class DataConfig:
     """Where shards lie and how they are read.
 
     Attributes:
-        root: Folder with one folder of shards a task.
+        root: Folder with one folder of shards a task, or its address in an object store.
+        store: How shards come from there.
+        shuffle_shards: How many shards of a task are mixed at a time; null mixes all.
         weights: Task -> how often it is drawn, relative to the run's others; a task that is not named has 1.
         workers: Processes that decode; 0 decodes in the training process.
         prefetch: Micro-batches each worker keeps ready.
@@ -50,6 +56,26 @@ class DataConfig:
     latents: str = "online"
     image_tokens: str = "online"
     cache: str | None = None
+    shuffle_shards: int | None = None
+    store: StoreConfig = field(default_factory=StoreConfig)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the shards lie in an object store."""
+        return is_url(self.root)
+
+    def problems(self) -> Iterator[str]:
+        """Why these values cannot work."""
+        yield from self.store.problems()
+        if self.shuffle_shards is not None and self.shuffle_shards < 1:
+            yield f"data.shuffle_shards={self.shuffle_shards} must be above 0; null mixes all shards"
+        if self.is_remote:
+            yield from address_problems(self.root)
+            if "cache" in (self.latents, self.image_tokens):
+                yield (
+                    "data.latents=cache and data.image_tokens=cache belong to shards in a local folder; set both to "
+                    "online, or copy the shards here"
+                )
 
     @property
     def cache_root(self) -> Path:

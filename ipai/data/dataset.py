@@ -75,6 +75,16 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
                 index = int(keyed_generator(self._seed, "replacement", step, slot, attempt).integers(len(shards)))
         raise DataError(f"{_ATTEMPTS} samples of {draw.task} in a row cannot be used: {skipped}")
 
+    @property
+    def shards(self) -> dict[str, ShardSet]:
+        """Task -> its training shards."""
+        return self._shards
+
+    @property
+    def order(self) -> SampleOrder:
+        """Which sample sits where."""
+        return self._order
+
     def keys_of(self, step: int, slots: list[int]) -> list[str]:
         """`<task>/<key>` of the samples drawn for some slots of a step, for messages."""
         draws = [self._order.at(step, slot) for slot in slots]
@@ -149,6 +159,18 @@ class ValidationDataset(torch.utils.data.Dataset[Sample]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    def fetch(self) -> None:
+        """Have what the samples lie in on this node.
+
+        Raises:
+            StoreError: It is in an object store that was lost.
+        """
+        for task, number, _ in self._entries:
+            self._shards[task].have(self._index(task, number))
+
+    def _index(self, task: str, number: int) -> int:
+        return KeyedPermutation(len(self._shards[task]), "validation", task)[number]
+
     def first_of_each_task(self, count: int) -> list[int]:
         """The positions of each task's first `count` samples."""
         return [position for position, (_, number, _) in enumerate(self._entries) if number < count]
@@ -160,7 +182,7 @@ class ValidationDataset(torch.utils.data.Dataset[Sample]):
             DataError: It cannot be used; a validation set with holes would not compare.
         """
         task, number, total = self._entries[position]
-        raw, pictures = self._read[task](KeyedPermutation(len(self._shards[task]), "validation", task)[number])
+        raw, pictures = self._read[task](self._index(task, number))
 
         def generator(stream: str) -> np.random.Generator:
             return keyed_generator(_VALIDATION_SEED, f"validation/{stream}/{task}", number)

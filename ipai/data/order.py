@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from ipai.data.keyed import KeyedPermutation, keyed_generator
+from ipai.data.windows import ShardWindows
 from ipai.errors import DataError
 
 CYCLE = 1000
@@ -29,15 +30,24 @@ class SampleOrder:
         batch_size: The global batch: slots of a step.
         sizes: Task -> number of its samples.
         weights: Task -> relative weight.
+        windows: Task -> a shuffle within a few shards at a time; a task that is not named is shuffled as a whole.
 
     Raises:
         DataError: A task is empty, or its weight is too small to be drawn once in a cycle.
     """
 
-    def __init__(self, seed: int, batch_size: int, sizes: dict[str, int], weights: dict[str, float]) -> None:
+    def __init__(
+        self,
+        seed: int,
+        batch_size: int,
+        sizes: dict[str, int],
+        weights: dict[str, float],
+        windows: dict[str, ShardWindows] | None = None,
+    ) -> None:
         self._seed = seed
         self._batch_size = batch_size
         self._sizes = sizes
+        self._windows = windows or {}
         self._counts = cycle_counts(weights)
         self._tasks = list(self._counts)
         for task, count in self._counts.items():
@@ -56,6 +66,8 @@ class SampleOrder:
     def _nth(self, task: str, n: int) -> Draw:
         """The n-th draw of a task since the start of the run."""
         epoch, place = divmod(n, self._sizes[task])
+        if task in self._windows:
+            return Draw(task, self._windows[task].at(epoch, place), epoch)
         return Draw(task, KeyedPermutation(self._sizes[task], self._seed, "sample", task, epoch)[place], epoch)
 
 

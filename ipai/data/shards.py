@@ -7,11 +7,12 @@ import tarfile
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from ipai.errors import DataError
+from ipai.store.address import is_url
 from ipai.tasks import get_task
 
 log = logging.getLogger(__name__)
@@ -57,8 +58,8 @@ class ShardSet:
         Raises:
             DataError: There are none, `root` is a URL, or a shard is damaged, foreign or incomplete.
         """
-        if ":" in str(root).split("/")[0]:
-            raise DataError(f"data.root={root} is a URL; give a local folder (pipe: URLs would run a shell)")
+        if is_url(str(root)):
+            raise DataError(f"data.root={root} is a URL, which only train.py reads; give a local folder")
         files = sorted((root / task).glob(f"{split}-*.tar"))
         if not files:
             raise DataError(
@@ -68,7 +69,9 @@ class ShardSet:
         keys: list[str] = []
         places: list[list[int]] = []
         for number, path in enumerate(files):
-            samples = _index(path, needs_condition=not get_task(task).condition_is_target)
+            _check_sidecar(path)
+            with path.open("rb") as file:
+                samples = index_shard(file, path, task)
             keys += samples
             places += [[number, *place] for place in samples.values()]
         if not keys:
@@ -90,10 +93,18 @@ class ShardSet:
         """The shards, in the order in which their samples are numbered."""
         return self._shards
 
+    @property
+    def counts(self) -> list[int]:
+        """How many samples each of `files` holds."""
+        return np.bincount(self._places[:, 0], minlength=len(self._shards)).tolist()
+
     def indices_in(self, number: int) -> range:
         """The samples of the shard `files[number]`."""
         first, last = np.searchsorted(self._places[:, 0], [number, number + 1]).tolist()
         return range(first, last)
+
+    def have(self, index: int) -> None:
+        """Bring the shard of a sample to this machine, where it is not here already."""
 
     def read(self, index: int, *, target: bool = True, condition: bool = True) -> RawSample:
         """Read one sample; a picture that is not wanted is left empty.
@@ -101,19 +112,23 @@ class ShardSet:
         Raises:
             DataError: The shard is gone or was changed since it was indexed.
         """
-        number, *ranges = self._places[index].tolist()
+        number, *ranges = self._place(index)
         wanted = {2: target, 4: condition}
         pictures = [self._range(number, *ranges[i : i + 2]) if read else b"" for i, read in wanted.items()]
         return RawSample(self.key(index), self._shards[number].name, self.record(index), *pictures)
 
     def record(self, index: int) -> dict[str, Any]:
         """What the shard says of one sample, without its pictures; raises DataError as `read` does."""
-        number, offset, size = self._places[index, :3].tolist()
+        number, offset, size = self._place(index)[:3]
         try:
             record: dict[str, Any] = json.loads(self._range(number, offset, size))
         except ValueError as error:
             raise DataError(f"{self._shards[number]}: the json of sample {self.key(index)} is damaged") from error
         return record
+
+    def _place(self, index: int) -> list[int]:
+        place: list[int] = self._places[index].tolist()
+        return place
 
     def _range(self, number: int, offset: int, size: int) -> bytes:
         try:
@@ -138,12 +153,20 @@ class ShardSet:
         return self.__dict__ | {"_open": OrderedDict()}
 
 
-def _index(path: Path, needs_condition: bool) -> dict[str, list[int]]:
-    """Key -> offset and size of the json, the target and the condition in one shard."""
-    _check_sidecar(path)
+def index_shard(file: BinaryIO, path: Path, task: str) -> dict[str, list[int]]:
+    """Key -> offset and size of the json, the target and the condition in one shard of a task.
+
+    Args:
+        file: The shard.
+        path: What messages call it.
+        task: The task's name.
+
+    Raises:
+        DataError: It is damaged, foreign or incomplete.
+    """
     found: dict[str, dict[str, tuple[int, int]]] = {}
     try:
-        with tarfile.open(path, "r:") as tar:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
                 if member.isfile():
                     key, name = _split_name(member.name, path)
@@ -152,11 +175,12 @@ def _index(path: Path, needs_condition: bool) -> dict[str, list[int]]:
                         member.size,
                     ):
                         raise DataError(f"{path}: sample {key} holds {name} twice")
+        closed = _is_closed(file)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise DataError(f"{path} is damaged ({error}); build it again") from error
-    if not _is_closed(path):
+    if not closed:
         raise DataError(f"{path} is cut off; build it again")
-    if not needs_condition:
+    if get_task(task).condition_is_target:
         for members in found.values():
             members["cond"] = members.get("target", (0, 0))
     for key, members in found.items():
@@ -166,11 +190,10 @@ def _index(path: Path, needs_condition: bool) -> dict[str, list[int]]:
     return {key: [value for name in MEMBERS for value in members[name]] for key, members in found.items()}
 
 
-def _is_closed(path: Path) -> bool:
+def _is_closed(file: BinaryIO) -> bool:
     """Whether a tar ends as the format wants, with two blocks of zeros; one cut between two members does not."""
-    with path.open("rb") as file:
-        file.seek(-2 * tarfile.BLOCKSIZE, os.SEEK_END)
-        return not any(file.read())
+    file.seek(-2 * tarfile.BLOCKSIZE, os.SEEK_END)
+    return not any(file.read())
 
 
 def _split_name(name: str, path: Path) -> tuple[str, str]:

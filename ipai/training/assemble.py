@@ -21,13 +21,16 @@ from ipai.base.hub import locate, resolve_file
 from ipai.base.instruction_encoder import OpenClipInstructionEncoder, SdTextInstructionEncoder
 from ipai.caching.identity import identity_of
 from ipai.config import TrainingRun
+from ipai.data.ahead import fetched_ahead
 from ipai.data.cache import IMAGE_TOKENS, LATENTS, CachedArrays, null_tokens
 from ipai.data.collate import Batch
 from ipai.data.dataset import TrainingDataset, ValidationDataset
 from ipai.data.loader import SlotBatches, make_loader
 from ipai.data.order import SampleOrder
 from ipai.data.pictures import Cached, Sizes
+from ipai.data.remote_shards import open_shards
 from ipai.data.shards import ShardSet
+from ipai.data.windows import ShardWindows
 from ipai.evaluation.during_training import ClipDuringTraining
 from ipai.instructions.pools import load_pool
 from ipai.instructions.slots import slots_in
@@ -41,6 +44,7 @@ from ipai.training.flops import count_step_flops, matmul_ceiling
 from ipai.training.loop import Parts
 from ipai.training.predictor import NoisePredictor
 from ipai.training.step import DenoisingStep
+from ipai.training.together import Together
 from ipai.training.validation import Painter, Validator
 
 log = logging.getLogger(__name__)
@@ -77,6 +81,8 @@ def assemble(config: TrainingRun, accelerator: Accelerator) -> Parts:
         ema=MovingAverage(parameters, half_life) if half_life is not None else None,
         validator=validator,
         painter=build_painter(config, validator, injection, accelerator) if config.validation.images else None,
+        fetch_validation=validation.fetch,
+        together=Together(config.data.is_remote, config.data.store.patience_minutes * 60),
         micro_batches=micro_batch_stream(config, training, batching, pin_memory=device.type == "cuda"),
         keys_of=training.keys_of,
         accumulation=batching.accumulation,
@@ -123,25 +129,34 @@ def build_datasets(
     Raises:
         IpaiError: A task has no shards, a shard is damaged, or a pool breaks the rules.
     """
-    root, seed = Path(config.data.root), config.train.seed
+    root, seed, store = config.data.root, config.train.seed, config.data.store
     sizes = Sizes(dims.resolution, dims.image_size, dims.latent_shape, num_train_timesteps)
-    train_shards = {task: ShardSet.open(root, task, "train") for task in config.tasks}
+    train_shards = {task: open_shards(root, task, "train", store) for task in config.tasks}
     order = SampleOrder(
         seed=seed,
         batch_size=config.train.batch_size,
         sizes={task: len(shards) for task, shards in train_shards.items()},
         weights={task: config.data.weights.get(task, 1.0) for task in config.tasks},
+        windows=shard_windows(config, train_shards),
     )
     pools = instructions_of(config, "train")
     power = config.train.timestep_power
     cached = open_caches(config, train_shards)
     training = TrainingDataset(train_shards, order, pools, config.data, seed, sizes, power, cached)
     held_out = config.tasks if config.validation.samples else []
-    validation_shards = {task: ShardSet.open(root, task, "val") for task in held_out}
+    validation_shards = {task: open_shards(root, task, "val", store) for task in held_out}
     pools = instructions_of(config, "val")
     cached = open_caches(config, validation_shards)
     validation = ValidationDataset(validation_shards, pools, config.data, config.validation.samples, sizes, cached)
     return training, validation
+
+
+def shard_windows(config: TrainingRun, shards: dict[str, ShardSet]) -> dict[str, ShardWindows]:
+    """How each task's shards are mixed, if not as a whole."""
+    window = config.data.shuffle_shards
+    if window is None:
+        return {}
+    return {task: ShardWindows(held.counts, window, config.train.seed, task) for task, held in shards.items()}
 
 
 def open_caches(config: TrainingRun, shards: dict[str, ShardSet]) -> dict[str, Cached]:
@@ -177,7 +192,8 @@ def micro_batch_stream(
             step, config.train.steps, config.train.batch_size, batching.micro_batch_size,
             batching.rank, batching.processes,
         )  # fmt: skip
-        return iter(make_loader(training, batches, config.data.workers, config.data.prefetch, pin_memory))
+        loader = make_loader(training, batches, config.data.workers, config.data.prefetch, pin_memory)
+        return fetched_ahead(training, batches, loader) if config.data.is_remote else iter(loader)
 
     return start
 

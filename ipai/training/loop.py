@@ -18,7 +18,7 @@ from ipai.adapter.adapter import InstructAdapter
 from ipai.adapter.formats import load_state_strict, save_adapter
 from ipai.config import TrainingRun
 from ipai.data.collate import Batch
-from ipai.errors import DataError, NonFiniteLossError
+from ipai.errors import DataError, NonFiniteLossError, StoreError
 from ipai.training import checkpoint
 from ipai.training.checkpoint import Progress
 from ipai.training.ema import MovingAverage
@@ -29,6 +29,7 @@ from ipai.training.metrics import Accumulator
 from ipai.training.schedule import learning_rate
 from ipai.training.signals import StopRequest, exit_code
 from ipai.training.step import DenoisingStep
+from ipai.training.together import Together
 from ipai.training.validation import Painter, Validator, grids
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ class Parts:
 
     Attributes:
         micro_batches: From a step number to the endless-enough stream of micro-batches that starts there.
+        fetch_validation: Brings the validation's shards to this node.
+        together: Calls what may lose the store of the shards.
         keys_of: From (step, slots) to the names of the samples in them, for error messages.
     """
 
@@ -50,6 +53,8 @@ class Parts:
     validator: Validator
     painter: Painter | None
     micro_batches: Callable[[int], Iterator[Batch]]
+    fetch_validation: Callable[[], None]
+    together: Together
     keys_of: Callable[[int, list[int]], list[str]]
     accumulation: int
     speed: Speedometer
@@ -79,10 +84,12 @@ class Trainer:
         self.skipped: Counter[str] = Counter()  # by reason, in this process, since this start
         self.skipped_before = 0
         self.progress = Progress(step=0, samples_seen=0)
+        self._saved_step = 0
 
     def resume(self, saved: Path) -> None:
         """Take over the state of a whole checkpoint; the frozen configuration has already been compared."""
         self.progress = checkpoint.verify(saved)
+        self._saved_step = self.progress.step
         # Read on the CPU: safetensors does not take every name torch has for a device ("cpu:0" inside a launcher).
         self.parts.step.module.adapter.load_state_dict(load_file(saved / checkpoint.ADAPTER))
         checkpoint.load_optimizer(self.parts.optimizer, list(self.parameters), saved / checkpoint.OPTIMIZER)
@@ -96,7 +103,15 @@ class Trainer:
         Raises:
             NonFiniteLossError: The loss or the gradient became NaN or infinite; the last good checkpoint is kept.
             DataError: Too large a share of the samples could not be read.
+            StoreError: The store of the shards was lost; what was learned is saved.
         """
+        try:
+            return self._run()
+        except StoreError:
+            self._save_before_leaving()
+            raise
+
+    def _run(self) -> int:
         first, total = self.progress.step, self.config.train.steps
         if first == 0:
             self._validate(0)
@@ -112,13 +127,18 @@ class Trainer:
                     return exit_code(stop.signal_number or signal.SIGTERM)
         return 0
 
+    def _save_before_leaving(self) -> None:
+        """Save the last whole step; the samples that were read of the next one are read again."""
+        if self.progress.step and self.progress.step != self._saved_step:
+            self._save()
+
     def _train_step(self, step: int, stream: Iterator[Batch]) -> None:
         parts, train = self.parts, self.config.train
         for group in parts.optimizer.param_groups:
             group["lr"] = learning_rate(train, self.progress.samples_seen)
         for index in range(parts.accumulation):
             with parts.speed.waiting():
-                batch = next(stream)
+                batch = parts.together(partial(next, stream))
             self._count_skipped(batch)
             batch = batch.to(self.device)
             if index + 1 == parts.accumulation:
@@ -171,6 +191,7 @@ class Trainer:
     def _validate(self, step: int) -> None:
         if not self.config.validation.samples:
             return
+        self.parts.together(self.parts.fetch_validation)
         values = self.parts.validator.losses(self.device)
         for logger in self.loggers:
             logger.log(self.progress.samples_seen, values)
@@ -200,6 +221,7 @@ class Trainer:
         if parts.ema is not None:
             writers[checkpoint.EMA] = partial(self._save_average, metadata=facts | {"weights": "ema"})
         checkpoint.save(self.folder / "checkpoints", self.progress, writers, self.config.checkpoint.keep)
+        self._saved_step = self.progress.step
 
     def _save_average(self, path: Path, metadata: dict[str, str]) -> None:
         assert self.parts.ema is not None

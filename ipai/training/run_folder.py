@@ -24,6 +24,7 @@ CHANGEABLE = (
     "runs_root",
     "data.root",
     "data.cache",
+    "data.store",
     "data.workers",
     "data.prefetch",
     "train.micro_batch_size",

@@ -1,0 +1,158 @@
+"""Shards in an object store, read as `ShardSet` reads those of a folder: the same samples in the same order.
+
+Which samples there are is read from the sidecars at the start; a shard comes to the node when one of its samples is
+wanted, or ahead of that (`ipai.data.ahead`), and is read from the node's disk.
+"""
+
+import hashlib
+import json
+import os
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from ipai.data.shards import ShardSet, index_shard
+from ipai.errors import DataError
+from ipai.files import write_text
+from ipai.store.address import is_url
+from ipai.store.cache import Blob, ShardCache
+from ipai.store.config import StoreConfig
+from ipai.store.remote import RemoteStore
+
+_FACTS = ("name", "bytes", "sha256", "keys")
+
+
+class RemoteShardSet(ShardSet):
+    """All samples of one task and split in a store; safe to send to worker processes.
+
+    Args:
+        task: The task's name.
+        store: Where the shards are.
+        cache: Where they are kept.
+        blobs: The shards.
+        keys: The names of each shard's samples.
+    """
+
+    def __init__(
+        self, task: str, store: RemoteStore, cache: ShardCache, blobs: list[Blob], keys: list[list[str]]
+    ) -> None:
+        numbers = np.repeat(np.arange(len(blobs), dtype=np.int64), [len(names) for names in keys])
+        files = [Path(blob.name) for blob in blobs]
+        super().__init__(task, files, list(chain.from_iterable(keys)), numbers[:, None])
+        self._store = store
+        self._cache = cache
+        self._blobs = blobs
+        self._first = np.searchsorted(numbers, np.arange(len(blobs)))
+        self._indexed: dict[int, np.ndarray] = {}
+
+    @classmethod
+    def open_remote(cls, root: str, task: str, split: str, config: StoreConfig) -> "RemoteShardSet":
+        """List `<root>/<task>/<split>-*.tar` and read the sidecars, once for all processes of the node.
+
+        Raises:
+            StoreError: The store cannot be read.
+            DataError: There are no shards, or one has no sidecar or a damaged one.
+        """
+        store = RemoteStore(root, config.patience_minutes * 60)
+        cache = ShardCache(config.folder, int(config.cache_gb * 1e9))
+        blobs, keys = [], []
+        for facts in _known(store, cache, task, split):
+            blobs.append(Blob(facts["name"], facts["bytes"], facts["sha256"]))
+            keys.append(facts["keys"])
+        if not sum(map(len, keys)):
+            raise DataError(f"the shards {root}/{task}/{split}-*.tar hold no samples")
+        found = cls(task, store, cache, blobs, keys)
+        if len(set(found._keys.tolist())) != len(found):
+            raise DataError(f"{root}/{task}: sample keys of the {split} shards occur more than once")
+        return found
+
+    def blob_of(self, index: int) -> Blob:
+        """The shard that holds a sample."""
+        return self._blobs[int(self._places[index, 0])]
+
+    @property
+    def blobs(self) -> list[Blob]:
+        """The shards, in the order of `files`."""
+        return self._blobs
+
+    @property
+    def cache_limit(self) -> int:
+        """Bytes that the node keeps."""
+        return self._cache.limit
+
+    def have(self, index: int) -> None:
+        """Bring the shard of a sample to this node; raises StoreError."""
+        self.fetch(self.blob_of(index))
+
+    def fetch(self, blob: Blob) -> None:
+        """Have a shard on the node's disk; raises StoreError."""
+        self._cache.fetch(blob, self._download)
+
+    def _download(self, blob: Blob, path: Path) -> None:
+        self._store.download(blob.name, path, blob.check)
+
+    def _place(self, index: int) -> list[int]:
+        number = int(self._places[index, 0])
+        if number not in self._indexed:
+            self._indexed[number] = self._index(number)
+        return [number, *self._indexed[number][index - self._first[number]].tolist()]
+
+    def _index(self, number: int) -> np.ndarray:
+        with os.fdopen(self._cache.open(self._blobs[number], self._download), "rb") as file:
+            samples = index_shard(file, self._shards[number], self.task)
+        if list(samples) != self._keys[self.indices_in(number)].tolist():
+            raise DataError(f"{self._store.root}/{self._blobs[number].name} holds other samples than its sidecar says")
+        return np.array(list(samples.values()), dtype=np.int64)
+
+    def _range(self, number: int, offset: int, size: int) -> bytes:
+        descriptor = self._cache.open(self._blobs[number], self._download)
+        try:
+            return os.pread(descriptor, size, offset)
+        finally:
+            os.close(descriptor)
+
+
+def open_shards(root: str, task: str, split: str, config: StoreConfig) -> ShardSet:
+    """The shards of a task and split in a folder or a store.
+
+    Raises:
+        DataError: See `ShardSet.open` and `RemoteShardSet.open_remote`.
+    """
+    if is_url(root):
+        return RemoteShardSet.open_remote(root, task, split, config)
+    return ShardSet.open(Path(root), task, split)
+
+
+def _known(store: RemoteStore, cache: ShardCache, task: str, split: str) -> list[dict[str, Any]]:
+    """Of each shard its name, bytes, SHA-256 and keys; kept on the node under a digest of the store's listing."""
+    listing = {name: facts for name, facts in store.listing(task).items() if name.startswith(f"{split}-")}
+    tars = sorted(name for name in listing if name.endswith(".tar"))
+    if not tars:
+        raise DataError(f"there are no shards {store.root}/{task}/{split}-*.tar; copy a folder of shards there")
+    stamps = [[store.root, task]] + [
+        [name, str(listing[name].get("size")), str(listing[name].get("ETag") or listing[name].get("mtime"))]
+        for name in sorted(listing)
+    ]
+    digest = hashlib.sha256(json.dumps(stamps).encode()).hexdigest()
+    path = cache.folder / "lists" / f"{digest}.json"
+    with cache.held(f"list-{digest}"):
+        if not path.exists():
+            bar = tqdm(tars, unit="sidecar", desc=f"{task} {split}", delay=2, leave=False)
+            write_text(path, json.dumps([_sidecar(store, task, tar, listing) for tar in bar]))
+        known: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    return known
+
+
+def _sidecar(store: RemoteStore, task: str, tar: str, listing: dict[str, Any]) -> dict[str, Any]:
+    name = tar.removesuffix(".tar") + ".json"
+    if name not in listing:
+        raise DataError(f"{store.root}/{task}/{tar} has no sidecar {name}, which says what it holds; copy it there too")
+    try:
+        facts = json.loads(store.read(f"{task}/{name}"))
+        keys = [sample["key"] for sample in facts["samples"]]
+        return dict(zip(_FACTS, (f"{task}/{tar}", int(facts["bytes"]), str(facts["sha256"]), keys), strict=True))
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{store.root}/{task}/{name} is damaged; copy it there again") from error
