@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -20,3 +21,16 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder.parent.chmod(0o755)
     with cluster(folder, cpus=max(4, os.cpu_count() or 1)):
         yield
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count the faults that were survived; a test that makes several of one kind records how many as `faults`."""
+    counts: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("passed", []):
+        if report.when == "call" and "faults" in report.keywords:
+            name = report.nodeid.rpartition("::")[2].partition("[")[0].removeprefix("test_").replace("_", " ")
+            counts[name] += dict(report.user_properties).get("faults", 1)
+    if counts:
+        terminalreporter.write_sep("=", f"{counts.total()} faults ended as they should")
+        for name, count in counts.items():
+            terminalreporter.write_line(f"{count:4}  {name}")

@@ -143,10 +143,13 @@ class WandbLogger:
 
 
 def wandb_id(folder: Path) -> str:
-    """The run folder's wandb id, made on the first call; the file outlives a crash before the first checkpoint."""
+    """The run folder's wandb id, made on the first call; the file outlives a crash before the first checkpoint.
+
+    The agent of a wandb sweep chooses it beforehand, and finds its trial by it.
+    """
     path = folder / "wandb" / "run_id"
     if not path.exists():
-        write_text(path, os.urandom(8).hex() + "\n")
+        write_text(path, (os.environ.get("WANDB_RUN_ID") or os.urandom(8).hex()) + "\n")
     return path.read_text(encoding="utf-8").strip()
 
 

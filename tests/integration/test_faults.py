@@ -111,13 +111,16 @@ def test_kill_9_in_the_middle_of(place: str, shards: Path, undisturbed: Path, tm
     assert fingerprint(train(shards, tmp_path / "run", "checkpoint.keep=1")) == fingerprint(undisturbed)
 
 
-def test_kill_9_at_random_moments(shards: Path, undisturbed: Path, tmp_path: Path) -> None:
+def test_kill_9_at_random_moments(
+    shards: Path, undisturbed: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     chance, folder, kills = random.Random(1), tmp_path / "run", 0
     for _ in range(4):
         process = start(*training_command(shards, folder, "checkpoint.every=1", "checkpoint.keep=1"))
         time.sleep(chance.uniform(4, 12))
         kills += stop(process, signal.SIGKILL) == -signal.SIGKILL
     assert kills
+    record_property("faults", kills)
     assert fingerprint(train(shards, folder, "checkpoint.every=1", "checkpoint.keep=1")) == fingerprint(undisturbed)
 
 
