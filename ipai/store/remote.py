@@ -68,6 +68,7 @@ class RemoteStore:
         """
 
         def fetch() -> None:
+            path.parent.mkdir(parents=True, exist_ok=True)  # a folder that was removed is no fault of the store
             self._system().get_file(f"{self.root}/{name}", str(path))
             check(path)
 

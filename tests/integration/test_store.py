@@ -1,8 +1,8 @@
 """Training from an S3 server on loopback: the bytes of training from a folder, whatever the server does."""
 
-import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +12,7 @@ pytest.importorskip("s3fs")
 pytest.importorskip("moto")
 
 from ipai.training import outcome
-from tests.integration.conftest import STATE, fingerprint, run, start, train, training_command
+from tests.integration.conftest import STATE, fingerprint, run, start, stop, train, training_command
 from tests.integration.faults import until_path
 from tests.store.s3 import _SECRET, Store, serving
 
@@ -60,48 +60,63 @@ def test_an_address_with_a_secret_is_refused_and_not_repeated(root: str, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.faults
-def test_a_store_that_goes_away_stops_with_a_checkpoint_and_the_same_command_goes_on(
-    store: tuple[Store, str], shards: Path, undisturbed: Path, tmp_path: Path
-) -> None:
-    server, root = store
-    folder = tmp_path / "run"
-    words = remote(root, folder, "data.store.patience_minutes=0.05", "checkpoint.every=1000", "data.workers=1")
-    process = start(*words, "data.prefetch=1", "train.steps=24")
-    until_path(folder / "metrics.jsonl", process)
+def lose_the_store(server: Store, process: subprocess.Popen[str], folder: Path) -> int:
+    """Take the store away from a run that trains; returns the step that it saved before it stopped."""
+    until_trained(folder, process, 3)
     server.failing = GONE
-    shutil.rmtree(f"{folder}-cache")  # what is here already would do for the rest of this short run
+    for path in Path(f"{folder}-cache").glob("*.tar"):
+        path.unlink()  # what is here already would do for the rest of so small a data set
     output, _ = process.communicate(timeout=180)
     assert process.returncode == _TRY_LATER, output
+    assert "could not be read for 3 s" in output
     assert "the same command continues" in output
     assert "Traceback" not in output.partition("error: ")[2]
-    assert all((folder / "checkpoints" / "latest" / name).exists() for name in STATE)
     end = outcome.read(folder)
     assert end is not None
-    assert (end.state, "could not be read for 3 s" in end.reason) == ("failed", True)
-    server.failing = 0
-    done = run(*words, "data.prefetch=1")
-    assert done.returncode == 0, done.stdout
-    assert final(folder) == fingerprint(undisturbed)
+    assert (end.state, "could not be read for 3 s" in end.reason.splitlines()[0]) == ("failed", True)
+    saved = (folder / "checkpoints" / "latest").resolve()
+    assert all((saved / name).exists() for name in STATE), output
+    return int(saved.name.removeprefix("step-"))
+
+
+def until_trained(folder: Path, process: subprocess.Popen[str], steps: int) -> None:
+    """Wait until so many steps are in the metrics; fails if the process ends first."""
+    until_path(folder / "metrics.jsonl", process)
+    while (folder / "metrics.jsonl").read_text().count("loss/train") < steps:
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.01)
+
+
+_LONG = (
+    "train.steps=100000", "checkpoint.every=100000", "validation.every=100000", "logger.every=1", "data.workers=1",
+    "data.prefetch=1", "data.store.patience_minutes=0.05",
+)  # fmt: skip
 
 
 @pytest.mark.faults
-def test_two_ranks_stop_together_and_save_when_one_loses_the_store(
-    store: tuple[Store, str], shards: Path, undisturbed: Path, tmp_path: Path
+def test_a_store_that_goes_away_stops_with_a_checkpoint_and_the_same_command_goes_on(
+    store: tuple[Store, str], shards: Path, tmp_path: Path
 ) -> None:
     server, root = store
-    folder = tmp_path / "run"
-    words = remote(root, folder, "launch.processes=2", "data.store.patience_minutes=0.05", "checkpoint.every=1000")
-    process = start(*words, "data.workers=1", "data.prefetch=1", "train.steps=24")
-    until_path(folder / "metrics.jsonl", process)
-    server.failing = GONE
-    shutil.rmtree(f"{folder}-cache")
-    output, _ = process.communicate(timeout=180)
-    assert process.returncode == _TRY_LATER, output
-    assert all((folder / "checkpoints" / "latest" / name).exists() for name in STATE), output
+    words = remote(root, tmp_path / "run", *_LONG)
+    saved = lose_the_store(server, start(*words), tmp_path / "run")
     server.failing = 0
-    done = run(*words)
+    again = start(*words)
+    until_trained(tmp_path / "run", again, saved + 3)
+    assert stop(again, signal.SIGTERM) == 128 + signal.SIGTERM
+    last = (tmp_path / "run" / "checkpoints" / "latest").resolve()
+    steps = int(last.name.removeprefix("step-"))
+    assert steps > saved
+    done = run(*training_command(shards, tmp_path / "whole", *_LONG, f"train.steps={steps}"))
     assert done.returncode == 0, done.stdout
+    assert fingerprint(last) == fingerprint(tmp_path / "whole" / "checkpoints" / last.name)
+
+
+@pytest.mark.faults
+def test_two_ranks_stop_together_and_save_when_they_lose_the_store(store: tuple[Store, str], tmp_path: Path) -> None:
+    server, root = store
+    words = remote(root, tmp_path / "run", *_LONG, "launch.processes=2")
+    lose_the_store(server, start(*words), tmp_path / "run")
 
 
 @pytest.mark.faults
