@@ -7,13 +7,12 @@ there when its time comes; a cache that holds all shards is simply filled.
 
 import threading
 from collections.abc import Generator, Iterator
-from typing import Any
 
 from torch.utils.data import DataLoader
 
-from ipai.data.collate import Batch
+from ipai.data.collate import Batch, Sample
 from ipai.data.dataset import TrainingDataset
-from ipai.data.loader import SlotBatches
+from ipai.data.loader import SlotBatches, micro_batches
 from ipai.data.order import SampleOrder
 from ipai.data.remote_shards import RemoteShardSet
 from ipai.errors import StoreError
@@ -100,7 +99,7 @@ class FetchAhead:
 
 
 def fetched_ahead(
-    training: TrainingDataset, batches: SlotBatches, loader: "DataLoader[Any]"
+    training: TrainingDataset, batches: SlotBatches, loader: "DataLoader[Sample]"
 ) -> Generator[Batch, None, None]:
     """The micro-batches of `loader`, whose shards are fetched while earlier ones are trained on.
 
@@ -110,7 +109,7 @@ def fetched_ahead(
     shards = {task: held for task, held in training.shards.items() if isinstance(held, RemoteShardSet)}
     ahead = FetchAhead(shards, training.order, batches)
     try:
-        for number, batch in enumerate(loader):
+        for number, batch in enumerate(micro_batches(loader)):
             yield batch
             ahead.trained(number)
     except StoreError as error:

@@ -1,14 +1,15 @@
 """Which slots a process computes, and the DataLoader that decodes them ahead of need."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
 
-from ipai.data.collate import Sample, collate
+from ipai.data.collate import Batch, Sample, collate
 from ipai.data.dataset import TrainingDataset
 from ipai.training.signals import STOP_SIGNALS
 
@@ -64,6 +65,20 @@ def make_loader(
         multiprocessing_context="forkserver" if workers else None,
         worker_init_fn=one_thread,
     )
+
+
+def micro_batches(loader: "DataLoader[Sample]") -> Generator[Batch, None, None]:
+    """What a loader gives; however this ends, its workers end too.
+
+    An error from a worker keeps the loader alive until Python looks for cycles. At its exit it would wait for workers
+    that it asks to end by a signal to which they are deaf.
+    """
+    batches: Any = iter(loader)
+    try:
+        yield from batches
+    finally:
+        if loader.num_workers:
+            batches._shutdown_workers()
 
 
 def _start_deaf_forkserver() -> None:

@@ -25,7 +25,7 @@ from ipai.data.ahead import fetched_ahead
 from ipai.data.cache import IMAGE_TOKENS, LATENTS, CachedArrays, null_tokens
 from ipai.data.collate import Batch
 from ipai.data.dataset import TrainingDataset, ValidationDataset
-from ipai.data.loader import SlotBatches, make_loader
+from ipai.data.loader import SlotBatches, make_loader, micro_batches
 from ipai.data.order import SampleOrder
 from ipai.data.pictures import Cached, Sizes
 from ipai.data.remote_shards import open_shards
@@ -193,7 +193,7 @@ def micro_batch_stream(
             batching.rank, batching.processes,
         )  # fmt: skip
         loader = make_loader(training, batches, config.data.workers, config.data.prefetch, pin_memory)
-        return fetched_ahead(training, batches, loader) if config.data.is_remote else iter(loader)
+        return fetched_ahead(training, batches, loader) if config.data.is_remote else micro_batches(loader)
 
     return start
 

@@ -4,6 +4,7 @@ import multiprocessing
 import socket
 from pathlib import Path
 
+import pytest
 import torch
 
 from ipai.errors import StoreError
@@ -26,6 +27,7 @@ def _rank(rank: int, port: int, folder: Path) -> None:
         (folder / str(rank)).write_text(f"{done} {error}")
 
 
+@pytest.mark.faults
 def test_a_store_that_one_process_lost_stops_both_there(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
