@@ -120,7 +120,7 @@ class Trainer:
         with StopRequest() as stop, tqdm(total=total, initial=first, unit="step", disable=not main) as bar:
             self.parts.speed.start(self.progress.samples_seen)
             for step in range(first, total):
-                self._train_step(step, stream)
+                self._train_step(step, stream, settle=step == first and self.parts.accelerator.num_processes > 2)
                 stopping = self._must_stop(step + 1, stop)
                 self._after_step(step + 1, bar, stopping)
                 if stopping:
@@ -132,7 +132,16 @@ class Trainer:
         if self.progress.step and self.progress.step != self._saved_step:
             self._save()
 
-    def _train_step(self, step: int, stream: Iterator[Batch]) -> None:
+    def _settle_buckets(self, batch: Batch) -> None:
+        """Compute gradients for nothing, because DDP orders them anew after the first backward pass of each start.
+
+        From the third process on that order decides in which order a sum is taken: without this, the first step after
+        a restart would differ in the last bits from the same step of a run that was not interrupted.
+        """
+        self.parts.step.error(batch).mean().backward()
+        self.parts.optimizer.zero_grad(set_to_none=True)
+
+    def _train_step(self, step: int, stream: Iterator[Batch], settle: bool) -> None:
         parts, train = self.parts, self.config.train
         for group in parts.optimizer.param_groups:
             group["lr"] = learning_rate(train, self.progress.samples_seen)
@@ -141,6 +150,8 @@ class Trainer:
                 batch = parts.together(partial(next, stream))
             self._count_skipped(batch)
             batch = batch.to(self.device)
+            if settle and index == 0:
+                self._settle_buckets(batch)
             if index + 1 == parts.accumulation:
                 self._backward(step, batch)
             else:

@@ -26,7 +26,7 @@ def signal_all(process: subprocess.Popen[str], number: signal.Signals) -> None:
             continue
 
 
-def until_path(path: Path, process: subprocess.Popen[str], seconds: float = 180) -> None:
+def until_path(path: Path, process: subprocess.Popen[str], seconds: float = 400) -> None:
     """Wait until a file or folder is there; fails if the process ends first."""
     deadline = time.monotonic() + seconds
     while not path.exists():
