@@ -22,6 +22,8 @@ from ipai.store.cache import Blob, ShardCache
 from ipai.store.config import StoreConfig
 from ipai.store.remote import RemoteStore
 
+# What stores call a file's version; each has some of them.
+_STAMPS = ("size", "ETag", "etag", "md5Hash", "blob_id", "LastModified", "mtime")
 _FACTS = ("name", "bytes", "sha256", "keys")
 
 
@@ -132,9 +134,10 @@ def _known(store: RemoteStore, cache: ShardCache, task: str, split: str) -> list
     tars = sorted(name for name in listing if name.endswith(".tar"))
     if not tars:
         raise DataError(f"there are no shards {store.root}/{task}/{split}-*.tar; copy a folder of shards there")
-    stamps = [[store.root, task]] + [
-        [name, str(listing[name].get("size")), str(listing[name].get("ETag") or listing[name].get("mtime"))]
-        for name in sorted(listing)
+    stamps = [
+        store.root,
+        task,
+        *([name, *(str(listing[name].get(fact)) for fact in _STAMPS)] for name in sorted(listing)),
     ]
     digest = hashlib.sha256(json.dumps(stamps).encode()).hexdigest()
     path = cache.folder / "lists" / f"{digest}.json"

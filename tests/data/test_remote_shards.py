@@ -57,6 +57,12 @@ def test_samples_are_those_of_the_folder_in_their_order(store: Store, folder: Pa
     assert len(cached(tmp_path)) == _SHARDS
 
 
+def test_a_mounted_store_is_read_through_the_cache_too(folder: Path, tmp_path: Path) -> None:
+    remote = remote_shards(f"file://{folder}", tmp_path)
+    assert remote.read(5) == ShardSet.open(folder, "style", "train").read(5)
+    assert len(cached(tmp_path)) == 1
+
+
 def test_a_second_start_reads_no_sidecar_and_no_shard_again(store: Store, folder: Path, tmp_path: Path) -> None:
     root = store.put(folder, tmp_path.name)
     remote_shards(root, tmp_path).read(0)

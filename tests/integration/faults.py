@@ -6,6 +6,15 @@ import subprocess
 import time
 from pathlib import Path
 
+# Where the process kills itself: patched into it, then the real command runs.
+KILL_AT = """
+import os, runpy, signal, sys
+from pathlib import Path
+{setup}
+sys.argv = {argv!r}
+runpy.run_path("train.py", run_name="__main__")
+"""
+
 
 def descendants(pid: int) -> list[int]:
     """All processes below one, as Slurm finds those of a job."""

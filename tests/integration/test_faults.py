@@ -24,18 +24,10 @@ from tests.integration.conftest import (
     train,
     training_command,
 )
-from tests.integration.faults import signal_all, until_path
+from tests.integration.faults import KILL_AT, signal_all, until_path
 
 pytestmark = pytest.mark.faults
 
-# Where the process kills itself: patched into it, then the real command runs.
-_KILL_AT = """
-import os, runpy, signal, sys
-from pathlib import Path
-{setup}
-sys.argv = {argv!r}
-runpy.run_path("train.py", run_name="__main__")
-"""
 _PLACES = {
     "the second file of a checkpoint": """
 import ipai.training.checkpoint as c
@@ -106,7 +98,7 @@ torch.optim.AdamW.step = fatal
 @pytest.mark.parametrize("place", _PLACES)
 def test_kill_9_in_the_middle_of(place: str, shards: Path, undisturbed: Path, tmp_path: Path) -> None:
     words = training_command(shards, tmp_path / "run", "checkpoint.keep=1")
-    killed = run("-c", _KILL_AT.format(setup=_PLACES[place], argv=words))
+    killed = run("-c", KILL_AT.format(setup=_PLACES[place], argv=words))
     assert killed.returncode == -signal.SIGKILL, killed.stdout
     assert fingerprint(train(shards, tmp_path / "run", "checkpoint.keep=1")) == fingerprint(undisturbed)
 
@@ -209,6 +201,6 @@ def test_a_run_in_a_clock_that_jumps_ends_with_the_same_bytes(shards: Path, undi
     clock = (
         "import time\nreal, jumps = time.time, iter(range(10**9))\ntime.time = lambda: real() - 3600 * next(jumps)\n"
     )
-    done = run("-c", _KILL_AT.format(setup=clock, argv=training_command(shards, tmp_path / "run")))
+    done = run("-c", KILL_AT.format(setup=clock, argv=training_command(shards, tmp_path / "run")))
     assert done.returncode == 0, done.stdout
     assert fingerprint(tmp_path / "run" / "checkpoints" / "step-00000024") == fingerprint(undisturbed)

@@ -13,7 +13,7 @@ pytest.importorskip("moto")
 
 from ipai.training import outcome
 from tests.integration.conftest import STATE, fingerprint, run, start, stop, train, training_command
-from tests.integration.faults import until_path
+from tests.integration.faults import KILL_AT, until_path
 from tests.store.s3 import _SECRET, Store, serving
 
 _TRY_LATER = 75
@@ -119,26 +119,28 @@ def test_two_ranks_stop_together_and_save_when_they_lose_the_store(store: tuple[
     lose_the_store(server, start(*words), tmp_path / "run")
 
 
+_KILL_IN_A_FETCH = """
+import os, signal
+import ipai.store.cache as c
+c.Blob.check = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
 @pytest.mark.faults
-def test_a_stuttering_store_and_a_kill_9_in_a_fetch_change_nothing(
+def test_kill_9_in_a_fetch_and_a_stuttering_store_change_nothing(
     store: tuple[Store, str], undisturbed: Path, tmp_path: Path
 ) -> None:
     server, root = store
-    folder = tmp_path / "run"
-    process = start(*remote(root, folder))
-    server.failing = GONE  # the first start waits for the list of shards, or in the middle of its first fetch
-    until_path(folder / "config.yaml", process)
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+    words = remote(root, tmp_path / "run")
+    killed = run("-c", KILL_AT.format(setup=_KILL_IN_A_FETCH, argv=words))
+    assert killed.returncode == -signal.SIGKILL, killed.stdout
+    assert list(Path(f"{tmp_path}/run-cache").glob(".*.part"))
     server.failing, server.damaged = 3, 1
-    try:
-        done = run(*remote(root, folder))
-    except subprocess.TimeoutExpired as error:
-        raise AssertionError(error.output) from error
+    done = run(*words)
     assert done.returncode == 0, done.stdout
     assert "asking again" in done.stdout
-    assert final(folder) == fingerprint(undisturbed)
-    assert not list(Path(f"{folder}-cache").glob(".*.part"))
+    assert final(tmp_path / "run") == fingerprint(undisturbed)
+    assert not list(Path(f"{tmp_path}/run-cache").glob(".*.part"))
 
 
 @pytest.mark.faults
