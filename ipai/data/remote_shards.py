@@ -129,7 +129,12 @@ def open_shards(root: str, task: str, split: str, config: StoreConfig) -> ShardS
 
 
 def _known(store: RemoteStore, cache: ShardCache, task: str, split: str) -> list[dict[str, Any]]:
-    """Of each shard its name, bytes, SHA-256 and keys; kept on the node under a digest of the store's listing."""
+    """Of each shard its name, bytes, SHA-256 and keys; kept on the node under a digest of the store's listing.
+
+    Raises:
+        StoreError: The store cannot be read, or the node's disk is full.
+        DataError: There are no shards, or one has no sidecar or a damaged one.
+    """
     listing = {name: facts for name, facts in store.listing(task).items() if name.startswith(f"{split}-")}
     tars = sorted(name for name in listing if name.endswith(".tar"))
     if not tars:
@@ -144,7 +149,11 @@ def _known(store: RemoteStore, cache: ShardCache, task: str, split: str) -> list
     with cache.held(f"list-{digest}"):
         if not path.exists():
             bar = tqdm(tars, unit="sidecar", desc=f"{task} {split}", delay=2, leave=False)
-            write_text(path, json.dumps([_sidecar(store, task, tar, listing) for tar in bar]))
+            facts = json.dumps([_sidecar(store, task, tar, listing) for tar in bar])
+            try:
+                write_text(path, facts)
+            except OSError as error:
+                raise cache.full(f"the list of {store.root}/{task}", error) from error
         known: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
     return known
 

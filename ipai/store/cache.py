@@ -80,6 +80,13 @@ class ShardCache:
         """Have a file ready for `open`; raises StoreError as it does."""
         os.close(self.open(blob, download))
 
+    def full(self, what: str, error: OSError) -> StoreError:
+        """What to raise when something could not be written here."""
+        return StoreError(
+            f"{what} could not be kept in {self.folder} ({error.strerror or error}); free space there, or set "
+            "data.store.cache=FOLDER or a smaller data.store.cache_gb"
+        )
+
     def _fetch(self, blob: Blob, path: Path, download: Callable[[Blob, Path], None]) -> None:
         part = self.folder / f".{blob.sha256}.{blob.bytes}.part"
         try:
@@ -88,10 +95,7 @@ class ShardCache:
             sync(part)
             part.replace(path)
         except OSError as error:
-            raise StoreError(
-                f"{blob.name} could not be kept in {self.folder} ({error.strerror or error}); free space there, or set "
-                "data.store.cache=FOLDER or a smaller data.store.cache_gb"
-            ) from error
+            raise self.full(blob.name, error) from error
         finally:
             part.unlink(missing_ok=True)
 

@@ -64,7 +64,8 @@ class RemoteStore:
             check: Raises OSError if what came is not what was wanted; then it is fetched again.
 
         Raises:
-            StoreError: The store failed or sent something else for too long, or the disk is full.
+            StoreError: The store failed or sent something else for too long.
+            OSError: The disk is full.
         """
 
         def fetch() -> None:
@@ -82,10 +83,8 @@ class RemoteStore:
             except _FINAL as error:
                 raise StoreError(f"{what} is not there or may not be read ({_words(error)})") from error
             except Exception as error:  # each store's package has errors of its own
-                if getattr(error, "errno", None) in _NO_ROOM:
-                    raise StoreError(
-                        f"{what} could not be kept: {_words(error)}; free space or set data.store.cache=FOLDER"
-                    ) from error
+                if isinstance(error, OSError) and error.errno in _NO_ROOM:
+                    raise  # the disk here, which asking again does not empty
                 if time.monotonic() >= deadline:
                     raise StoreError(
                         f"{what} could not be read for {self._patience_s:.0f} s ({_words(error)}); when the store is "

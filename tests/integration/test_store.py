@@ -154,3 +154,34 @@ def test_a_cache_for_one_shard_suffices_and_is_kept_to(
     assert final(tmp_path / "run") == fingerprint(undisturbed)
     assert sum(path.stat().st_size for path in Path(f"{tmp_path}/run-cache").glob("*.tar")) <= 1.01 * largest
     assert train(shards, tmp_path / "run")  # and from the folder it is the same run
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB, where we may mount one."""
+    folder = tmp_path / "run-cache"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], check=False)
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.mark.faults
+def test_a_full_disk_in_a_fetch_stops_with_the_reason_and_goes_on_when_there_is_room(
+    store: tuple[Store, str], small_disk: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    _, root = store
+    words = remote(root, tmp_path / "run")
+    full = run(*words)
+    assert full.returncode == _TRY_LATER, full.stdout
+    assert "could not be kept in" in full.stdout
+    assert "free space there" in full.stdout
+    assert not list(small_disk.glob(".*.part"))
+    subprocess.run(["mount", "-o", "remount,size=16m", small_disk], check=True)
+    done = run(*words)
+    assert done.returncode == 0, done.stdout
+    assert final(tmp_path / "run") == fingerprint(undisturbed)
