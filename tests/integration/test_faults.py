@@ -77,10 +77,10 @@ v.Validator.losses = fatal
     "a sample being read": """
 import ipai.data.shards as s
 calls, read = [], s.ShardSet.read
-def fatal(*a):
+def fatal(*a, **k):
     calls.append(a)
     if len(calls) == 90: os.kill(os.getpid(), signal.SIGKILL)
-    return read(*a)
+    return read(*a, **k)
 s.ShardSet.read = fatal
 """,
     "an optimizer step": """
