@@ -18,6 +18,7 @@ import torch
 
 from ipai.adapter.adapter import InstructAdapter, is_new_branch
 from ipai.adapter.formats import load_adapter
+from ipai.base.dims import read_dims
 from ipai.base.frozen import load_base
 from ipai.base.instruction_encoder import OpenClipInstructionEncoder
 from ipai.config import TrainingRun
@@ -30,9 +31,14 @@ from ipai.training.run import train
 from tests.composing import compose
 from tests.data_builders.building import build_all, configure
 
-PAIRS, STEPS, BATCH = 800, 200, 32
+PAIRS, STEPS = 800, 400
 ASKED = 64
 SAMPLING = Sampling(steps=10)
+FACTORS = ("style", "place", "object", "colour", "background")
+
+
+Taken = dict[str, float]
+"""How often answers have the condition's factor, by factor."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +47,35 @@ class Lesson:
 
     Attributes:
         losses: By task, the validation loss at the end over that at step 0.
-        style: How often "use the style" takes the style, less how often "use the composition" does.
-        place: How often "use the composition" takes the place, less how often "use the style" does.
+        before: What is taken at step 0, whatever the instruction: IPAdapter+.
+        style: What "use the style" takes afterwards.
+        composition: What "use the composition" takes.
     """
 
     losses: dict[str, float]
-    style: float
-    place: float
+    before: Taken
+    style: Taken
+    composition: Taken
+
+    @property
+    def place_told_apart(self) -> float:
+        """How much more often the composition's instruction takes the place than the style's does."""
+        return self.composition["place"] - self.style["place"]
+
+    @property
+    def style_told_apart(self) -> float:
+        """How much more often the style's instruction takes the style than the composition's does."""
+        return self.style["style"] - self.composition["style"]
+
+    @property
+    def style_gained(self) -> float:
+        """How much more often "use the style" takes the style than step 0 does."""
+        return self.style["style"] - self.before["style"]
+
+    @property
+    def place_let_go(self) -> float:
+        """How much less often "use the style" takes the place than step 0 does."""
+        return self.before["place"] - self.style["place"]
 
 
 def build_pairs(folder: Path) -> Path:
@@ -68,7 +96,7 @@ def teach(shards: Path, run: Path, seed: int, broken: str | None = None) -> Less
     """
     config = compose(
         "experiment=joint", "recipe=toy", "logger=none", f"data.root={shards}", f"run={run}", f"train.seed={seed}",
-        f"train.steps={STEPS}", f"train.batch_size={BATCH}", f"validation.every={STEPS}", "validation.images=0",
+        f"train.steps={STEPS}", f"validation.every={STEPS}", "validation.images=0",
         "validation.samples=40", f"checkpoint.every={STEPS}",
     )  # fmt: skip
     with BROKEN[broken]() if broken else nullcontext():
@@ -79,19 +107,19 @@ def teach(shards: Path, run: Path, seed: int, broken: str | None = None) -> Less
 def _examined(config: TrainingRun, run: Path, zeros: bool) -> Lesson:
     base = load_base(config.base, "cpu")
     encoder: Any = OpenClipInstructionEncoder.from_config(config.base, "cpu")
-    subject = Subject(
-        base, load_adapter(run / "checkpoints/latest/adapter.safetensors"), _Silent(encoder) if zeros else encoder
-    )
+    encoder = _Silent(encoder) if zeros else encoder
+    trained = load_adapter(run / "checkpoints/latest/adapter.safetensors")
+    subjects = {"before": assemble.build_adapter(config, read_dims(config.base), base), "after": trained}
     oracle, asked = load_oracles()["scenes"], questions(portraits=False, count=ASKED)
-    taken = {
-        task: subject.taken(asked, config.instructions.fixed[task], oracle, ("style", "place"), SAMPLING)
-        for task in ("style", "structure")
-    }
-    return Lesson(
-        _loss_ratios(run),
-        taken["style"]["style"] - taken["structure"]["style"],
-        taken["structure"]["place"] - taken["style"]["place"],
-    )
+
+    def taken(when: str, task: str) -> Taken:
+        subject = Subject(base, subjects[when], encoder)
+        try:
+            return subject.taken(asked, config.instructions.fixed[task], oracle, FACTORS, SAMPLING)
+        finally:
+            subject.close()
+
+    return Lesson(_loss_ratios(run), taken("before", "style"), taken("after", "style"), taken("after", "structure"))
 
 
 def _loss_ratios(run: Path) -> dict[str, float]:
@@ -128,13 +156,14 @@ def _swapped() -> Iterator[None]:
 
 @contextmanager
 def _frozen() -> Iterator[None]:
-    """The new branch is not trained."""
+    """The new branch learns nothing: its gradients are zero, and what leaves it stays zero as at the start."""
     real = assemble.build_adapter
 
     def build_adapter(*arguments: Any) -> InstructAdapter:
         adapter = real(*arguments)
         for name, parameter in adapter.named_parameters():
-            parameter.requires_grad_(not is_new_branch(name))
+            if is_new_branch(name):
+                parameter.register_hook(torch.zeros_like)
         return adapter
 
     with mock.patch.object(assemble, "build_adapter", build_adapter):
@@ -167,9 +196,11 @@ def main(seeds: int) -> None:
         for seed, broken in [*((seed, None) for seed in range(seeds)), *((0, broken) for broken in BROKEN)]:
             lesson = teach(shards, folder / f"{broken}-{seed}", seed, broken)
             losses = " ".join(f"{task} {ratio:.3f}" for task, ratio in lesson.losses.items())
-            sys.stdout.write(
-                f"{broken or 'whole':8} {seed}  style {lesson.style:+.2f}  place {lesson.place:+.2f}  {losses}\n"
+            taken = "  ".join(
+                f"{name}: " + " ".join(f"{factor} {share:.2f}" for factor, share in getattr(lesson, name).items())
+                for name in ("before", "style", "composition")
             )
+            sys.stdout.write(f"{broken or 'whole'} {seed}  {taken}  losses: {losses}\n")
             sys.stdout.flush()
 
 
