@@ -47,6 +47,7 @@ demo: setup ## the toy world: sources, data sets, joint training, report; minute
 	$(PYTHON) scripts/make_toy_sources.py
 	$(PYTHON) scripts/build_datasets.py recipe=toy
 	$(PYTHON) train.py experiment=joint recipe=toy logger=none
+	$(PYTHON) scripts/show_toy_run.py runs/joint-toy
 	$(PYTHON) scripts/evaluate.py run=runs/joint-toy limit=16 weights=start
 	$(PYTHON) scripts/evaluate.py run=runs/joint-toy limit=16
 

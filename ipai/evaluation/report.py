@@ -12,6 +12,7 @@ from PIL import Image
 from ipai.evaluation.comparing import columns, difference, paper_rows, paper_source, read_lines
 from ipai.evaluation.evaluating import Evaluated
 from ipai.evaluation.grids import HEADS, answers_by_task
+from ipai.evaluation.layout import BEFORE_AND_AFTER
 from ipai.evaluation.means import SCORES
 from ipai.evaluation.parts import Part, read_part
 from ipai.evaluation.table import number, title, warnings
@@ -43,6 +44,7 @@ def write_report(run: Path, done: Evaluated, shown: int) -> Path:
         curves=[chart_url(figure) for figure in curves(lines)],
         paper=_paper_table(run),
         scores=_score_table(done.scores),
+        before_and_after=_before_and_after(run),
         crossed=_crossed(done.crossed, done),
         grids=_grids(done.parts, shown),
         oracles=done.scores["oracles"],
@@ -154,6 +156,12 @@ def _grids(parts: Sequence[Part], shown: int) -> dict[str, list[dict[str, Any]]]
         ]
         for task, own in answers_by_task(parts, shown).items()
     }
+
+
+def _before_and_after(run: Path) -> str | None:
+    """What scripts/show_toy_run.py drew, if it was asked to."""
+    path = run / BEFORE_AND_AFTER
+    return data_url(Image.open(path)) if path.exists() else None
 
 
 def _crossed(parts: Sequence[Part], done: Evaluated) -> dict[str, Any] | None:

@@ -104,9 +104,11 @@ EVALUATION = ("limit=2", "oracles=2", "crossed=2", "shown=2", "steps=2", "part_s
 
 @pytest.fixture(scope="module")
 def report(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report's page after the two evaluations of `make demo`."""
+    """The report's page after the picture and the two evaluations of `make demo`."""
 
     def make(folder: Path) -> None:
+        shown = run("scripts/show_toy_run.py", f"{demo}/run", "--seeds", "1")
+        assert shown.returncode == 0, shown.stdout[-3000:]
         for weights in ("start", "ema"):
             done = run("scripts/evaluate.py", f"run={demo}/run", f"weights={weights}", *EVALUATION)
             assert done.returncode == 0, done.stdout[-3000:]
@@ -126,11 +128,18 @@ def test_the_report_stands_alone_and_shows_everything(report: Path) -> None:
     page = html.unescape(report.read_text())
     assert "http" not in page, "the page does not stand alone"
     for words in ("Toy world", "step 0", "the paper's joint", "1.1171", "minus step 0", "One image, 5 instructions",
-                  "What the oracles find", "Not scored", "curve against samples seen"):  # fmt: skip
+                  "What the training did", "What the oracles find", "Not scored",
+                  "curve against samples seen"):  # fmt: skip
         assert words in page, words
     scores = scores_of(report)
     for task in TASKS:
         assert f"{scores['tasks'][task]['clip_i']['mean']:.4f}" in page
+
+
+def test_only_a_toy_run_is_shown_before_and_after(undisturbed: Path) -> None:
+    done = run("scripts/show_toy_run.py", str(undisturbed.parents[1]))
+    assert done.returncode == 2
+    assert "base=toy" in done.stdout
 
 
 @pytest.mark.slow

@@ -50,5 +50,12 @@ def save(figure: Figure, folder: Path, number: int) -> list[Path]:
     return paths
 
 
+def save_png(figure: Figure, path: Path, dpi: int = 100) -> None:
+    """Write one PNG, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as aside:
+        figure.savefig(aside, format="png", dpi=dpi)
+
+
 def _wrapped(text: str, width: int = 30) -> str:
     return "\n".join(textwrap.wrap(text, width)) or text
