@@ -16,7 +16,6 @@ from huggingface_hub.errors import (
 )
 
 from ipai.base.config import BUILTIN_MICRO, BUILTIN_TOY, BaseConfig, WeightsFile, WeightsRef
-from ipai.base.micro import ensure_micro
 from ipai.errors import WeightsError
 from ipai.toyworld.weights import shipped_stack
 
@@ -46,7 +45,13 @@ FILES: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
-_BUILTIN: dict[str, Callable[[], Path]] = {BUILTIN_MICRO: ensure_micro, BUILTIN_TOY: shipped_stack}
+def _micro() -> Path:
+    from ipai.base.micro import ensure_micro  # it needs open_clip, which takes seconds to import
+
+    return ensure_micro()
+
+
+_BUILTIN: dict[str, Callable[[], Path]] = {BUILTIN_MICRO: _micro, BUILTIN_TOY: shipped_stack}
 
 
 class _Absent(Exception):

@@ -9,10 +9,9 @@ import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
-from open_clip import CLIP, SimpleTokenizer
 from safetensors import safe_open
 from torch import Tensor, nn
 
@@ -22,6 +21,9 @@ from ipai.base.hub import FILES, locate
 from ipai.base.loading import freeze, load_part, read_config
 from ipai.errors import WeightsError
 from ipai.files import fingerprint
+
+if TYPE_CHECKING:  # takes seconds to import, and a full cache of encodings needs none of it
+    from open_clip import CLIP, SimpleTokenizer
 
 _BATCH = 64  # bounds the memory; the result does not depend on it
 
@@ -93,12 +95,16 @@ class OpenClipInstructionEncoder:
         return normed[0], pooled
 
     @cached_property
-    def _tokenizer(self) -> SimpleTokenizer:
+    def _tokenizer(self) -> "SimpleTokenizer":
+        from open_clip import SimpleTokenizer
+
         return SimpleTokenizer(**self._tokenizer_options)
 
     @cached_property
-    def _model(self) -> CLIP:
+    def _model(self) -> "CLIP":
         """The CLIP without its image tower, which would be two thirds of it and is never filled."""
+        from open_clip import CLIP
+
         with torch.device("meta"):
             model = CLIP(**self._config)
         del model.visual

@@ -10,7 +10,7 @@ import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -88,16 +88,26 @@ def ensure_micro() -> Path:
 
 
 def build_micro(folder: Path, seed: int = 0) -> None:
-    """Write the miniature to `folder`, whole or not at all; equal seeds give equal bytes.
+    """Write the miniature to `folder`; see `build_random`."""
+    build_random(folder, _WRITERS, seed)
+
+
+def build_random(folder: Path, writers: Mapping[str, Callable[[Path], None]], seed: int = 0) -> None:
+    """Write parts with random weights to `folder`, whole or not at all; equal seeds give equal bytes.
 
     A folder that appears meanwhile (another process building the same) is kept as it is. The caller's random
     state is left as it was.
+
+    Args:
+        folder: Gets one folder a part.
+        writers: Part -> what makes it with torch's random numbers and writes it to its folder.
+        seed: Of those numbers.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        for index, (part, write) in enumerate(_WRITERS.items()):
-            with _own_randomness(seed * len(_WRITERS) + index), quiet_bars():
+        for index, (part, write) in enumerate(writers.items()):
+            with _own_randomness(seed * len(writers) + index), quiet_bars():
                 write(aside / part)
         for path in aside.rglob("*"):
             sync(path)
@@ -182,7 +192,7 @@ def _write_image_encoder(folder: Path) -> None:
     CLIPVisionModelWithProjection(config).save_pretrained(folder)
 
 
-def _write_tokenizer(folder: Path) -> None:
+def write_tokenizer(folder: Path) -> None:
     """The real CLIP tokenizer, from the vocabulary that open_clip ships."""
     source = SimpleTokenizer()
     names = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
@@ -191,7 +201,7 @@ def _write_tokenizer(folder: Path) -> None:
     CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=_CONTEXT).save_pretrained(folder)
 
 
-def _write_scheduler(folder: Path) -> None:
+def write_scheduler(folder: Path) -> None:
     """SD1.5's own noise schedule."""
     DDPMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, steps_offset=1
@@ -209,8 +219,8 @@ _WRITERS: dict[str, Callable[[Path], None]] = {
     "unet": _write_unet,
     "vae": _write_vae,
     "text_encoder": _write_text_encoder,
-    "tokenizer": _write_tokenizer,
-    "scheduler": _write_scheduler,
+    "tokenizer": write_tokenizer,
+    "scheduler": write_scheduler,
     "image_encoder": _write_image_encoder,
     "instruction_encoder": _write_instruction_encoder,
 }

@@ -120,7 +120,7 @@ class Trainer:
         with StopRequest() as stop, tqdm(total=total, initial=first, unit="step", disable=not main) as bar:
             self.parts.speed.start(self.progress.samples_seen)
             for step in range(first, total):
-                self._train_step(step, stream, settle=step == first and self.parts.accelerator.num_processes > 2)
+                self.train_step(step, stream, settle=step == first and self.parts.accelerator.num_processes > 2)
                 stopping = self._must_stop(step + 1, stop)
                 self._after_step(step + 1, bar, stopping)
                 if stopping:
@@ -141,7 +141,14 @@ class Trainer:
         self.parts.step.error(batch).mean().backward()
         self.parts.optimizer.zero_grad(set_to_none=True)
 
-    def _train_step(self, step: int, stream: Iterator[Batch], settle: bool) -> None:
+    def train_step(self, step: int, stream: Iterator[Batch], settle: bool = False) -> None:
+        """One optimizer step on the next micro-batches of `stream`; nothing in it waits for the device.
+
+        Args:
+            step: Its number.
+            stream: Micro-batches.
+            settle: See `_settle_buckets`.
+        """
         parts, train = self.parts, self.config.train
         for group in parts.optimizer.param_groups:
             group["lr"] = learning_rate(train, self.progress.samples_seen)

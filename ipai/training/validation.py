@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from PIL import Image
 from torch import Tensor
@@ -105,6 +104,9 @@ class Painter:
         self.accelerator = accelerator
         self.config = config
         base = validator.step.base
+        # Only a run that draws pays for the import, which takes seconds.
+        from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
+
         self._pipeline = StableDiffusionPipeline(
             vae=base.vae, text_encoder=base.text_encoder, tokenizer=base.tokenizer, unet=base.unet,
             scheduler=DDIMScheduler.from_config(base.scheduler.config), requires_safety_checker=False,

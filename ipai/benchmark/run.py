@@ -1,0 +1,34 @@
+"""Which function measures what."""
+
+from collections.abc import Callable
+
+from ipai.benchmark import building, training
+from ipai.benchmark.options import Options
+from ipai.benchmark.report import Report
+from ipai.errors import ConfigError
+
+_MEASURES: dict[str, tuple[Callable[[Options, Callable[[], object]], Report], tuple[str, ...]]] = {
+    "builders": (building.measure, tuple(building.CONTESTANTS)),
+    "train": (training.measure, (training.REFERENCE, *training.OURS)),
+}
+
+
+def measure(name: str, options: Options, done: Callable[[], object]) -> Report:
+    """Run the benchmark `name`; `done` is called after each of its `repetitions`.
+
+    Raises:
+        IpaiError: It cannot be run.
+    """
+    return _MEASURES[name][0](options, done)
+
+
+def repetitions(name: str, options: Options) -> int:
+    """How many pieces of work the benchmark consists of, for a bar.
+
+    Raises:
+        ConfigError: `options.only` names a contestant that does not exist.
+    """
+    names = list(_MEASURES[name][1])
+    if unknown := sorted(set(options.only) - set(names)):
+        raise ConfigError(f"--only names {', '.join(unknown)}; {name} has {', '.join(map(repr, names))}")
+    return len(options.chosen(names)) * options.rounds * (options.repeats + 1)

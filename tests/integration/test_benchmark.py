@@ -1,0 +1,34 @@
+"""`scripts/benchmark.py` in its short form."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import run
+
+BRIEF = ("--quick", "--rounds", "1", "--repeats", "1")
+
+
+@pytest.mark.slow
+def test_builders_are_compared_with_a_plain_loop(tmp_path: Path) -> None:
+    names = ("object: plain loop", "object: engine, 1 worker")
+    done = run(
+        "scripts/benchmark.py", "builders", *BRIEF, "--work", str(tmp_path), "--output", str(tmp_path / "b.json"),
+        "--only", *names,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:]
+    rows = {row["builder"]: row for row in json.loads((tmp_path / "b.json").read_text())["rows"]}
+    assert set(names) <= set(rows)
+    plain, engine = (rows[name] for name in names)
+    assert plain["times the plain loop"] == 1
+    assert engine["times the plain loop"] == pytest.approx(engine["samples/s"] / plain["samples/s"])
+    assert not (tmp_path / "built").exists()
+
+
+def test_a_contestant_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    done = run("scripts/benchmark.py", "train", "--quick", "--work", str(tmp_path), "--only", "theirs")
+    assert done.returncode == 2
+    assert "theirs" in done.stdout
+    assert "reference" in done.stdout
+    assert not list(tmp_path.iterdir())
