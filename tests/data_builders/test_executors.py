@@ -36,7 +36,10 @@ def reference(tmp_path_factory: pytest.TempPathFactory, coco: Path) -> dict[str,
     return digests(folder / "object")
 
 
-@pytest.mark.parametrize("workers", [1, 2, 4])
+_LONG = pytest.mark.long  # a Ray worker takes ten seconds to start
+
+
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=_LONG), 2, pytest.param(4, marks=_LONG)])
 def test_ray_makes_the_bytes_that_one_process_makes(
     tmp_path: Path, coco: Path, ray: None, reference: dict[str, str], workers: int
 ) -> None:
@@ -50,12 +53,14 @@ def test_four_pool_workers_make_them_too(tmp_path: Path, coco: Path, reference: 
     assert digests(tmp_path / "object") == reference
 
 
+@_LONG
 def test_a_killed_ray_worker_costs_what_it_had_in_hand(tmp_path: Path, ray: None) -> None:
     results = run_jobs(partial(shard_of, tmp_path), list(range(6)), RAY, needs_gpu=False)
     assert sorted(results) == [0, 1, 4, 9, 16, 25]
     assert (tmp_path / "killed").exists()
 
 
+@_LONG
 def test_a_ray_worker_that_always_dies_is_reported(ray: None) -> None:
     config = RayExecutor(name="ray", cpus=0.25, retries=1)
     with pytest.raises(DataError, match="died 2 times at the same shard"):

@@ -39,10 +39,11 @@ def assert_close(cut: Path, whole: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ten_kills_change_nothing(shards: Path, undisturbed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.long)])
+def test_kills_change_nothing(shards: Path, undisturbed: Path, tmp_path: Path, kills: int) -> None:
     """kill -9 at random moments, from start-up to the last step, and the same command each time."""
     chance, folder = random.Random(0), tmp_path / "run"
-    for kill in range(10):
+    for kill in range(kills):
         began, process = time.time(), start(*training_command(shards, folder))
         if kill % 5:  # the others hit the start-up
             wait_until_training(folder, since=began)
@@ -51,7 +52,7 @@ def test_ten_kills_change_nothing(shards: Path, undisturbed: Path, tmp_path: Pat
     assert fingerprint(train(shards, folder)) == fingerprint(undisturbed)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=pytest.mark.long)])
 def test_a_stop_signal_saves_and_leaves_with_the_schedulers_code(
     shards: Path, undisturbed: Path, tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -66,7 +66,7 @@ def test_hugging_face_datasets_reads_all_five(demo: Path) -> None:
             assert ("cond.jpg" in sample) == (task != "copy")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_all_five_killed_ten_times_give_the_same_bytes(demo: Path, tmp_path: Path) -> None:
     sources, _ = places(demo)
     words = ("scripts/build_datasets.py", "recipe=toy", sources, f"all.output={tmp_path}", "limit=12")
