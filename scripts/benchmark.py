@@ -4,6 +4,8 @@ train: our training step, with caches and without, against a reference step with
 trainer. Full size is Stable Diffusion 1.5 with random weights (9 GB of disk in --work, made once); --quick takes a
 small likeness, also with random weights.
 
+loader: our loader, with caches and without, against plain webdataset with PIL and torchvision on the same shards.
+
 builders: the engine of data_builders/ with one worker and with two against a plain loop over the same toy samples.
 """
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-BENCHMARKS = ("train", "builders")
+BENCHMARKS = ("train", "loader", "builders")
 
 
 @dataclass(frozen=True)

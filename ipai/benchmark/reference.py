@@ -102,6 +102,34 @@ def plus_spec(config: BaseConfig) -> AdapterSpec:
     )
 
 
+class TutorialPictures:
+    """Target and condition as the tutorial's data set makes them.
+
+    Args:
+        resolution: Pixels of the target's side.
+        image_size: Pixels of the condition's side.
+    """
+
+    def __init__(self, resolution: int, image_size: int) -> None:
+        self._transform = transforms.Compose(
+            [
+                transforms.Resize(resolution, interpolation=transforms.InterpolationMode.BILINEAR),
+                transforms.CenterCrop(resolution),
+                transforms.ToTensor(),
+                transforms.Normalize([0.5], [0.5]),
+            ]
+        )
+        size = {"height": image_size, "width": image_size}
+        self._processor = CLIPImageProcessor(size={"shortest_edge": image_size}, crop_size=size)
+
+    def __call__(self, sample: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Pixels of a decoded sample: fp32 [3, R, R] in -1..1, and fp32 [3, S, S] as CLIP wants them."""
+        target: Image.Image = sample["target.jpg"]
+        condition: Image.Image = sample.get("cond.jpg", target)
+        pixels: Tensor = self._processor(images=condition, return_tensors="pt").pixel_values[0]
+        return self._transform(target.convert("RGB")), pixels
+
+
 def tutorial_batches(config: BaseConfig, files: list[str], batch_size: int) -> Iterator[dict[str, Any]]:
     """Endless batches of plain webdataset shards, decoded in this process with PIL, torchvision and CLIPImageProcessor.
 
@@ -114,28 +142,16 @@ def tutorial_batches(config: BaseConfig, files: list[str], batch_size: int) -> I
         images [B, 3, R, R], clip_images [B, 3, S, S], input_ids [B, 77], drop [B].
     """
     tokenizer = load_part("tokenizer", locate(config, ["tokenizer"])["tokenizer"], torch.float32, torch.device("cpu"))
-    transform = transforms.Compose(
-        [
-            transforms.Resize(config.resolution, interpolation=transforms.InterpolationMode.BILINEAR),
-            transforms.CenterCrop(config.resolution),
-            transforms.ToTensor(),
-            transforms.Normalize([0.5], [0.5]),
-        ]
-    )
-    size = {"height": config.image_size, "width": config.image_size}
-    processor = CLIPImageProcessor(size={"shortest_edge": config.image_size}, crop_size=size)
+    pictures = TutorialPictures(config.resolution, config.image_size)
     generator = torch.Generator().manual_seed(0)
     samples = WebDataset(files, shardshuffle=False).decode("pil").repeat()
     rows: list[tuple[Tensor, Tensor, Tensor, bool]] = []
     for sample in samples:
-        target: Image.Image = sample["target.jpg"]
-        condition: Image.Image = sample.get("cond.jpg", target)
         number = float(torch.rand((), generator=generator))
         text = "" if number < _DROP or number > 1 - _DROP else sample["json"]["prompt"]
         rows.append(
             (
-                transform(target.convert("RGB")),
-                processor(images=condition, return_tensors="pt").pixel_values[0],
+                *pictures(sample),
                 tokenizer(text, max_length=77, padding="max_length", truncation=True, return_tensors="pt").input_ids[0],
                 number > 1 - 2 * _DROP,
             )

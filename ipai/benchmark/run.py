@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 
-from ipai.benchmark import building, training
+from ipai.benchmark import building, loading, training
 from ipai.benchmark.options import Options
 from ipai.benchmark.report import Report
 from ipai.errors import ConfigError
 
 _MEASURES: dict[str, tuple[Callable[[Options, Callable[[], object]], Report], tuple[str, ...]]] = {
     "builders": (building.measure, tuple(building.CONTESTANTS)),
+    "loader": (loading.measure, tuple(loading.CONTESTANTS)),
     "train": (training.measure, (training.REFERENCE, *training.OURS)),
 }
 

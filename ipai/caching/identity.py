@@ -5,7 +5,7 @@ from ipai.base.hub import FILES, locate
 from ipai.data.cache import LATENTS, CacheIdentity
 from ipai.files import fingerprint
 
-FORMAT = 1  # counts up when arrays would come out differently for the same network and pictures
+FORMAT = 2  # counts up when arrays would come out differently for the same network and pictures
 
 
 def identity_of(kind: str, config: BaseConfig) -> CacheIdentity:

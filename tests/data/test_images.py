@@ -115,3 +115,15 @@ def test_the_square_is_centred_and_shared_by_all_sizes() -> None:
     assert box == (10, 0, 20, 10)
     for size in (4, 16):
         assert torch.equal(to_square(image, box, size), torch.full((3, size, size), 255, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("size", [32, 96, 224, 300])
+def test_the_filter_is_pillows_bicubic_but_for_rounding(size: int) -> None:
+    image = Image.fromarray(np.random.default_rng(size).integers(0, 256, (120, 200, 3), dtype=np.uint8))
+    box = square_box(image)
+    expected = np.array(image.crop(box).resize((size, size), Image.Resampling.BICUBIC), dtype=np.int16)
+    found = to_square(image, box, size).permute(1, 2, 0).numpy()
+    difference = np.abs(found - expected)
+    assert difference.max() <= 2
+    assert (difference > 0).mean() < 0.02
+    assert (difference > 1).mean() < 1e-4
