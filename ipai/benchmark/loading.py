@@ -3,10 +3,11 @@
 Pictures have SD1.5's sizes, and cached arrays SD1.5's shapes with random content, also with --quick.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,17 +33,14 @@ SIZES = Sizes(resolution=512, image_size=224, latent_shape=(4, 64, 64), num_trai
 _SHAPES = {LATENTS: (8, 64, 64), IMAGE_TOKENS: (257, 1280)}
 _SAMPLES = {True: 24, False: 100}  # a task; by quick
 _PREFETCH = 4
-_KINDS: dict[str, tuple[str, ...]] = {
-    "nothing cached": (),
-    "VAE cached": (LATENTS,),
-    "VAE and CLIP cached": (LATENTS, IMAGE_TOKENS),
+_LOADERS: dict[str, tuple[str, ...] | None] = {  # what is cached; None is the plain loader
+    "plain": None,
+    "ours, nothing cached": (),
+    "ours, VAE cached": (LATENTS,),
+    "ours, VAE and CLIP cached": (LATENTS, IMAGE_TOKENS),
 }
 _WORKERS = (0, 2)
-CONTESTANTS = {
-    f"{who}, {workers} workers": (kinds, workers)
-    for workers in _WORKERS
-    for who, kinds in {"plain": None, **{f"ours, {name}": kinds for name, kinds in _KINDS.items()}}.items()
-}
+CONTESTANTS = {f"{name}, {workers} workers": (_LOADERS[name], workers) for workers in _WORKERS for name in _LOADERS}
 
 
 def measure(options: Options, done: Callable[[], object]) -> Report:
@@ -70,6 +68,7 @@ def measure(options: Options, done: Callable[[], object]) -> Report:
 @contextmanager
 def _contestant(name: str, root: Path, batch_size: int, count: int) -> Iterator[Work]:
     kinds, workers = CONTESTANTS[name]
+    batches: Generator[Any, None, None]
     if kinds is None:
         batches = _plain_batches(root, batch_size, workers)
     else:
@@ -81,7 +80,7 @@ def _contestant(name: str, root: Path, batch_size: int, count: int) -> Iterator[
         batches.close()
 
 
-def _plain_batches(root: Path, batch_size: int, workers: int) -> Iterator[list[Tensor]]:
+def _plain_batches(root: Path, batch_size: int, workers: int) -> Generator[list[Tensor], None, None]:
     files = [str(path) for task in TASKS for path in ShardSet.open(root, task, "train").files]
     samples = WebDataset(files, shardshuffle=False).decode("pil").repeat()
     pictures = samples.map(TutorialPictures(SIZES.resolution, SIZES.image_size))
@@ -97,7 +96,8 @@ def _dataset(root: Path, kinds: tuple[str, ...], batch_size: int) -> TrainingDat
         for task, held in shards.items()
     }
     order = SampleOrder(0, batch_size, {task: len(held) for task, held in shards.items()}, dict.fromkeys(TASKS, 1.0))
-    instructions = dict.fromkeys(TASKS, ("use the picture",))
+    wordings: tuple[str, ...] = ("use the picture",)
+    instructions = dict.fromkeys(TASKS, wordings)
     return TrainingDataset(shards, order, instructions, DataConfig(str(root)), 0, SIZES, cached=arrays)
 
 

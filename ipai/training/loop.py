@@ -142,7 +142,10 @@ class Trainer:
         self.parts.optimizer.zero_grad(set_to_none=True)
 
     def train_step(self, step: int, stream: Iterator[Batch], settle: bool = False) -> None:
-        """One optimizer step on the next micro-batches of `stream`; nothing in it waits for the device.
+        """One optimizer step on the next micro-batches of `stream`.
+
+        Nothing in it waits for the device, but for an instruction that was not among those known at the start (it has
+        an object's name in it) nor used lately: it is encoded, checked and kept.
 
         Args:
             step: Its number.
