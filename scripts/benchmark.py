@@ -6,6 +6,8 @@ small likeness, also with random weights.
 
 loader: our loader, with caches and without, against plain webdataset with PIL and torchvision on the same shards.
 
+resume: from the command to the first step, for a new run, at sample 10 and at sample 10 million.
+
 builders: the engine of data_builders/ with one worker and with two against a plain loop over the same toy samples.
 """
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-BENCHMARKS = ("train", "loader", "builders")
+BENCHMARKS = ("train", "loader", "resume", "builders")
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Which function measures what."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from ipai.benchmark import building, loading, training
+from ipai.benchmark import building, loading, resuming, training
 from ipai.benchmark.options import Options
 from ipai.benchmark.report import Report
 from ipai.errors import ConfigError
@@ -10,6 +11,7 @@ from ipai.errors import ConfigError
 _MEASURES: dict[str, tuple[Callable[[Options, Callable[[], object]], Report], tuple[str, ...]]] = {
     "builders": (building.measure, tuple(building.CONTESTANTS)),
     "loader": (loading.measure, tuple(loading.CONTESTANTS)),
+    "resume": (resuming.measure, tuple(resuming.CONTESTANTS)),
     "train": (training.measure, (training.REFERENCE, *training.OURS)),
 }
 
@@ -20,7 +22,7 @@ def measure(name: str, options: Options, done: Callable[[], object]) -> Report:
     Raises:
         IpaiError: It cannot be run.
     """
-    return _MEASURES[name][0](options, done)
+    return _MEASURES[name][0](_shortened(name, options), done)
 
 
 def repetitions(name: str, options: Options) -> int:
@@ -32,4 +34,10 @@ def repetitions(name: str, options: Options) -> int:
     names = list(_MEASURES[name][1])
     if unknown := sorted(set(options.only) - set(names)):
         raise ConfigError(f"--only names {', '.join(unknown)}; {name} has {', '.join(map(repr, names))}")
+    options = _shortened(name, options)
     return len(options.chosen(names)) * options.rounds * (options.repeats + 1)
+
+
+def _shortened(name: str, options: Options) -> Options:
+    """A start of training takes ten seconds and more, and --quick promises three minutes."""
+    return replace(options, rounds=1) if name == "resume" and options.quick else options
