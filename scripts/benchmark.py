@@ -8,6 +8,8 @@ loader: our loader, with caches and without, against plain webdataset with PIL a
 
 resume: from the command to the first step, for a new run, at sample 10 and at sample 10 million.
 
+generate: pictures with our adapter against diffusers' own IP-Adapter and against no adapter.
+
 builders: the engine of data_builders/ with one worker and with two against a plain loop over the same toy samples.
 """
 

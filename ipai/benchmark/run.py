@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from ipai.benchmark import building, loading, resuming, training
+from ipai.benchmark import building, generating, loading, resuming, training
 from ipai.benchmark.options import Options
 from ipai.benchmark.report import Report
 from ipai.errors import ConfigError
 
 _MEASURES: dict[str, tuple[Callable[[Options, Callable[[], object]], Report], tuple[str, ...]]] = {
     "builders": (building.measure, tuple(building.CONTESTANTS)),
+    "generate": (generating.measure, generating.CONTESTANTS),
     "loader": (loading.measure, tuple(loading.CONTESTANTS)),
     "resume": (resuming.measure, tuple(resuming.CONTESTANTS)),
     "train": (training.measure, (training.REFERENCE, *training.OURS)),
