@@ -85,6 +85,11 @@ def _problems(config: CachingConfig) -> Iterator[str]:
             yield f"splits names {split!r}, which is none of train, val"
     if not (config.latents or config.image_tokens):
         yield "latents=false and image_tokens=false leave nothing to compute; set one to true"
+    if config.launch.name != "local":
+        yield (
+            f"launch={config.launch.name} is for train.py; start this command in a job of its own, such as "
+            "`sbatch --gpus-per-node=8 --wrap 'python scripts/cache_latents.py ...'`: it uses every GPU it sees"
+        )
     processes = config.launch.processes
     if config.batch_size < 1 or config.data.workers < 0 or (processes is not None and processes < 1):
         yield "batch_size and launch.processes must be above 0, and data.workers must not be negative"

@@ -281,6 +281,7 @@ def test_impossible_settings_are_refused_with_the_mend(tmp_path: Path) -> None:
         (("latents=false", "image_tokens=false"), "leave nothing to compute"),
         (("tasks=[colour]",), "none of copy"),
         (("splits=[test]",), "none of train, val"),
+        (("launch=slurm",), r"launch=slurm is for train\.py"),
         (("+data.worker=1",), "did you mean data.workers"),
     ):
         with pytest.raises(ConfigError, match=message):
