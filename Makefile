@@ -21,7 +21,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $(STAMP)
 
 test: setup lint ## lint, type check and run the whole test suite (CPU, no network)
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m "not long and not learning and not faults" -n 2 --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m "not long and not learning and not faults" -n 2 --dist worksteal --durations=15 $(ARGS)
 
 test-long: setup ## the tests that take minutes each
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m long -n 2 --dist worksteal $(ARGS)

@@ -84,6 +84,7 @@ def test_a_build_that_is_overtaken_gives_way(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_may_build_at_once(micro_folder: Path, tmp_path: Path) -> None:
     # Each waits for the other's mark right before it builds, so that neither finds the other's folder.
     code = f"""

@@ -65,11 +65,3 @@ def test_drawing_with_the_adapter_is_compared_with_drawing_without(tmp_path: Pat
     assert (plain["pipeline"], ours["pipeline"]) == ("no adapter", "ours")
     assert ours["speed to diffusers' IP-Adapter+"] == pytest.approx(theirs["s a picture"] / ours["s a picture"])
     assert "RANDOM" in done.stdout or "Random weights" in done.stdout
-
-
-def test_a_contestant_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    done = run("scripts/benchmark.py", "train", "--quick", "--work", str(tmp_path), "--only", "theirs")
-    assert done.returncode == 2
-    assert "theirs" in done.stdout
-    assert "reference" in done.stdout
-    assert not list(tmp_path.iterdir())

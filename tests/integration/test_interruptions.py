@@ -85,7 +85,10 @@ def test_metrics_of_an_interrupted_run_have_no_gap_and_no_double(
 
 @pytest.mark.parametrize(
     "overrides",
-    [("train.micro_batch_size=4",), ("launch.processes=2", "checkpoint.signal_check_every=1")],
+    [
+        pytest.param(("train.micro_batch_size=4",), marks=pytest.mark.long),
+        ("launch.processes=2", "checkpoint.signal_check_every=1"),
+    ],
     ids=["1 x 4 x 2", "2 x 4"],
 )
 def test_every_cut_of_the_batch_gives_the_same_adapter(
@@ -94,6 +97,7 @@ def test_every_cut_of_the_batch_gives_the_same_adapter(
     assert_close(train(shards, tmp_path / "run", *overrides), undisturbed)
 
 
+@pytest.mark.long
 def test_a_run_goes_on_with_another_number_of_processes(shards: Path, undisturbed: Path, tmp_path: Path) -> None:
     process = start(
         *training_command(shards, tmp_path / "run", "launch.processes=2", "checkpoint.signal_check_every=1")

@@ -137,7 +137,7 @@ def test_pairs_do_not_depend_on_which_other_images_there_are(tmp_path: Path, sty
     assert len(set(more.values())) > 1
 
 
-@pytest.mark.slow  # two processes import everything
+@pytest.mark.long  # two processes import everything
 def test_the_same_bytes_for_any_worker_count_and_after_a_stop(tmp_path: Path, styles: Path, teachers: Path) -> None:
     for workers in (1, 2):
         build_all(configure(styles, tmp_path / str(workers), teachers, f"executor.workers={workers}"))
