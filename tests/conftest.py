@@ -13,6 +13,12 @@ from tests.cluster.slurm import cluster, refuse_without_slurm
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first: at the end, small tests keep several processes busy to the last second."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A Slurm of this machine, which says it has at least four CPUs, for the time of a module's tests."""
