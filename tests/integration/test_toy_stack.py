@@ -47,6 +47,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_once(tmp_path_factory, "toy-stack", make)
 
 
+@pytest.mark.slow
 def test_the_stack_lies_in_the_hubs_layout_with_card_and_scores(trained: Path) -> None:
     stack = trained / "stack"
     pipeline = StableDiffusionPipeline.from_pretrained(stack, torch_dtype=torch.float32, local_files_only=True)
