@@ -60,6 +60,7 @@ def run_processes(
 
     A signal to this process goes on to all of them. If one crashes, the others, which would wait for it in a
     collective for ever, are killed after 5 s; if it left because of a stop signal they get 120 s to do the same.
+    Unless OMP_NUM_THREADS is set they share the cores: each with a thread a core would only wait for the others.
 
     Args:
         arguments: The overrides.
@@ -73,6 +74,7 @@ def run_processes(
         "LOCAL_WORLD_SIZE": processes,
         "MASTER_ADDR": meeting.address,
         "MASTER_PORT": meeting.port,
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or max(1, _usable_cores() // processes),
     }
     children = []
     for rank in range(processes):
@@ -91,6 +93,10 @@ def run_processes(
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _wait(children: list[subprocess.Popen[bytes]]) -> int:

@@ -38,7 +38,7 @@ def test_processes_wanted_are_as_configured() -> None:
     assert processes_wanted(LaunchConfig()) >= 1
 
 
-def launcher(tmp_path: Path, child: str, processes: int = 2) -> subprocess.Popen[bytes]:
+def launcher(tmp_path: Path, child: str, processes: int = 2, **environment: str) -> subprocess.Popen[bytes]:
     """Start `processes` processes of a script through the launcher, in a process of its own."""
     (tmp_path / "child.py").write_text("import os, signal, sys, time\nfrom pathlib import Path\n" + child)
     code = (
@@ -46,7 +46,8 @@ def launcher(tmp_path: Path, child: str, processes: int = 2) -> subprocess.Popen
         "from ipai.training.launch import run_processes\n"
         f"sys.exit(run_processes([], {processes}))"
     )
-    return subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
+    inherited = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    return subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=inherited | environment)
 
 
 def wait_for(tmp_path: Path, *names: str) -> None:
@@ -60,6 +61,21 @@ def test_each_process_knows_its_rank(tmp_path: Path) -> None:
     child = "Path(os.environ['RANK'] + 'of' + os.environ['WORLD_SIZE']).touch()"
     assert launcher(tmp_path, child, 3).wait(30) == 0
     assert {"0of3", "1of3", "2of3"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def threads_seen(tmp_path: Path, processes: int, **environment: str) -> list[str]:
+    child = "Path('threads' + os.environ['RANK']).write_text(os.environ['OMP_NUM_THREADS'])"
+    assert launcher(tmp_path, child, processes, **environment).wait(60) == 0
+    return [path.read_text() for path in tmp_path.glob("threads*")]
+
+
+def test_processes_share_the_cores(tmp_path: Path) -> None:
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    assert threads_seen(tmp_path, 2) == [str(max(1, cores // 2))] * 2
+
+
+def test_a_number_of_threads_set_by_hand_stays(tmp_path: Path) -> None:
+    assert threads_seen(tmp_path, 2, OMP_NUM_THREADS="3") == ["3", "3"]
 
 
 def test_a_crash_ends_the_others_soon_with_its_code(tmp_path: Path) -> None:
