@@ -69,6 +69,7 @@ class TrainConfig:
     timestep_power: float = 1.0
     gradient_checkpointing: bool = False
     compile: bool = False
+    channels_last: bool = False
 
 
 @dataclass

@@ -158,6 +158,11 @@ class FrozenBase:
             output = self.image_encoder.vision_model(pixels.to(self.image_encoder.dtype))
         return cast(Tensor, output.last_hidden_state)
 
+    def use_channels_last(self) -> None:
+        """Lay the convolutions' weights of the UNet and the VAE out with channels last; their images follow."""
+        for name in {"unet", "vae"} & set(self._parts):
+            self._parts[name].to(memory_format=torch.channels_last)
+
     def _part(self, name: str) -> Any:
         if name not in self._parts:
             raise WeightsError(

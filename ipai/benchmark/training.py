@@ -23,7 +23,12 @@ OURS = {
     "ours, nothing cached": ("data.latents=online", "data.image_tokens=online"),
     "ours, VAE cached": ("data.latents=cache", "data.image_tokens=online"),
     "ours, VAE and CLIP cached": ("data.latents=cache", "data.image_tokens=cache"),
-}
+    "ours, nothing cached, channels last": ("train.channels_last=true",),
+    "ours, VAE and CLIP cached, channels last": (
+        "data.latents=cache", "data.image_tokens=cache", "train.channels_last=true",
+    ),
+    "ours, VAE and CLIP cached, compiled": ("data.latents=cache", "data.image_tokens=cache", "train.compile=true"),
+}  # fmt: skip
 _PRECISION = "base.dtype=bf16"
 
 

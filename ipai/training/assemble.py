@@ -244,6 +244,8 @@ def build_predictor(config: TrainingRun, base: FrozenBase, adapter: InstructAdap
     """The UNet with the injected adapter, and the options that trade memory or start-up for speed."""
     if config.train.gradient_checkpointing:
         base.unet.enable_gradient_checkpointing()
+    if config.train.channels_last:
+        base.use_channels_last()
     if config.train.compile:
         base.unet.compile_repeated_blocks()
     return NoisePredictor(base.unet, adapter)

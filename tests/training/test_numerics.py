@@ -66,6 +66,16 @@ def test_fused_attention_is_the_written_out_one(parts: Assemble) -> None:
     assert relative_error(gradient, plain_gradient) < 1e-5
 
 
+def test_channels_last_is_another_layout_of_the_same_step(parts: Assemble) -> None:
+    usual, last = parts(), parts("train.channels_last=true")
+    loss, gradient = loss_and_gradient(usual, next(usual.micro_batches(0)))
+    other_loss, other_gradient = loss_and_gradient(last, next(last.micro_batches(0)))
+    weight = last.step.module.unet.get_submodule("conv_in").weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)  # type: ignore[operator, call-arg]
+    assert loss.item() == pytest.approx(other_loss.item(), rel=1e-5)
+    assert relative_error(other_gradient, gradient) < 1e-4
+
+
 def test_micro_batches_add_up_to_the_batch(parts: Assemble) -> None:
     whole, halves = parts("train.micro_batch_size=4"), parts("train.micro_batch_size=2")
     _, gradient = loss_and_gradient(whole, next(whole.micro_batches(0)))
