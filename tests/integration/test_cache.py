@@ -16,6 +16,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_killed_and_repeated_the_cache_is_the_same(shards: Path, tmp_path: Path) -> None:
     overrides = ["base=micro", f"data.root={shards}", "data.workers=0", "image_tokens=false", "batch_size=3"]
     cache = tmp_path / "killed"

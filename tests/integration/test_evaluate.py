@@ -67,6 +67,7 @@ def folder(undisturbed: Path, held_out: Path, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_evaluations_and_a_killed_one_leave_the_same_files(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

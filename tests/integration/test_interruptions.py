@@ -71,6 +71,7 @@ def test_a_second_process_on_one_folder_is_refused(shards: Path, tmp_path: Path)
     assert "another process is writing" in result.stdout
 
 
+@pytest.mark.long
 def test_metrics_of_an_interrupted_run_have_no_gap_and_no_double(
     shards: Path, undisturbed: Path, tmp_path: Path
 ) -> None:

@@ -191,6 +191,7 @@ def test_every_figure_is_drawn_as_png_and_svg(report: Path, tmp_path: Path) -> N
             assert tuple(path.read_bytes() for path in draw_figure(config)) == before  # the same every time
 
 
+@pytest.mark.long
 def test_the_users_own_instruction_is_answered_and_the_picture_says_how(demo: Path, tmp_path: Path) -> None:
     image = tmp_path / "condition.png"
     Image.effect_noise((64, 64), 90).convert("RGB").save(image)

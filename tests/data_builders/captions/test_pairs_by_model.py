@@ -43,6 +43,7 @@ def test_both_pictures_of_a_face_pair_are_described_each_picture_once(tmp_path: 
         assert {record["generation"][name]["model"] for name in ("caption", "cond_caption")} == {"gpt-4o-2024-08-06"}
 
 
+@pytest.mark.long
 def test_a_style_image_is_described_once_for_all_its_pairs(tmp_path: Path, teachers: Path) -> None:
     source = write_style_source(tmp_path / "styles", images=3)
     (source / "captions.jsonl").unlink()
