@@ -19,7 +19,7 @@ from ipai.toyworld.stack.write import write_stack
 from tests.data_builders.building import ROOT
 from tests.shared_folder import made_once
 
-PARTS = ("vae", "clip", "clip_text", "unet", "ip_adapter", "controlnet", "oracles")
+PARTS = ("vae", "clip", "clip_text", "decoder", "unet", "ip_adapter", "controlnet", "oracles")
 SMALL = (
     *(f"{part}.{setting}" for part in PARTS for setting in ("steps=2", "batch_size=4")),
     *("scenes=60", "portraits=30", "samples=2", "vae_gate=false", "threads=1"),

@@ -19,7 +19,7 @@ from ipai.toyworld.stack.train import StackConfig, StackTraining
 from ipai.toyworld.stack.vae import reconstruct
 
 _SHOWN = 12
-_PARTS = ("vae", "clip", "clip_text", "unet", "ip_adapter", "controlnet", "oracles")
+_PARTS = ("vae", "clip", "clip_text", "decoder", "unet", "ip_adapter", "controlnet", "oracles")
 
 
 def summary(scores: Mapping[str, Any]) -> str:
@@ -59,7 +59,7 @@ def _reconstructions(stack: StackTraining) -> Image.Image:
     rows = []
     for kind in ("scenes", "portraits"):
         pixels = stack.held_out.part(kind)[:_SHOWN]
-        decoded = reconstruct(stack.vae, pixels.float() / 127.5 - 1)
+        decoded = reconstruct(stack.finished_vae, pixels.float() / 127.5 - 1)
         rows += [pixels, ((decoded.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)]
     return sheet(rows)
 

@@ -1,5 +1,6 @@
 """The whole stack, part after part, each from where it was left: the way from an empty folder to weights that ship."""
 
+import copy
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ class StackConfig:
         scenes, portraits: Pictures to train on.
         vae_gate: Refuse to train on a VAE that does not beat the best linear code of its length.
         samples: Held-out pictures of each kind that are measured at the end.
-        vae, clip, clip_text, unet, ip_adapter, controlnet, oracles: Length and rate of each part.
+        vae, clip, clip_text, decoder, unet, ip_adapter, controlnet, oracles: Length and rate of each part.
     """
 
     output: str
@@ -52,6 +53,7 @@ class StackConfig:
     vae: StageSettings
     clip: StageSettings
     clip_text: StageSettings
+    decoder: StageSettings
     unet: StageSettings
     ip_adapter: StageSettings
     controlnet: StageSettings
@@ -144,6 +146,15 @@ class StackTraining:
     def image_tower(self) -> CLIPVisionModelWithProjection:
         """Of the CLIP, in transformers' form."""
         return clip.image_tower(self.clip.clip).requires_grad_(False)
+
+    @cached_property
+    def finished_vae(self) -> AutoencoderKL:
+        """The VAE whose decoder learned on, now that there is a CLIP to see what it blurs."""
+        settings = self.config.decoder
+        model = vae.with_free_decoder(copy.deepcopy(self.vae))
+        loss = partial(vae.decoder_loss, model, self.image_tower, self.pictures, settings.batch_size)
+        self._train("decoder", model, loss, settings)
+        return model
 
     @cached_property
     def denoiser(self) -> diffusion.Denoiser:

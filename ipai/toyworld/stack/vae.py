@@ -4,7 +4,9 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional
+from transformers import CLIPVisionModelWithProjection
 
+from ipai.toyworld.stack.clip import normalised
 from ipai.toyworld.stack.pca_start import start_from_pca
 from ipai.toyworld.stack.pictures import Pictures, draw_rows
 from ipai.toyworld.stack.sizes import LATENT_SIDE, RESOLUTION, VAE
@@ -13,6 +15,7 @@ from ipai.toyworld.stack.stage import Losses
 _PATCH = RESOLUTION // LATENT_SIDE
 _KL = 1e-4
 _COLOUR = 2.0  # weight of the error that is left after averaging over patches: hue, which L1 alone gives up last
+_FEATURES = 0.3  # weight of the error in what CLIP sees: edges, which tell a flat picture from a pixelated one
 
 
 def vae_loss(vae: AutoencoderKL, pictures: Pictures, batch_size: int, generator: torch.Generator) -> Losses:
@@ -28,6 +31,44 @@ def vae_loss(vae: AutoencoderKL, pictures: Pictures, batch_size: int, generator:
     colour = functional.avg_pool2d(difference, _PATCH).abs().mean()
     kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
     return {"loss": pixels + _COLOUR * colour + _KL * kl, "pixels": pixels, "colour": colour, "kl": kl}
+
+
+def decoder_loss(
+    vae: AutoencoderKL,
+    image_tower: CLIPVisionModelWithProjection,
+    pictures: Pictures,
+    batch_size: int,
+    generator: torch.Generator,
+) -> Losses:
+    """Absolute error of pixels and of patch means as in `vae_loss`, and the error of the image tower's hidden states.
+
+    Only the decoder learns, so latents stay what they are and nothing that was trained on them has to be trained anew
+    (as Stability's sd-vae-ft-mse did for SD1.5).
+    """
+    images = pictures.images(draw_rows(pictures, batch_size, generator))
+    with torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad():
+            posterior = vae.encode(images).latent_dist
+            noise = torch.randn(posterior.mean.shape, generator=generator)
+            latents = posterior.mean.float() + posterior.std.float() * noise
+            wanted = _hidden_states(image_tower, images)
+        decoded = vae.decode(latents).sample.float()
+        seen = _hidden_states(image_tower, decoded)
+    difference = decoded - images
+    pixels = difference.abs().mean()
+    colour = functional.avg_pool2d(difference, _PATCH).abs().mean()
+    errors = [
+        (mine - theirs).square().mean() / theirs.square().mean() for mine, theirs in zip(seen, wanted, strict=True)
+    ]
+    features = torch.stack(errors).mean()
+    loss = pixels + _COLOUR * colour + _FEATURES * features
+    return {"loss": loss, "pixels": pixels, "colour": colour, "features": features}
+
+
+def _hidden_states(image_tower: CLIPVisionModelWithProjection, images: Tensor) -> list[Tensor]:
+    """Of every layer but the last, whose tokens nothing reads."""
+    states = image_tower(normalised(images), output_hidden_states=True).hidden_states
+    return [state.float() for state in states[1:-1]]
 
 
 @torch.no_grad()
@@ -89,6 +130,15 @@ def fresh_vae(pictures: Pictures, seed: int) -> AutoencoderKL:
         torch.manual_seed(seed)
         vae = AutoencoderKL(**VAE)
     start_from_pca(vae, pictures.images(torch.arange(0, len(pictures), max(1, len(pictures) // 1000))))
+    return vae
+
+
+def with_free_decoder(vae: AutoencoderKL) -> AutoencoderKL:
+    """The same VAE, of which only what turns latents into pixels takes gradients."""
+    vae.requires_grad_(False)
+    for part in (vae.post_quant_conv, vae.decoder):
+        assert part is not None
+        part.requires_grad_(True)
     return vae
 
 

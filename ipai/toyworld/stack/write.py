@@ -60,7 +60,7 @@ def _write_parts(stack: StackTraining, folder: Path) -> None:
     parts = {
         "unet": stack.denoiser.unet,
         "text_encoder": stack.denoiser.text_encoder,
-        "vae": stack.vae,
+        "vae": stack.finished_vae,
         "image_encoder": stack.image_tower,
         "controlnet": stack.controlnet,
     }
