@@ -31,7 +31,7 @@ from ipai.training.run import train
 from tests.composing import compose
 from tests.data_builders.building import build_all, configure
 
-PAIRS, STEPS = 800, 400
+PAIRS, STEPS = 800, 560
 ASKED = 64
 SAMPLING = Sampling(steps=10)
 FACTORS = ("style", "place", "object", "colour", "background")
