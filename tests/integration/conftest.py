@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from ipai.files import sha256_of
 from tests.data_builders.coco_source import write_coco_source
 from tests.shared_folder import made_once
+from tests.warm import Running, WarmServer
 
 REPOSITORY = Path(__file__).parents[2]
 STATE = ("adapter.safetensors", "ema.safetensors", "optimizer.safetensors")
@@ -21,12 +23,20 @@ def environment() -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": "1", "HYDRA_FULL_ERROR": "1"}
 
 
-def start(*command: str) -> subprocess.Popen[str]:
-    """Start a command of the project."""
+def start(*command: str) -> Running:
+    """Start a command of the project, warm unless the test has changed what imports read."""
+    server = _warm_server()
+    if server.fits(environment()):
+        return server.start(command, REPOSITORY, environment())
     return subprocess.Popen(
         [sys.executable, *command], cwd=REPOSITORY, env=environment(), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
+
+
+@cache
+def _warm_server() -> WarmServer:
+    return WarmServer(environment())
 
 
 def run(*command: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
@@ -57,7 +67,7 @@ def fingerprint(checkpoint: Path) -> dict[str, str]:
     return {name: sha256_of(checkpoint / name) for name in STATE}
 
 
-def stop(process: subprocess.Popen[str], number: signal.Signals) -> int:
+def stop(process: Running, number: signal.Signals) -> int:
     """Send a signal and return the exit code."""
     process.send_signal(number)
     process.communicate(timeout=120)

@@ -6,6 +6,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from tests.warm import Running
+
 # Where the process kills itself: patched into it, then the real command runs.
 KILL_AT = """
 import os, runpy, signal, sys
@@ -26,7 +28,7 @@ def descendants(pid: int) -> list[int]:
     return below[1:]
 
 
-def signal_all(process: subprocess.Popen[str], number: signal.Signals) -> None:
+def signal_all(process: Running, number: signal.Signals) -> None:
     """Signal a process and everything below it."""
     for pid in [process.pid, *descendants(process.pid)]:
         try:
@@ -35,7 +37,7 @@ def signal_all(process: subprocess.Popen[str], number: signal.Signals) -> None:
             continue
 
 
-def until_path(path: Path, process: subprocess.Popen[str], seconds: float = 400) -> None:
+def until_path(path: Path, process: Running, seconds: float = 400) -> None:
     """Wait until a file or folder is there; fails if the process ends first."""
     deadline = time.monotonic() + seconds
     while not path.exists():

@@ -15,6 +15,7 @@ from ipai.training import outcome
 from tests.integration.conftest import STATE, fingerprint, run, start, stop, train, training_command
 from tests.integration.faults import KILL_AT, until_path
 from tests.store.s3 import _SECRET, Store, serving
+from tests.warm import Running
 
 _TRY_LATER = 75
 GONE = 10**9
@@ -60,7 +61,7 @@ def test_an_address_with_a_secret_is_refused_and_not_repeated(root: str, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
-def lose_the_store(server: Store, process: subprocess.Popen[str], folder: Path) -> int:
+def lose_the_store(server: Store, process: Running, folder: Path) -> int:
     """Take the store away from a run that trains; returns the step that it saved before it stopped."""
     until_trained(folder, process, 3)
     server.failing = GONE
@@ -79,7 +80,7 @@ def lose_the_store(server: Store, process: subprocess.Popen[str], folder: Path) 
     return int(saved.name.removeprefix("step-"))
 
 
-def until_trained(folder: Path, process: subprocess.Popen[str], steps: int) -> None:
+def until_trained(folder: Path, process: Running, steps: int) -> None:
     """Wait until so many steps are in the metrics; fails if the process ends first."""
     until_path(folder / "metrics.jsonl", process)
     while (folder / "metrics.jsonl").read_text().count("loss/train") < steps:
