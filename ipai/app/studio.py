@@ -87,7 +87,7 @@ class Studio:
             rows: list[list[Image.Image]] = []
             for number, instruction in enumerate(instructions):
                 condition = Condition(fields.image, instruction, object=fields.object.strip() or None)
-                guidance = FourPass() if fields.guidance == "four_pass" else None
+                guidance = FourPass(negative=fields.negative) if fields.guidance == "four_pass" else None
                 self._painter.attached.condition(condition, guidance=guidance)
                 rows.append([])
                 for wish in wishes:

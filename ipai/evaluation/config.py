@@ -40,6 +40,7 @@ class EvaluationConfig:
     instructions: str
     guidance: str
     four_pass: FourPassScales
+    negative: str
     scheduler: str
     clip: ClipChoice
     oracles: int
@@ -112,6 +113,3 @@ def _number_problems(config: EvaluationConfig) -> Iterator[str]:
             yield f"{key}={value} must be at least 1"
     if min(config.seed, config.oracles, config.crossed) < 0:
         yield f"seed={config.seed}, oracles={config.oracles} and crossed={config.crossed} must not be negative"
-    four = "four_pass" in (config.guidance, *config.guidance_by_task.values()) or config.guidance == "by_task"
-    if four and config.guidance_scale is not None and config.guidance_scale <= 1:
-        yield f"four-pass guidance needs guidance_scale above 1, not {config.guidance_scale}; use 2 or more"

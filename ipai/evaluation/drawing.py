@@ -60,7 +60,10 @@ class Artist:
             self._painter.attached.set_scale(sampling.scale)
             self._painter.attached.condition_each(conditions, sampling.guidance)
             pictures += self._painter.paint_each(
-                [Wish(item.prompt, "", item.seed, sampling.steps, sampling.guidance_scale) for item in batch]
+                [
+                    Wish(item.prompt, sampling.negative, item.seed, sampling.steps, sampling.guidance_scale)
+                    for item in batch
+                ]
             )
             progress(len(batch))
         write_part(part, pictures)

@@ -19,12 +19,14 @@ class TaskSampling:
         guidance_scale: Of ordinary guidance.
         scale: Of the adapter.
         guidance: None is ordinary.
+        negative: The prompt that guidance leads away from.
     """
 
     steps: int
     guidance_scale: float
     scale: float
     guidance: FourPass | None
+    negative: str
 
 
 def sampling_of(config: EvaluationConfig, subject: Subject, task: str) -> TaskSampling:
@@ -41,12 +43,17 @@ def sampling_of(config: EvaluationConfig, subject: Subject, task: str) -> TaskSa
     guidance = config.guidance_by_task.get(task) or config.guidance
     if guidance == "by_task":
         guidance = get_task(task).guidance
-    four = config.four_pass
     if guidance == "four_pass" and subject.adapter.spec.instruction not in ("tokens", "pooled"):
         raise ConfigError(f"four-pass guidance for {task} needs an adapter that reads instructions; guidance=ordinary")
     return TaskSampling(
         steps=config.steps or of_run.image_steps,
         guidance_scale=of_run.guidance_scale if config.guidance_scale is None else config.guidance_scale,
         scale=round(scale, 6),
-        guidance=FourPass(four.instruct, four.text, four.image) if guidance == "four_pass" else None,
+        guidance=_four_pass(config) if guidance == "four_pass" else None,
+        negative=config.negative,
     )
+
+
+def _four_pass(config: EvaluationConfig) -> FourPass:
+    scales = config.four_pass
+    return FourPass(scales.instruct, scales.text, scales.image, negative=config.negative)

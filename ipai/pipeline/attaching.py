@@ -12,6 +12,7 @@ from ipai.adapter.adapter import InstructAdapter
 from ipai.base.config import BaseConfig
 from ipai.errors import ConfigError
 from ipai.pipeline.attachment import Attachment
+from ipai.pipeline.calling import refuse_unknown
 from ipai.pipeline.encoding import Encoding
 from ipai.pipeline.sources import LoadedAdapter, Weights, load
 
@@ -42,8 +43,9 @@ def attach(
     """
     unet = getattr(pipeline, "unet", None)
     sd15 = isinstance(unet, UNet2DConditionModel | UNetMotionModel)
-    if unet is None or not sd15 or not hasattr(type(pipeline), "do_classifier_free_guidance"):
+    if unet is None or not sd15:
         raise ConfigError(f"{type(pipeline).__name__} is no diffusers pipeline with Stable Diffusion 1.5's UNet")
+    refuse_unknown(pipeline)
     several = adapter if isinstance(adapter, Sequence) and not isinstance(adapter, str) else [adapter]
     if not several:
         raise ConfigError("give at least one adapter")

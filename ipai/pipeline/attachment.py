@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from ipai.adapter.injection import inject, refuse_other_sizes
 from ipai.adapter.spec import cross_attention_names
 from ipai.errors import ConfigError
+from ipai.pipeline.calling import Call, Pass, current_call
 from ipai.pipeline.encoding import Condition, Encoding
-from ipai.pipeline.guidance import FourPass, four_fold
+from ipai.pipeline.guidance import FOUR, FourPass, four_fold
 
 
 class Attachment:
@@ -35,7 +36,14 @@ class Attachment:
         self._injection = inject(self._unet, self.encodings[0].adapter)
         self._conditions: list[_Taken] = []
         self._guidance: FourPass | None = None
-        self._cache: tuple[Tensor, list[Tensor]] | None = None
+        self._cache: tuple[Tensor, Call, list[Tensor]] | None = None
+        self._four_pass: FourPass | None = None  # of the call that is running
+        self._rescale = 0.0
+        processors = self._unet.attn_processors
+        self._installed: list[tuple[Any, Any]] = [
+            (self._unet.get_submodule(name.removesuffix(".processor")), processors[name])
+            for name in cross_attention_names(self._unet)
+        ]
         self._handles = [
             self._unet.register_forward_pre_hook(self._before, with_kwargs=True),
             self._unet.register_forward_hook(self._after),
@@ -48,7 +56,7 @@ class Attachment:
         Args:
             conditions: At least one.
             guidance: None is the pipeline's ordinary guidance; the four-pass form takes the place of the pipeline's
-                own scale, which must then be above 1.
+                own scale. Where that is 1 or less, guidance is off and there is one pass.
 
         Raises:
             IpaiError: No condition was given, or an image or an instruction cannot be used.
@@ -132,51 +140,64 @@ class Attachment:
     def _before(self, _unet: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         if not self._conditions:
             raise ConfigError("the attached adapter has no condition image; call condition(...) first, or detach()")
+        self._refuse_other_processors()
         added = kwargs.get("added_cond_kwargs") or {}
         if "image_embeds" in added:
             raise ConfigError("leave out ip_adapter_image and ip_adapter_image_embeds: the attachment gives its own")
+        call = current_call(self._unet)
+        self._four_pass = self._guidance if call.guided else None
+        if self._four_pass is not None and call.passes != ("null", "full"):
+            raise ConfigError(
+                f"{call.pipeline} adds a pass of its own to guidance; four-pass guidance has no place for it"
+            )
+        self._rescale = call.guidance_rescale
         prompt = kwargs["encoder_hidden_states"]
         batch = (args[0] if args else kwargs["sample"]).shape[0]
-        if self._cache is None or self._cache[0] is not prompt:  # a pipeline hands in the same object at every step
+        if self._cache is None or self._cache[0] is not prompt or self._cache[1] != call:
             # AnimateDiff repeats the prompt for each frame, and its UNet does the same to the condition tokens.
-            self._cache = prompt, self._all_tokens(prompt[:: prompt.shape[0] // batch])
-        if self._guidance is not None:
+            self._cache = prompt, call, self._all_tokens(prompt[:: prompt.shape[0] // batch], call)
+        if self._four_pass is not None:
             sizes = {batch, prompt.shape[0]}
             args, kwargs = four_fold(args, sizes), {name: four_fold(value, sizes) for name, value in kwargs.items()}
-        return args, kwargs | {"added_cond_kwargs": {**added, "image_embeds": self._cache[1]}}
+        return args, kwargs | {"added_cond_kwargs": {**added, "image_embeds": self._cache[2]}}
 
     def _after(self, _unet: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
-        if self._guidance is None:
+        if self._four_pass is None:
             return output
-        combined = self._guidance.combine(output[0])
+        combined = self._four_pass.combine(output[0], self._rescale)
         # Both halves alike: whatever scale the pipeline then applies to their difference, this prediction stays.
         both = torch.cat([combined, combined])
         return (both,) if isinstance(output, tuple) else type(output)(sample=both)
 
-    def _all_tokens(self, prompt: Tensor) -> list[Tensor]:
+    def _refuse_other_processors(self) -> None:
+        if any(attention.processor is not ours for attention, ours in self._installed):
+            raise ConfigError(
+                "the UNet's attention processors were replaced after the adapter was attached, so it would have no "
+                "say; set them first and attach then, or detach()"
+            )
+
+    def _all_tokens(self, prompt: Tensor, call: Call) -> list[Tensor]:
         """For each condition [B, 1, num_queries, width], in the order of the UNet's batch."""
-        guided = bool(self.pipeline.do_classifier_free_guidance)
-        if self._guidance is not None and not guided:
-            raise ConfigError("four-pass guidance needs the pipeline's guidance on; give it guidance_scale=2 or more")
-        parts = [self._tokens(item, prompt, guided) for item in self._conditions]
+        parts = [self._tokens(item, prompt, call) for item in self._conditions]
         return [part[:, None].to(prompt.device, self._unet.dtype) for part in parts]
 
-    def _tokens(self, taken: "_Taken", prompt: Tensor, guided: bool) -> Tensor:
-        tokens, image = taken.encoding.tokens, taken.image
-        wanted = prompt.shape[0] // 2 if guided else prompt.shape[0]
+    def _tokens(self, taken: "_Taken", prompt: Tensor, call: Call) -> Tensor:
+        wanted, image = prompt.shape[0] // len(call.passes), taken.image
         if len(image) not in (1, wanted):
             raise ConfigError(
                 f"{len(image)} conditions were chosen for a batch of {wanted} pictures; give one for each"
             )
-        if not guided:
-            return tokens(image, taken.instructions, prompt)
-        negative, positive = prompt.chunk(2)
-        passes = [tokens(taken.encoding.null_image, [""], negative)]
-        if self._guidance is not None:
-            passes += [
-                tokens(image, [other], negative) for other in (self._guidance.negative, self._guidance.everything)
-            ]
-        return torch.cat([*passes, tokens(image, taken.instructions, positive)])
+        prompts = dict(zip(call.passes, prompt.chunk(len(call.passes)), strict=True))
+        guidance, null = self._four_pass, taken.encoding.null_image
+        made: dict[Pass, Tensor] = {"full": taken.encoding.tokens(image, taken.instructions, prompts["full"])}
+        if call.guided:
+            made["null"] = taken.encoding.tokens(null, [""], prompts["null"])
+        if guidance is not None:  # the prompt branch of "everything" gets the prompt: only the UNet's text is negative
+            negatives = guidance.negatives(call.negative)
+            each = [text for text in negatives for _ in range(wanted // len(negatives))] if negatives[1:] else negatives
+            made["image"] = taken.encoding.tokens(image, each, prompts["null"])
+            made["every"] = taken.encoding.tokens(image, [guidance.everything], prompts["full"])
+        return torch.cat([made[name] for name in (call.passes if guidance is None else FOUR)])
 
 
 @dataclass(frozen=True)

@@ -6,28 +6,44 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 from torch import Tensor
 
 from ipai.errors import ConfigError
+from ipai.pipeline.calling import Pass
+
+FOUR: tuple[Pass, ...] = ("null", "image", "every", "full")
+"""The order of the four passes in the UNet's batch, as `four_fold` makes it."""
 
 
 @dataclass(frozen=True)
 class FourPass:
     """Scales of the four-pass guidance; equal ones are ordinary guidance between `null` and `full`.
 
+    Where the pipeline's guidance is off (its `guidance_scale` is 1 or less) there is one pass, `full`, whatever the
+    scales, as in the released code.
+
+    | pass | picture | instruction | the adapter's prompt, where it reads one | the UNet's prompt |
+    |---|---|---|---|---|
+    | full | the condition | the condition's | prompt | prompt |
+    | every | the condition | `everything` | prompt | negative prompt |
+    | image | the condition | `negative` | negative prompt | negative prompt |
+    | null | zeros | none | negative prompt | negative prompt |
+
     Attributes:
         s_instruct: What the instruction and the prompt add to "everything".
         s_text: What "everything" adds to the image with the negative instruction.
         s_image: What the image adds to nothing.
-        everything: The instruction of the second pass.
-        negative: The instruction of the third pass; the released code takes the negative prompt's text.
+        everything: The instruction of the second pass; the released code's is this bare word.
+        negative: The instruction of the third pass. None is the negative prompt's text, as in the released code; a call
+            that gives only `negative_prompt_embeds` has no such text, so give it here.
     """
 
     s_instruct: float = 4.0
     s_text: float = 5.0
     s_image: float = 1.0
-    everything: str = "use everything from the image"
-    negative: str = ""
+    everything: str = "everything"
+    negative: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse scales that are no finite numbers, with a ConfigError."""
@@ -36,11 +52,35 @@ class FourPass:
         if wrong:
             raise ConfigError(f"guidance scales must be finite numbers, not {', '.join(wrong)}")
 
-    def combine(self, noise: Tensor) -> Tensor:
-        """One prediction [N, ...] from those of null, image, every and full, in this order in `noise` [4 N, ...]."""
+    def combine(self, noise: Tensor, guidance_rescale: float = 0.0) -> Tensor:
+        """One prediction [N, ...] from those of null, image, every and full, in this order in `noise` [4 N, ...].
+
+        Args:
+            noise: The four predictions.
+            guidance_rescale: How far the result takes the standard deviation of `full` (2305.08891, section 3.4).
+        """
         null, image, every, full = noise.chunk(4)
         text = self.s_text * (every - image)
-        return null + self.s_instruct * (full - every) + text + self.s_image * (image - null)
+        combined = null + self.s_instruct * (full - every) + text + self.s_image * (image - null)
+        return rescale_noise_cfg(combined, full, guidance_rescale) if guidance_rescale else combined
+
+    def negatives(self, of_call: tuple[str, ...] | None) -> tuple[str, ...]:
+        """The instructions of the third pass: one, or one for each prompt of the call.
+
+        Args:
+            of_call: The negative prompts' texts, if the pipeline was given texts.
+
+        Raises:
+            ConfigError: There is no text at all.
+        """
+        if self.negative is not None:
+            return (self.negative,)
+        if of_call is None:
+            raise ConfigError(
+                "the third pass of four-pass guidance is instructed with the negative prompt's text, and the pipeline "
+                'was given encoded prompts; give the text as FourPass(negative="...")'
+            )
+        return of_call
 
 
 def four_fold(value: Any, batches: Set[int]) -> Any:

@@ -72,7 +72,9 @@ class DrawingConfig:
         """As set, else the task's, else ordinary, which is None."""
         name = self.guidance or ("ordinary" if self.task is None else get_task(self.task).guidance)
         scales = self.four_pass
-        return FourPass(scales.instruct, scales.text, scales.image) if name == "four_pass" else None
+        if name != "four_pass":
+            return None
+        return FourPass(scales.instruct, scales.text, scales.image, negative=self.negative)
 
 
 def check(config: DrawingConfig) -> None:
@@ -106,5 +108,3 @@ def _number_problems(config: DrawingConfig) -> Iterator[str]:
         yield "give at least one instruction and one of seeds"
     if any(seed < 0 for seed in config.seeds):
         yield f"seeds={config.seeds} must not be negative"
-    if config.chosen_guidance() is not None and config.guidance_scale <= 1:
-        yield f"four-pass guidance needs guidance_scale above 1, not {config.guidance_scale}; use 2 or more"

@@ -12,6 +12,7 @@ from ipai.adapter.formats import save_adapter
 from ipai.app.config import AppConfig, check
 from ipai.app.studio import Fields, Studio, require
 from ipai.errors import ConfigError, DataError, IpaiError, WeightsError
+from ipai.pipeline import FourPass
 from tests.pipeline.extras import give_controlnet_a_say, write_lora
 from tests.pipeline.using import CONFIG, PICTURE, adapter_for, make_pipeline
 
@@ -54,6 +55,14 @@ def test_a_row_whose_object_has_no_name_is_left_out(studio: Studio) -> None:
     three = studio.five(replace(FIELDS, object="cat"), lambda _: None)
     assert three.height - two.height == 16 + 64 + 4
     assert shares == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_the_negative_prompt_is_the_third_passs_instruction(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    attached, chosen = studio._painter.attached, []
+    condition = attached.condition
+    monkeypatch.setattr(attached, "condition", lambda *given, guidance: chosen.append(guidance) or condition(*given))
+    drawn(studio, guidance="four_pass", negative="dull")
+    assert chosen == [FourPass(negative="dull")]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,105 @@
+"""Which pipeline is calling the UNet, and what its rows are.
+
+A UNet is shared: `from_pipe` and `components` put it into further pipelines, each with a guidance scale of its own. So
+the hooks ask the pipeline whose `__call__` is running, not the one that the adapter was attached to.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+
+from ipai.errors import ConfigError
+
+Pass = Literal["null", "image", "every", "full"]
+"""What a row of the UNet's batch is drawn under: nothing, the image alone, everything of it, what was asked for."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A pipeline's call that is running.
+
+    Attributes:
+        pipeline: Its class's name.
+        passes: What each equal part of the UNet's batch is, in order.
+        guidance_rescale: Of the pipeline (arXiv 2305.08891, section 3.4); 0 where it has none.
+        negative: The negative prompts' texts, one or one for each prompt; None if only their encoding was given.
+    """
+
+    pipeline: str
+    passes: tuple[Pass, ...]
+    guidance_rescale: float
+    negative: tuple[str, ...] | None
+
+    @property
+    def guided(self) -> bool:
+        """Whether classifier-free guidance is on."""
+        return "null" in self.passes
+
+
+def current_call(unet: Any) -> Call:
+    """The call of a diffusers pipeline that is running this UNet now.
+
+    Raises:
+        ConfigError: No pipeline is, or one whose batch is not known.
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        pipeline = frame.f_locals.get("self")
+        if frame.f_code.co_name == "__call__" and isinstance(pipeline, DiffusionPipeline):
+            return _call_of(pipeline, frame.f_locals)
+        frame = frame.f_back  # type: ignore[assignment]
+    raise ConfigError(
+        f"the {type(unet).__name__} was called outside of a pipeline's call, so nothing says which rows are guided; "
+        "draw with a diffusers pipeline, or put the adapter in with ipai.adapter.inject and hand its tokens to the UNet"
+    )
+
+
+def refuse_unknown(pipeline: Any) -> None:
+    """Raise a ConfigError if a pipeline's class does not say what the rows of its batch are."""
+    if not hasattr(type(pipeline), "do_classifier_free_guidance"):
+        raise ConfigError(
+            f"{type(pipeline).__name__} does not say whether its guidance is on (it has no "
+            "do_classifier_free_guidance), so the adapter cannot know its rows; docs/pipelines.md lists those that work"
+        )
+
+
+def _call_of(pipeline: Any, arguments: dict[str, Any]) -> Call:
+    refuse_unknown(pipeline)
+    rescale = arguments.get("guidance_rescale", getattr(pipeline, "guidance_rescale", None))
+    return Call(type(pipeline).__name__, _passes(pipeline, arguments), float(rescale or 0.0), _negative(arguments))
+
+
+def _passes(pipeline: Any, arguments: dict[str, Any]) -> tuple[Pass, ...]:
+    if "view_batch_size" in arguments:
+        _refuse_several_views(type(pipeline).__name__, arguments)
+    # Where the call has a variable of that name, it decides: the panorama's property is always False.
+    guided = bool(arguments.get("do_classifier_free_guidance", pipeline.do_classifier_free_guidance))
+    # InstructPix2Pix has a scale for the picture that it edits, and a pass with that picture and no prompt.
+    if guided and hasattr(pipeline, "image_guidance_scale"):
+        return "full", "null", "null"
+    perturbed: tuple[Pass, ...] = ("full",) if getattr(pipeline, "do_perturbed_attention_guidance", False) else ()
+    return ("null", "full", *perturbed) if guided else ("full", *perturbed)
+
+
+def _refuse_several_views(name: str, arguments: dict[str, Any]) -> None:
+    views, pictures = arguments["view_batch_size"], arguments["num_images_per_prompt"] * arguments.get("batch_size", 1)
+    if max(views, pictures) > 1:
+        raise ConfigError(
+            f"{name} mixes the rows of several views or pictures, here {views} and {pictures}; give view_batch_size=1 "
+            "and draw one picture at a time"
+        )
+
+
+def _negative(arguments: dict[str, Any]) -> tuple[str, ...] | None:
+    text: str | Sequence[str] | None = arguments.get("negative_prompt")
+    if text is None:
+        return None if arguments.get("negative_prompt_embeds") is not None and _given(arguments) else ("",)
+    return (text,) if isinstance(text, str) else tuple(text)
+
+
+def _given(arguments: dict[str, Any]) -> bool:
+    """Whether the prompt came encoded: then so did the negative prompt."""
+    return arguments.get("prompt") is None
