@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from data_builders.engine.records import Drop
 from ipai.errors import DataError
-from ipai.pictures import open_picture, to_rgb
+from ipai.pictures import is_plain, open_picture, to_rgb
 
 Box = tuple[float, float, float, float]
 """left, top, width, height in px, as COCO writes it."""
@@ -66,7 +66,7 @@ def decode_picture(content: bytes, size: tuple[int, int] | None, max_pixels: int
     try:
         turned = ImageOps.exif_transpose(picture) if _must_turn(picture, size) else picture
         turned.load()
-        return to_rgb(turned)
+        return turned if is_plain(turned) else to_rgb(turned)
     except _DAMAGE as error:
         raise Drop("truncated") from error
 

@@ -7,8 +7,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from ipai.errors import DataError
-from ipai.pictures import open_picture, to_rgb
+from ipai.pictures import is_plain, open_picture, to_rgb
 
+ORIENTATION = 0x0112  # EXIF
 Box = tuple[int, int, int, int]
 
 
@@ -25,7 +26,7 @@ class ImageError(DataError):
 
 
 def decode_image(data: bytes, max_pixels: int) -> Image.Image:
-    """Decode to RGB as a person would see it: turned upright, 16-bit scaled to 8, transparency on white, first frame.
+    """Decode the first frame of a file, see `as_seen`.
 
     Raises:
         ImageError: Empty, no image, truncated, corrupt, or of more than `max_pixels` by its header.
@@ -37,13 +38,25 @@ def decode_image(data: bytes, max_pixels: int) -> Image.Image:
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         bomb = isinstance(error, Image.DecompressionBombError)
         raise ImageError("too_large" if bomb else "not_an_image", str(error)) from error
+    return as_seen(image, max_pixels)
+
+
+def as_seen(image: Image.Image, max_pixels: int) -> Image.Image:
+    """An opened image in sRGB as a person would see it: turned upright, see `ipai.pictures.to_rgb`.
+
+    Args:
+        image: Not changed, but loaded; the result may be the same object.
+        max_pixels: More are refused before anything is decoded.
+
+    Raises:
+        ImageError: Truncated, corrupt, or too large.
+    """
     if image.width * image.height > max_pixels:
         raise ImageError("too_large", f"{image.width} x {image.height} pixels, the limit is {max_pixels}")
     try:
         image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        is_plain = image.mode == "RGB" and "transparency" not in image.info  # else `to_rgb` would copy it
-        return image if is_plain else to_rgb(image)
+        upright = ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION, 1) != 1 else image
+        return upright if is_plain(upright) else to_rgb(upright)
     except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
         raise ImageError("truncated", str(error)) from error
 

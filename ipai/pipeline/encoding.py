@@ -1,7 +1,6 @@
 """Condition images and instructions to the adapter's condition tokens."""
 
 import hashlib
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,15 +14,15 @@ from ipai.adapter.adapter import InstructAdapter
 from ipai.base.config import BaseConfig
 from ipai.base.frozen import load_base
 from ipai.base.instruction_encoder import OpenClipInstructionEncoder, SdTextInstructionEncoder
-from ipai.data.images import decode_image, square_box, to_square
+from ipai.data.images import ImageError, as_seen, decode_image, square_box, to_square
 from ipai.errors import ConfigError, DataError, InstructionError
 from ipai.instructions.slots import fill_slot, slots_in
 from ipai.instructions.table import EmbeddingTable
+from ipai.pictures import FORMATS
 from ipai.tasks import task_index
 
 MAX_PIXELS = 100_000_000
 _KEPT = 16  # encoded pictures: 0.7 MB each in fp16 with ViT-H/14
-_PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
 
 
 @dataclass(frozen=True)
@@ -97,11 +96,10 @@ class Encoding:
         Raises:
             DataError: The picture is missing or cannot be used.
         """
-        content = _bytes_of(image)
-        key = hashlib.sha256(content).digest()
+        picture = _seen(image)
+        pixels = to_square(picture, square_box(picture), self._base.config.image_size)
+        key = hashlib.sha256(pixels.numpy().tobytes()).digest()
         if key not in self._encoded:
-            picture = _decoded(content, image)
-            pixels = to_square(picture, square_box(picture), self._base.config.image_size)
             if len(self._encoded) == _KEPT:
                 self._encoded.pop(next(iter(self._encoded)))
             self._encoded[key] = self._base.encode_images(pixels[None].to(self.device))
@@ -144,28 +142,21 @@ def _table(adapter: InstructAdapter, base: BaseConfig, device: torch.device) -> 
     return EmbeddingTable.build([], encoder.identity, lambda: encoder, mode=spec.instruction, device=device)
 
 
-def _bytes_of(image: Path | str | Image.Image | Tensor) -> bytes:
-    if isinstance(image, Path | str):
-        try:
-            return Path(image).read_bytes()
-        except OSError as error:
-            raise DataError(f"the condition image {image} cannot be read: {error.strerror}") from error
-    picture = _picture(image) if isinstance(image, Tensor) else image
-    if not isinstance(picture, Image.Image):
-        raise DataError(f"a condition image is a path, a PIL image or a tensor, not {type(picture).__name__}")
-    # One decoder for all: it turns pictures upright and puts transparency on white.
-    stream = io.BytesIO()
-    plain = picture if picture.mode in _PNG_MODES else picture.convert("RGB")
-    plain.save(stream, "PNG", exif=picture.getexif())
-    return stream.getvalue()
-
-
-def _decoded(content: bytes, image: object) -> Image.Image:
+def _seen(image: Path | str | Image.Image | Tensor) -> Image.Image:
+    """The picture as a person sees it, by the one decoder whichever way it comes."""
     try:
-        return decode_image(content, MAX_PIXELS)
-    except DataError as error:
+        if isinstance(image, Path | str):
+            return decode_image(Path(image).read_bytes(), MAX_PIXELS)
+        picture = _picture(image) if isinstance(image, Tensor) else image
+        if not isinstance(picture, Image.Image):
+            raise DataError(f"a condition image is a path, a PIL image or a tensor, not {type(picture).__name__}")
+        return as_seen(picture, MAX_PIXELS)
+    except OSError as error:
+        raise DataError(f"the condition image {image} cannot be read: {error.strerror}") from error
+    except ImageError as error:
         name = image if isinstance(image, Path | str) else "that was given"
-        raise DataError(f"the condition image {name} cannot be used: {error}; give a PNG, JPEG or WebP") from error
+        kinds = ", ".join(FORMATS)
+        raise DataError(f"the condition image {name} cannot be used: {error}; give one of {kinds}") from error
 
 
 def _picture(pixels: Tensor) -> Image.Image:

@@ -11,13 +11,13 @@ import torch
 from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.pipelines.controlnet.pipeline_controlnet import StableDiffusionControlNetPipeline
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ipai.base.config import BUILTIN_TOY, BaseConfig, WeightsRef
 from ipai.base.frozen import load_base
 from ipai.base.hub import locate_refs
 from ipai.base.loading import freeze, load_network
-from ipai.data.images import decode_image, square_box, to_square
+from ipai.data.images import as_seen, decode_image, square_box, to_square
 from ipai.errors import DataError, WeightsError
 from ipai.pipeline.attaching import Source, attach
 from ipai.pipeline.encoding import MAX_PIXELS
@@ -148,8 +148,11 @@ def control_picture(source: Path | Image.Image, size: int) -> Image.Image:
         DataError: It cannot be read.
     """
     try:
-        picture = decode_image(source.read_bytes(), MAX_PIXELS) if isinstance(source, Path) else source.convert("RGB")
-    except (OSError, UnidentifiedImageError) as error:
+        if isinstance(source, Path):
+            picture = decode_image(source.read_bytes(), MAX_PIXELS)
+        else:
+            picture = as_seen(source, MAX_PIXELS)
+    except OSError as error:
         raise DataError(f"the ControlNet's picture {source} cannot be read: {error}") from error
     return Image.fromarray(to_square(picture, square_box(picture), size).permute(1, 2, 0).numpy())
 
