@@ -29,11 +29,19 @@ _BATCH = 64  # bounds the memory; the result does not depend on it
 
 
 class EncodedTexts(NamedTuple):
-    """N encoded texts, on the CPU: tokens fp32 [N, 77, D], mask bool [N, 77] (False on padding), pooled fp32 [N, D]."""
+    """N encoded texts, on the CPU.
+
+    Attributes:
+        tokens: fp32 [N, 77, D].
+        mask: bool [N, 77], False on padding.
+        pooled: fp32 [N, D].
+        cut: bool [N], True where the text was longer than the encoder reads.
+    """
 
     tokens: Tensor
     mask: Tensor
     pooled: Tensor
+    cut: Tensor
 
 
 class InstructionEncoder(Protocol):
@@ -80,6 +88,8 @@ class OpenClipInstructionEncoder:
             ids = self._tokenizer(list(texts[rows]), context_length=context)
             last = ids.argmax(dim=1, keepdim=True)  # the end-of-text token has the highest number
             result.mask[rows] = torch.arange(context) <= last
+            lengths = [len(self._tokenizer.encode(text)) + 2 for text in texts[rows]]  # 2: begin and end
+            result.cut[rows] = torch.tensor(lengths) > context
             tokens, pooled = self._forward(ids.to(self._device))
             result.tokens[rows], result.pooled[rows] = tokens.cpu(), pooled.cpu()
         return result
@@ -146,6 +156,7 @@ class SdTextInstructionEncoder:
             with frozen_forward(self._device):
                 output = self._model(batch.input_ids.to(self._device))
             result.mask[rows] = batch.attention_mask.bool()
+            result.cut[rows] = torch.tensor([bool(encoding.overflowing) for encoding in batch.encodings])
             result.tokens[rows], result.pooled[rows] = output.last_hidden_state.cpu(), output.pooler_output.cpu()
         return result
 
@@ -183,7 +194,8 @@ def _check_plain_clip(config: dict[str, Any], folder: Path) -> None:
 
 def _empty(texts: int, context: int, dim: int) -> EncodedTexts:
     mask = torch.zeros(texts, context, dtype=torch.bool)
-    return EncodedTexts(torch.zeros(texts, context, dim), mask, torch.zeros(texts, dim))
+    cut = torch.zeros(texts, dtype=torch.bool)
+    return EncodedTexts(torch.zeros(texts, context, dim), mask, torch.zeros(texts, dim), cut)
 
 
 def _digest(*parts: bytes) -> str:

@@ -14,20 +14,21 @@ from torch import Tensor
 
 from ipai.files import atomic_path, cache_folder
 
-FORMAT = "ipai instruction rows 1"  # counts up when rows would come out differently for the same encoder and texts
+FORMAT = "ipai instruction rows 2"  # counts up when rows would come out differently for the same encoder and texts
 
 log = logging.getLogger(__name__)
 
 
 class Rows(NamedTuple):
-    """One row or several: tokens fp32 [..., T, D] and mask bool [..., T]."""
+    """One row or several: tokens fp32 [..., T, D], mask bool [..., T], and cut bool [...], which stays on the CPU."""
 
     tokens: Tensor
     mask: Tensor
+    cut: Tensor
 
     def to(self, device: torch.device | str) -> "Rows":
         """The rows on `device`; the same tensors if they are there."""
-        return Rows(self.tokens.to(device), self.mask.to(device))
+        return Rows(self.tokens.to(device), self.mask.to(device), self.cut)
 
 
 def rows_path(folder: Path | None, identity: str, mode: str, texts: Sequence[str]) -> Path:
@@ -43,7 +44,7 @@ def write_rows(path: Path, rows: Rows) -> None:
     """
     try:
         with atomic_path(path) as aside:
-            save_file({"tokens": rows.tokens, "mask": rows.mask}, aside, metadata={"key": path.stem})
+            save_file(rows._asdict(), aside, metadata={"key": path.stem})
     except (OSError, SafetensorError) as error:
         log.warning("cannot keep the encoded instructions in %s (%s); the next start encodes them again", path, error)
 
@@ -56,7 +57,7 @@ def read_rows(path: Path, count: int) -> Rows | None:
         with safe_open(path, "pt") as file:
             if (file.metadata() or {}).get("key") != path.stem:
                 raise ValueError("it holds something else")
-            rows = Rows(file.get_tensor("tokens"), file.get_tensor("mask"))
+            rows = Rows(*(file.get_tensor(name) for name in Rows._fields))
         _check_shapes(rows, count)
     except (OSError, SafetensorError, ValueError) as error:
         log.warning("cannot use the encoded instructions in %s (%s); encoding them again", path, error)
@@ -65,9 +66,8 @@ def read_rows(path: Path, count: int) -> Rows | None:
 
 
 def _check_shapes(rows: Rows, count: int) -> None:
-    tokens, mask = rows
-    fits = tokens.ndim == 3 and mask.shape == tokens.shape[:2] and len(tokens) == count
-    if not (fits and tokens.dtype == torch.float32 and mask.dtype == torch.bool):
-        raise ValueError(
-            f"it holds tokens {tokens.dtype} {list(tokens.shape)} and mask {mask.dtype} {list(mask.shape)}"
-        )
+    tokens, mask, cut = rows
+    fits = tokens.ndim == 3 and mask.shape == tokens.shape[:2] and len(tokens) == count and cut.shape == (count,)
+    if not (fits and tokens.dtype == torch.float32 and mask.dtype == cut.dtype == torch.bool):
+        held = ", ".join(f"{name} {tensor.dtype} {list(tensor.shape)}" for name, tensor in rows._asdict().items())
+        raise ValueError(f"it holds {held}")

@@ -36,6 +36,7 @@ class EmbeddingTable:
 
     Attributes:
         texts: The instructions of the rows, in their order.
+        cut: Those met so far that are longer than the encoder reads: it does not hear their ends.
     """
 
     def __init__(self, texts: Sequence[str], rows: Rows, encode: Callable[[str], Rows], max_rows: int) -> None:
@@ -45,6 +46,8 @@ class EmbeddingTable:
         self._max_rows = max_rows
         self._index = {text: index for index, text in enumerate(self.texts)}
         self._recent: OrderedDict[str, Rows] = OrderedDict()
+        self.cut: set[str] = set()
+        self._say_cut([text for text, cut in zip(self.texts, rows.cut.tolist(), strict=True) if cut])
 
     @classmethod
     def build(
@@ -107,13 +110,25 @@ class EmbeddingTable:
         """
         found = {text: self._row(text) for text in dict.fromkeys(texts)}
         self._remember(found)
+        self._say_cut([text for text, row in found.items() if text not in self._index and bool(row.cut)])
         return torch.stack([found[text].tokens for text in texts]), torch.stack([found[text].mask for text in texts])
 
     def _row(self, text: str) -> Rows:
         if text in self._index:
             index = self._index[text]
-            return Rows(self._rows.tokens[index], self._rows.mask[index])
+            return Rows(self._rows.tokens[index], self._rows.mask[index], self._rows.cut[index])
         return self._recent[text] if text in self._recent else self._encode(text)
+
+    def _say_cut(self, texts: Sequence[str]) -> None:
+        """Say of the first instructions that are cut what is lost, and keep all in mind."""
+        new = [text for text in texts if text not in self.cut]
+        if new and not self.cut:
+            log.warning(
+                "%s longer than the instruction encoder reads; it does not hear the end of: %r; shorten it, or what "
+                "stands last is lost",
+                "an instruction is" if len(new) == 1 else f"{len(new)} instructions are", new[0],
+            )  # fmt: skip
+        self.cut.update(new)
 
     def _remember(self, used: dict[str, Rows]) -> None:
         """Keep the rows used last. Only after a whole batch: a batch may hold more texts than are kept."""
@@ -137,14 +152,14 @@ class _SingleTexts:
     def __call__(self, text: str) -> Rows:
         """Row of `text`: tokens [T, D] and mask [T], on the CPU."""
         self._encoder = self._encoder or self._load()
-        tokens, mask, pooled = self._encoder.encode([text])
+        tokens, mask, pooled, cut = self._encoder.encode([text])
         if self._mode == "pooled":
             tokens, mask = pooled[:, None], torch.ones(1, 1, dtype=torch.bool)
         if not tokens.isfinite().all():
             raise WeightsError(
                 f"the instruction encoder {self._identity} gives values that are not finite for {text!r}"
             )
-        return Rows(tokens[0], mask[0])
+        return Rows(tokens[0], mask[0], cut[0])
 
     def _load(self) -> "InstructionEncoder":
         encoder = self._make_encoder()
@@ -155,12 +170,10 @@ class _SingleTexts:
 
 def _encode_all(texts: Sequence[str], single: _SingleTexts, progress: Callable[[int, int], object] | None) -> Rows:
     first = single(texts[0])  # for the shapes
-    rows = Rows(
-        first.tokens.new_empty(len(texts), *first.tokens.shape), first.mask.new_empty(len(texts), *first.mask.shape)
-    )
+    rows = Rows(*(tensor.new_empty(len(texts), *tensor.shape) for tensor in first))
     for index, text in enumerate(texts):
-        row = single(text)
-        rows.tokens[index], rows.mask[index] = row.tokens, row.mask
+        for all_rows, row in zip(rows, single(text), strict=True):
+            all_rows[index] = row
         if progress is not None:
             progress(index + 1, len(texts))
     return rows

@@ -19,6 +19,10 @@ class InstructionInputs:
         self.spec = spec
         self.table = table
 
+    def cut_in(self, batch: Batch) -> int:
+        """How many instructions of a batch that was seen are longer than the encoder reads."""
+        return 0 if self.table is None else sum(text in self.table.cut for text in batch.instructions)
+
     def __call__(self, batch: Batch, prompt: Tensor, prompt_mask: Tensor) -> dict[str, Tensor | None]:
         """Inputs for a batch on its device.
 

@@ -83,6 +83,7 @@ class Trainer:
         self.alphas_cumprod = parts.step.base.scheduler.alphas_cumprod.to(self.device)
         self.skipped: Counter[str] = Counter()  # by reason, in this process, since this start
         self.skipped_before = 0
+        self.instructions_cut = 0  # in this process, since the last line of metrics
         self.progress = Progress(step=0, samples_seen=0)
         self._saved_step = 0
 
@@ -182,6 +183,7 @@ class Trainer:
         loss = error if gamma is None else error * min_snr_weights(self.alphas_cumprod, batch.timesteps, gamma)
         (loss.mean() / self.parts.accumulation).backward()
         self.metrics.add_loss(step, batch.slots, error, batch.task_index, batch.timesteps)
+        self.instructions_cut += self.parts.step.instructions.cut_in(batch)
 
     def _after_step(self, step: int, bar: "tqdm[Any]", stopping: bool) -> None:
         config, last = self.config, step == self.config.train.steps
@@ -205,6 +207,8 @@ class Trainer:
         values = interval.values | self.parts.speed.read(self.progress.samples_seen)
         values["optimizer/learning_rate"] = self.parts.optimizer.param_groups[0]["lr"]
         values["data/skipped"] = self._sum_skipped()
+        values["data/instructions_cut"] = self._sum_over_processes(self.instructions_cut)
+        self.instructions_cut = 0
         bar.set_postfix(loss=f"{values['loss/train']:.4f}", refresh=False)
         for logger in self.loggers:
             logger.log(self.progress.samples_seen, values)
@@ -268,10 +272,8 @@ class Trainer:
 
     def _sum_skipped(self) -> int:
         """Skipped samples of all processes since the run began; the run stops above its ceiling."""
-        here = torch.tensor(self.skipped.total(), device=self.device)
-        if torch.distributed.is_initialized():
-            torch.distributed.all_reduce(here)
-        total, share = self.skipped_before + int(here.item()), self.config.data.max_skip_fraction
+        here = self._sum_over_processes(self.skipped.total())
+        total, share = self.skipped_before + here, self.config.data.max_skip_fraction
         self.progress = replace(self.progress, skipped_samples=total)
         if total > share * max(self.progress.samples_seen, 1000):
             raise DataError(
@@ -279,6 +281,12 @@ class Trainer:
                 f"data.max_skip_fraction={share}; reasons in this process: {dict(self.skipped)}"
             )
         return total
+
+    def _sum_over_processes(self, count: int) -> int:
+        total = torch.tensor(count, device=self.device)
+        if torch.distributed.is_initialized():
+            torch.distributed.all_reduce(total)
+        return int(total.item())
 
     def _refuse_non_finite(self, step: int, slots: list[int]) -> None:
         where = slots or list(range(self.config.train.batch_size))

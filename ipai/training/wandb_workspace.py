@@ -31,6 +31,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "gradient norm": ("optimizer/gradient_norm",),
         "learning rate": ("optimizer/learning_rate",),
         "skipped samples": ("data/skipped",),
+        "instructions cut": ("data/instructions_cut",),
     },
     "Is it fast": {
         "samples a second": ("speed/samples_per_s",),

@@ -72,6 +72,15 @@ def test_batches_do_not_show_and_none_is_fine(config: BaseConfig, kind: Any, mon
     assert {tensor.dtype for tensor in whole} == {torch.float32, torch.bool}
 
 
+@pytest.mark.parametrize("kind", [OpenClipInstructionEncoder, SdTextInstructionEncoder])
+def test_what_is_longer_than_the_encoder_reads_is_marked(config: BaseConfig, kind: Any) -> None:
+    encoder: InstructionEncoder = kind.from_config(config, "cpu")
+    room = 75  # tokens besides the first and the last
+    words = next(w for w in ("a", "the", "cat") if encoder.encode([w]).mask.sum() == 3)
+    texts = [" ".join([words] * count) for count in (1, room, room + 1, 3 * room)]
+    assert encoder.encode(texts).cut.tolist() == [False, False, True, True]
+
+
 def test_identity_follows_content_not_place(
     encoder: OpenClipInstructionEncoder, config: BaseConfig, tmp_path: Path
 ) -> None:

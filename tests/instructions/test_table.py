@@ -46,7 +46,8 @@ class CountingEncoder:
             mask[row, : len(content)] = True
         with torch.no_grad():
             tokens = self._layer(self._embedding[ids])
-        return EncodedTexts(tokens, mask, tokens.mean(1))
+        cut = torch.tensor([len(f"^{text}".encode()) > CONTEXT for text in texts])
+        return EncodedTexts(tokens, mask, tokens.mean(1), cut)
 
 
 class Factory:
@@ -161,6 +162,12 @@ def test_files_lie_in_the_folder_of_derived_files(tmp_path: Path, monkeypatch: p
     assert [path.parent for path in files(tmp_path)] == [tmp_path / "instructions"]
 
 
+def stored(tokens: torch.Tensor) -> dict[str, torch.Tensor]:
+    count = len(tokens)
+    mask = torch.ones(count, CONTEXT, dtype=torch.bool)
+    return {"tokens": tokens, "mask": mask, "cut": torch.zeros(count, dtype=torch.bool)}
+
+
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
@@ -170,21 +177,23 @@ def empty(path: Path) -> None:
 
 
 def foreign_content(path: Path) -> None:
-    save_file({"tokens": torch.zeros(5, CONTEXT, DIM), "mask": torch.ones(5, CONTEXT, dtype=torch.bool)}, path)
+    save_file(stored(torch.zeros(5, CONTEXT, DIM)), path)
 
 
 def too_few_rows(path: Path) -> None:
-    rows = {"tokens": torch.zeros(4, CONTEXT, DIM), "mask": torch.ones(4, CONTEXT, dtype=torch.bool)}
+    rows = stored(torch.zeros(4, CONTEXT, DIM))
     save_file(rows, path, metadata={"key": path.stem})
 
 
 def half_precision(path: Path) -> None:
-    rows = {"tokens": torch.zeros(5, CONTEXT, DIM).half(), "mask": torch.ones(5, CONTEXT, dtype=torch.bool)}
+    rows = stored(torch.zeros(5, CONTEXT, DIM).half())
     save_file(rows, path, metadata={"key": path.stem})
 
 
 def no_mask(path: Path) -> None:
-    save_file({"tokens": torch.zeros(5, CONTEXT, DIM)}, path, metadata={"key": path.stem})
+    rows = stored(torch.zeros(5, CONTEXT, DIM))
+    del rows["mask"]
+    save_file(rows, path, metadata={"key": path.stem})
 
 
 @pytest.mark.parametrize("damage", [truncate, empty, foreign_content, too_few_rows, half_precision, no_mask])
@@ -218,7 +227,7 @@ import sys
 from pathlib import Path
 import torch
 from ipai.instructions.stored_rows import Rows, write_rows
-rows = Rows(torch.ones(2000, 77, 32), torch.ones(2000, 77, dtype=torch.bool))
+rows = Rows(torch.ones(2000, 77, 32), torch.ones(2000, 77, dtype=torch.bool), torch.zeros(2000, dtype=torch.bool))
 while True:
     write_rows(Path(sys.argv[1]), rows)
     print("written", flush=True)
@@ -260,3 +269,22 @@ def test_progress_counts_to_the_end(tmp_path: Path) -> None:
         TEXTS, "test encoder", Factory(), folder=tmp_path, progress=lambda done, total: calls.append((done, total))
     )
     assert calls == [(done, 5) for done in range(1, 6)]
+
+
+def test_what_the_encoder_does_not_hear_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for start in ("encoded", "read from the file"):
+        caplog.clear()
+        table = build(tmp_path, Factory(), ["style", "the composition", "the style"])
+        assert table.cut == {"the composition", "the style"}
+        assert caplog.text.count("2 instructions are longer than the instruction encoder reads") == 1, start
+    table.embed(["face", "use everything", "the style", "use everything"])
+    assert table.cut == {"the composition", "the style", "use everything"}
+    assert caplog.text.count("longer than") == 1
+
+
+def test_a_long_instruction_is_said_when_it_is_the_first(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    table = build(tmp_path, Factory(), ["style"])
+    assert not caplog.text
+    table.embed(["use everything"])
+    assert "an instruction is longer than" in caplog.text
+    assert "'use everything'" in caplog.text

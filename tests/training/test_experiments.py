@@ -83,6 +83,16 @@ def test_a_few_damaged_samples_are_counted_and_do_not_stop_the_run(
     assert state["skipped_samples"] == lines[-2]["data/skipped"]
 
 
+def test_instructions_that_the_encoder_cuts_are_counted(configure: Configure, tmp_path: Path) -> None:
+    wording = "'" + "use the style and nothing else " * 30 + "'"
+    overrides = ["experiment=single_style", "instructions.source=fixed", f"instructions.fixed.style={wording}"]
+    config = configure(*overrides, "train.steps=2", "logger.every=1", "data.drop.image=0", "data.drop.both=0")
+    assert train(config) == 0
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    counted = [line["data/instructions_cut"] for line in lines if "data/instructions_cut" in line]
+    assert counted == [config.train.batch_size] * 2
+
+
 def test_too_many_damaged_samples_stop_the_run_with_the_reasons(configure: Configure, own_shards: Path) -> None:
     damage(own_shards, broken=3)
     config = configure("experiment=single_copy", f"data.root={own_shards}", "data.max_skip_fraction=0.001")
