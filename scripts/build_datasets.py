@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from ipai.errors import IpaiError
+from ipai.errors import DataError, IpaiError
 
 if TYPE_CHECKING:  # the workers of the pool import this file and need none of it
     from collections.abc import Iterator
@@ -173,6 +173,11 @@ def build_with_bar(builder: "Builder", config: "BuildConfig", plan: "Plan") -> N
                 bar.total = left
             bar.set_postfix_str(f"kept {tally.share_kept:.1%}, dropped: {drops_text(tally.drops.items())}")
     print(f"{config.task}: {tally.text()} -> {folder_of(config)}")
+    if not tally.written:
+        raise DataError(
+            f"the data set {config.task} is empty: all {tally.drops.total():,} planned samples were dropped "
+            f"({drops_text(tally.drops.items())}). Mend that, remove {folder_of(config)} and repeat the command"
+        )
 
 
 def explained(error: Exception) -> str:

@@ -104,7 +104,10 @@ class ModelCaptioner:
             Drop: caption_refused or caption_unusable.
             DataError: The picture was never asked about.
         """
-        answer = _opened(cache_path(self.config)).answer(self._key(self._sent(picture)))
+        cache, key = _opened(cache_path(self.config)), self._key(self._sent(picture))
+        answer = cache.answer(key)
+        if answer is None and cache.failures(key):
+            raise Drop("caption_unusable")
         if answer is None:
             raise DataError(
                 f"{cache_path(self.config)} holds no caption of a picture that is to be built: the source or the cache "
@@ -121,7 +124,7 @@ class ModelCaptioner:
         return (
             f"written by the language model `{config.model}`, which saw the picture at {config.side} px at most "
             f"(detail `{config.detail}`); `generation.caption` of each record says which version answered and when. A "
-            "sample is dropped if the model refuses (`caption_refused`) or answers twice in a way that cannot be used "
+            "sample is dropped if the model refuses (`caption_refused`) or what comes cannot be used, twice "
             f"(`caption_unusable`). The prompt:\n\n{quoted}\n"
         )
 

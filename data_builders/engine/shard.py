@@ -162,10 +162,15 @@ def _refuse_many_drops(plan: ShardPlan, dropped: list[dict[str, str]], max_drop_
     allowed = max(_DROPS_ALWAYS_ALLOWED, max_drop_fraction * len(plan.records))
     if len(dropped) > allowed:
         reasons = ", ".join(f"{reason} {n}" for reason, n in Counter(e["reason"] for e in dropped).most_common())
+        captions = sum(entry["reason"].startswith("caption_") for entry in dropped)
+        cause = (
+            "so the language model's answers are the cause. Mend that (captioner.*)"
+            if 2 * captions > len(dropped)
+            else "so the source is probably incomplete. Complete it"
+        )
         raise DataError(
             f"{len(dropped)} of the {len(plan.records)} samples of {plan.name} cannot be built ({reasons}; the first "
-            f"is {dropped[0]['key']}), so the source is probably incomplete. Complete it and repeat the command, or "
-            "allow the loss with max_drop_fraction=1"
+            f"is {dropped[0]['key']}), {cause} and repeat the command, or allow the loss with max_drop_fraction=1"
         )
 
 

@@ -74,7 +74,9 @@ def _build(task: str, config: InstructionsConfig, asking: "_Asking") -> Pool:
             for number in range(wave)
         ]
         asked += wave
-        for answer in asking.answers(questions):
+        answers = asking.answers(questions)
+        stale += len(questions) - len(answers)
+        for answer in answers:
             before = len(collection.lines)
             if answer.outcome == "text":
                 for line in json.loads(answer.content)["instructions"]:
@@ -97,7 +99,7 @@ class _Asking:
         self._tally = Tally()
 
     def answers(self, questions: list[Question]) -> list[Answer]:
-        """The answers to all of them, in their order."""
+        """The answers to all of them, in their order, without those that nothing usable came to."""
         total = self._tally.settled + len(questions)
         ask_all(iter(questions), total, self._model, self._scope, self._tally, self._report)
         cache = AnswerCache(cache_path(self._model))

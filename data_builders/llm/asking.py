@@ -14,15 +14,19 @@ from pathlib import Path
 
 from data_builders.llm.batch_log import BatchLog
 from data_builders.llm.budget import Purse
-from data_builders.llm.cache import AnswerCache, Payment, today
+from data_builders.llm.cache import AnswerCache, Payment, fault_of, today
 from data_builders.llm.claims import Claims
 from data_builders.llm.client import Client, Unavailable
 from data_builders.llm.config import LanguageModel, cache_path
 from data_builders.llm.question import Answer, Question, Reply
 from ipai.errors import DataError, IpaiError
 
-# A bad answer is asked for once more; then it is settled that there is none.
-_ATTEMPTS = 2
+# A bad answer is asked for once more; then it is settled that there is none. What is no answer at all settles nothing:
+# the next start asks again.
+ATTEMPTS = 2
+# From this many questions on, asking stops when more than half came to nothing; at the end this share may have failed.
+_ENOUGH = 10
+_MAY_FAIL = 0.2
 # Seconds: between looks at a question that another process asks, and the first and longest wait for a server.
 _LOOK_AGAIN = 0.2
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
@@ -34,7 +38,8 @@ class Tally:
 
     Attributes:
         cached: Questions whose answer was known before.
-        outcomes: Questions that were settled now: text, refused, unusable.
+        outcomes: What became of the questions that were asked now: text, refused, unusable, or failed (no answer at
+            all came, and nothing is settled).
         faults: Why answers could not be used, first attempts included.
         requests: Answers that this output has taken, over all starts.
         dollars: What they cost.
@@ -49,7 +54,18 @@ class Tally:
     @property
     def settled(self) -> int:
         """Questions that need not be asked any more."""
-        return self.cached + self.outcomes.total()
+        return self.cached + self.outcomes.total() - self.outcomes["failed"]
+
+    @property
+    def useless(self) -> bool:
+        """Whether so many questions came to nothing that asking on would waste money."""
+        bad, asked = self.outcomes["failed"] + self.outcomes["unusable"], self.outcomes.total()
+        return asked >= _ENOUGH and 2 * bad > asked
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether too many questions failed for a data set to be made of the others."""
+        return self.outcomes["failed"] > max(1, _MAY_FAIL * self.outcomes.total())
 
     @property
     def cautions(self) -> str:
@@ -125,6 +141,9 @@ class _Asking:
         self.pulling = threading.Lock()
         self.stopped = asyncio.Event()
         self.error: IpaiError | None = None
+        self.failed: set[str] = set()  # the keys of questions that nothing usable came to in this start
+        self.unusable: list[str] = []
+        self.came = ""  # what came last that could not be used
         self.away_since: float | None = None  # when the server first failed since its last answer
         self.wait_until = 0.0
 
@@ -143,6 +162,8 @@ class _Asking:
             raise DataError(f"{self.error} {self._left()}")
         if self.error is not None:
             raise self.error
+        if self.tally.incomplete:
+            raise DataError(useless_text(self.tally, self.model, self.came))
 
     async def _work(self, client: Client) -> None:
         try:
@@ -179,31 +200,47 @@ class _Asking:
             self.report(self.tally)
 
     def _known(self, question: Question) -> bool:
-        return self.cache.answer(question.key) is not None
+        return question.key in self.failed or self.cache.answer(question.key) is not None
 
     async def _ask(self, question: Question, client: Client) -> None:
         faults = self.cache.faults(question.key)
+        last = faults[-1] if faults else None
+        broken = 0
         while not self.stopped.is_set():
             held = self._held(question)
-            reply = await self._reply(question, client, faults[-1] if faults else None, held)
+            reply = await self._reply(question, client, last, held)
             if reply is None:
                 return
-            answer = settled_by(reply, len(faults) + 1)
+            attempts = len(faults) + 1
+            answer = settled_by(reply, attempts)
             self._keep(question, reply, answer, held)
-            if answer is not None:
-                self.tally.outcomes[answer.outcome] += 1
-                self.report(self.tally)
+            last, self.came = reply.content, reply.came or self.came
+            broken += reply.outcome == "broken"
+            faults += [reply.content] if reply.outcome == "fault" else []
+            if answer is not None or broken == ATTEMPTS:
+                self._end(question, "failed" if answer is None else answer.outcome)
                 return
-            faults.append(reply.content)
+
+    def _end(self, question: Question, outcome: str) -> None:
+        """Count what became of a question, and stop if asking on would waste money."""
+        self.tally.outcomes[outcome] += 1
+        if outcome == "failed":
+            self.failed.add(question.key)
+        elif outcome == "unusable":
+            self.unusable.append(question.key)
+        self.report(self.tally)
+        if self.tally.useless:
+            self.cache.forget(self.unusable)  # so many are no accident: once the cause is mended they are asked again
+            raise DataError(useless_text(self.tally, self.model, self.came))
 
     def _keep(self, question: Question, reply: Reply, answer: Answer | None, held: float) -> None:
-        fault = reply.content if reply.outcome == "fault" else None
+        fault = fault_of(reply)
         self.purse.release(held)
         paid = self.purse.spend(question.kind, reply.usage)
         self.cache.keep(Payment(self.scope, question.key, question.kind, reply.usage, paid, fault), answer)
         self.tally.requests, self.tally.dollars = self.purse.requests, self.purse.dollars
         if fault is not None:
-            self.tally.faults[fault] += 1
+            self.tally.faults[reply.content] += 1
 
     async def _reply(self, question: Question, client: Client, fault: str | None, held: float) -> Reply | None:
         """The reply, however long the server is away within the patience; None if asking stopped meanwhile."""
@@ -261,8 +298,22 @@ class _Asking:
                 return
 
 
+def useless_text(tally: Tally, model: LanguageModel, came: str) -> str:
+    """That most of what a model says cannot be used, what it says, and what may mend it."""
+    bad, asked = tally.outcomes["failed"] + tally.outcomes["unusable"], tally.outcomes.total()
+    faults = ", ".join(f"{fault} {count:,}" for fault, count in tally.faults.most_common(3))
+    quote = f"; the last one began with {came!r}" if came else ""
+    return (
+        f"{bad:,} of {asked:,} questions to {model.model} came to nothing that can be used ({faults}{quote}). Check "
+        f"model, base_url and temperature, raise max_tokens={model.max_tokens} for models that think before they "
+        "answer, or write another prompt; good answers are kept, and the same command asks the others again"
+    )
+
+
 def settled_by(reply: Reply, attempts: int) -> Answer | None:
     """What is settled by a reply to the attempt of this number; None if the question is to be asked again."""
+    if reply.outcome == "broken":
+        return None
     if reply.outcome != "fault":
         return Answer(reply.outcome, reply.content, reply.model, today())
-    return Answer("unusable", reply.content, reply.model, today()) if attempts >= _ATTEMPTS else None
+    return Answer("unusable", reply.content, reply.model, today()) if attempts >= ATTEMPTS else None

@@ -1,6 +1,7 @@
 """Files of the Batch API: requests on the way in, answers and errors on the way out, matched by `custom_id`."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,17 +35,22 @@ class RequestFile:
         return True
 
 
-def read_results(text: str) -> dict[str, dict[str, Any]]:
+def read_results(text: str, body_of: Callable[[str], dict[str, Any] | None]) -> dict[str, dict[str, Any]]:
     """The bodies of a result file by `custom_id`; lines that say nothing of a request are left out.
 
     The body of a failed request is `{"error": {"code": ...}}`.
+
+    Args:
+        text: One request a line.
+        body_of: See `Client.body_of`.
     """
     found: dict[str, dict[str, Any]] = {}
     for line in text.splitlines():
         entry = json_object(line) or {}
         response = entry.get("response")
         body = response.get("body") if isinstance(response, dict) else None
-        if not isinstance(body, dict):
+        body = body_of(json.dumps(body, ensure_ascii=False)) if isinstance(body, dict) else None
+        if body is None:
             body = {"error": entry.get("error") or {}}
         if isinstance(entry.get("custom_id"), str):
             found[entry["custom_id"]] = body

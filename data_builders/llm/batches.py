@@ -16,11 +16,11 @@ from openai import APIError
 from openai.types import Batch
 
 from data_builders.engine.words import one_line
-from data_builders.llm.asking import Report, Tally, claims_path, settled_by
+from data_builders.llm.asking import ATTEMPTS, Report, Tally, claims_path, settled_by, useless_text
 from data_builders.llm.batch_files import ENDPOINT, RequestFile, error_code, read_results
 from data_builders.llm.batch_log import BatchLog, OpenBatch
 from data_builders.llm.budget import Purse
-from data_builders.llm.cache import AnswerCache, Payment, Spent
+from data_builders.llm.cache import AnswerCache, Payment, Spent, fault_of
 from data_builders.llm.claims import Claims
 from data_builders.llm.client import REFUSALS, Client, Unavailable, read_reply, usage_of
 from data_builders.llm.config import LanguageModel, cache_path
@@ -71,6 +71,8 @@ class _Batches:
     waiting: int = 0
     held: float = 0.0
     beyond_budget: bool = False
+    came: str = ""
+    unusable: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     async def run(self) -> None:
@@ -98,8 +100,8 @@ class _Batches:
                 self.log.forget(batch.token)
             elif found.status in _OVER:
                 files = [name for name in (found.output_file_id, found.error_file_id) if name]
-                texts = [client.without_key((await client.sdk.files.content(name)).text) for name in files]
-                bodies = {key: body for text in texts for key, body in read_results(text).items()}
+                texts = [(await client.sdk.files.content(name)).text for name in files]
+                bodies = {key: body for text in texts for key, body in read_results(text, client.body_of).items()}
                 self.log.collect(batch.token, bodies, self._price)
         spent, promised = self.cache.spent(self.scope), self.log.promised()
         self.tally.requests, self.tally.dollars = spent.requests, spent.dollars
@@ -139,10 +141,15 @@ class _Batches:
                     self.beyond_budget = True
                     continue
                 if not self._added(question, file):
+                    if self.tally.useless:
+                        break
                     await self._hand_in(file, client)
                     file = self._new_file(folder)
                     self._added(question, file)
                 self.held += held
+            if self.tally.useless or self.tally.incomplete:
+                self.cache.forget(self.unusable if self.tally.useless else [])
+                raise DataError(useless_text(self.tally, self.model, self.came))
             if file.kinds:
                 await self._hand_in(file, client)
 
@@ -155,7 +162,7 @@ class _Batches:
         return file.add(question, faults[-1] if faults else None, self.model)
 
     def _is_settled(self, question: Question) -> bool:
-        """Whether the answer is known, once what arrived for it is read."""
+        """Whether the answer is known, once what arrived for it is read, or it has failed for this start."""
         body = self.log.arrived(question.key)
         if body is not None:
             with self.cache.transaction():
@@ -164,10 +171,15 @@ class _Batches:
         elif self.cache.answer(question.key) is not None:
             self.tally.cached += 1
         answer = self.cache.answer(question.key)
-        if answer is not None:
-            self.tally.outcomes[answer.outcome] += body is not None
-            self.report(self.tally)
-        return answer is not None
+        failed = answer is None and body is not None and self.cache.failures(question.key) >= ATTEMPTS
+        if answer is None and not failed:
+            return False
+        if body is not None:
+            outcome = "failed" if answer is None else answer.outcome
+            self.tally.outcomes[outcome] += 1
+            self.unusable += [question.key] if outcome == "unusable" else []
+        self.report(self.tally)
+        return True
 
     def _read(self, question: Question, body: dict[str, Any]) -> None:
         """Write down what an answer is worth. A request that expired has no answer, and no fault either."""
@@ -176,12 +188,13 @@ class _Batches:
             return
         attempt = len(self.cache.faults(question.key)) + 1
         if code is not None:
-            outcome = "refused" if code in REFUSALS else "fault"
+            outcome = "refused" if code in REFUSALS else "broken"
             reply = Reply(outcome, f"the request failed: {one_line(code)[:100]}", Usage(0, 0), self.model.model)
         else:
             reply = read_reply(body, question, self.model.model)
-        fault = reply.content if reply.outcome == "fault" else None
-        self.tally.faults.update([fault] if fault else [])
+        fault = fault_of(reply)
+        self.came = reply.came or self.came
+        self.tally.faults.update([reply.content] if fault else [])
         if code is not None:  # it was free, so no payment is written down yet
             payment = Payment(self.scope, question.key, question.kind, reply.usage, 0.0, fault)
             self.cache.keep(payment, settled_by(reply, attempt))

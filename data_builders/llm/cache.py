@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from data_builders.llm.question import Answer, Usage
+from data_builders.llm.question import Answer, Reply, Usage
 from ipai.errors import DataError
 
-_LAYOUT = 1  # counts up when the tables change
+_LAYOUT = 2  # counts up when the tables, or what stands in them, change
+_BROKEN = "no answer: "  # begins the fault of a payment for what was no answer at all (see `Reply.outcome`)
 _TABLES = """
 CREATE TABLE IF NOT EXISTS answers (
     key TEXT PRIMARY KEY, outcome TEXT NOT NULL, content TEXT NOT NULL, model TEXT NOT NULL, date TEXT NOT NULL
@@ -31,6 +32,17 @@ CREATE INDEX IF NOT EXISTS pending_of_token ON pending (token);
 CREATE TABLE IF NOT EXISTS arrived (key TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 """
 
+# Layout 1 kept what settings and servers had caused as answers, and blotted keys of any length out of captions.
+_CAUSED = """(
+    'the server''s answer is not a JSON object', 'it holds no message', 'it was cut off at the longest length',
+    'it holds no text', 'it has not the form that was asked for'
+)"""
+_MENDED = f"""
+DELETE FROM answers WHERE outcome = 'unusable' AND (content IN {_CAUSED} OR content LIKE 'the request failed:%');
+DELETE FROM answers WHERE outcome = 'text' AND content LIKE '%***%';
+UPDATE payments SET fault = '{_BROKEN}' || fault WHERE fault IN {_CAUSED} OR fault LIKE 'the request failed:%';
+"""
+
 
 @dataclass(frozen=True)
 class Spent:
@@ -42,7 +54,7 @@ class Spent:
 
 @dataclass(frozen=True)
 class Payment:
-    """One request that was answered; `fault` says why its answer could not be used."""
+    """One request that was answered; `fault` says why its answer could not be used, or what came in place of one."""
 
     scope: str
     key: str
@@ -50,6 +62,11 @@ class Payment:
     usage: Usage | None
     dollars: float
     fault: str | None = None
+
+
+def fault_of(reply: Reply) -> str | None:
+    """What a payment says of a reply; what is no answer at all is told apart from an answer that breaks a rule."""
+    return {"fault": reply.content, "broken": f"{_BROKEN}{reply.content}"}.get(reply.outcome)
 
 
 @dataclass(frozen=True)
@@ -88,11 +105,18 @@ class AnswerCache:
         return Answer(*row) if row else None
 
     def faults(self, key: str) -> list[str]:
-        """Why earlier answers to this question could not be used, in their order."""
-        return [
-            fault
-            for (fault,) in self.rows("SELECT fault FROM payments WHERE key = ? AND fault NOTNULL ORDER BY id", key)
-        ]
+        """Why earlier answers to this question could not be used, in their order; not what was no answer at all."""
+        rows = self.rows("SELECT fault FROM payments WHERE key = ? AND fault NOTNULL ORDER BY id", key)
+        return [fault for (fault,) in rows if not fault.startswith(_BROKEN)]
+
+    def failures(self, key: str) -> int:
+        """How often something came that was no answer to this question."""
+        row = self.row("SELECT COUNT(*) FROM payments WHERE key = ? AND fault LIKE ?", key, f"{_BROKEN}%")
+        return int(row[0]) if row else 0
+
+    def forget(self, keys: Sequence[str]) -> None:
+        """Take answers back: their questions are asked again."""
+        self.change("DELETE FROM answers WHERE key = ?", [(key,) for key in keys])
 
     def spent(self, scope: str) -> Spent:
         """What was paid for an output, over all its starts."""
@@ -157,9 +181,9 @@ class AnswerCache:
         layout = self.row("PRAGMA user_version")
         if layout == (_LAYOUT,):
             return
-        if layout != (0,):
+        if layout not in ((0,), (1,)):
             raise DataError(f"{self.path} was written by another version of this project; choose another cache")
-        self._db.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {_LAYOUT}; COMMIT;")
+        self._db.executescript(f"BEGIN IMMEDIATE; {_TABLES} {_MENDED} PRAGMA user_version = {_LAYOUT}; COMMIT;")
 
     def row(self, statement: str, *values: Any) -> tuple[Any, ...] | None:
         """The first row that a statement gives, or None."""

@@ -1,10 +1,12 @@
 """One request to an OpenAI-compatible server, and what each way of failing means.
 
-The key comes from the environment, stays in this module, and is taken out of whatever a server says.
+The key comes from the environment, stays in this module, and is taken out of messages. Answers are never changed: one
+that repeats the key is not used.
 """
 
 import json
 import os
+import re
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +17,7 @@ from openai import (
     APIStatusError,
     AsyncOpenAI,
     AuthenticationError,
+    DefaultAsyncHttpxClient,
     InternalServerError,
     PermissionDeniedError,
     RateLimitError,
@@ -25,7 +28,7 @@ from pydantic import ValidationError
 
 from data_builders.engine.words import one_line
 from data_builders.llm.config import LanguageModel
-from data_builders.llm.question import Question, Reply, Usage, text_part
+from data_builders.llm.question import Form, Question, Reply, Usage, text_part
 from ipai.errors import ConfigError, DataError
 
 # The SDK's own retries, which wait as long as the server says; what still fails is for the caller's patience.
@@ -33,6 +36,10 @@ _RETRIES = 2
 _PASSING = (408, 409, 425)
 REFUSALS = ("content_policy_violation", "content_filter", "moderation_blocked")
 _LONGEST_MESSAGE = 300
+_LONGEST_QUOTE = 120
+_SHORTEST_SECRET = 12  # servers that need no key are given a word such as "none" or "local", which any text may hold
+_THOUGHTS = re.compile(r"\A.*</think(?:ing)?>", re.DOTALL)
+_FENCED = re.compile(r"\A\s*```\w*\s*\n(.*?)\s*```\s*\Z", re.DOTALL)
 
 
 class Unavailable(Exception):
@@ -57,6 +64,7 @@ class Client:
             base_url=self._model.base_url,
             timeout=self._model.timeout,
             max_retries=_RETRIES,
+            http_client=DefaultAsyncHttpxClient(follow_redirects=False),  # pictures and key go where they were sent
         )
 
     async def __aenter__(self) -> Self:
@@ -91,10 +99,18 @@ class Client:
         except APIError as error:
             return self._refusal_in(error)
         # Usage first: an answer that breaks the schema raises below, and was paid for all the same.
-        body = json_object(self.without_key(raw.text))
+        body = self.body_of(raw.text)
         if body is None:
-            return Reply("fault", "the server's answer is not a JSON object", None, self._model.model)
+            quote = one_line(self.without_key(raw.text))[:_LONGEST_QUOTE]
+            return Reply("broken", "the server's answer is not a JSON object", None, self._model.model, quote)
         return read_reply(body, question, self._model.model)
+
+    def body_of(self, text: str) -> dict[str, Any] | None:
+        """The object that a server sends, without its choices if it repeats the key; None if it is none."""
+        body = json_object(text)
+        if body is not None and self._secret and self._secret in text:
+            return {name: value for name, value in body.items() if name in ("usage", "model")}
+        return body
 
     def explained(self, error: APIError) -> DataError | Unavailable:
         """What a failed request means: try later, or give up."""
@@ -106,6 +122,12 @@ class Client:
             return Unavailable("it limits the rate of requests (429)", _seconds(error))
         if isinstance(error, InternalServerError) or error.status_code in _PASSING:
             return Unavailable(f"it answers with status {error.status_code}", _seconds(error))
+        if 300 <= error.status_code < 400:
+            return DataError(
+                f"the server at {self._server()} sends requests on to another address "
+                f"({one_line(self.without_key(error.response.headers.get('location', '?')))[:_LONGEST_MESSAGE]}), and "
+                "nothing was sent there; if you trust it, give it as base_url"
+            )
         if isinstance(error, AuthenticationError | PermissionDeniedError):
             # Not quoted: OpenAI repeats parts of the key here.
             return DataError(
@@ -127,9 +149,15 @@ class Client:
     def _server(self) -> str:
         return self.sdk.base_url.host
 
+    @property
+    def _secret(self) -> str:
+        """The key, if it is long enough to be one."""
+        key = self.sdk.api_key
+        return key if len(key) >= _SHORTEST_SECRET else ""
+
     def without_key(self, text: str) -> str:
-        """What a server says, the key taken out."""
-        return text.replace(self.sdk.api_key, "***")
+        """A server's words for a message, the key taken out."""
+        return text.replace(self._secret, "***") if self._secret else text
 
     def _quoted(self, error: APIError) -> str:
         return one_line(self.without_key(error.message))[:_LONGEST_MESSAGE]
@@ -147,29 +175,54 @@ def read_reply(body: dict[str, Any], question: Question, asked: str) -> Reply:
     """What a chat completion says; nothing in it is trusted."""
     usage, model = usage_of(body), _model_of(body, asked)
 
-    def fault(text: str) -> Reply:
-        return Reply("fault", text, usage, model)
+    def broken(what: str, came: object = "") -> Reply:
+        quote = one_line(came if isinstance(came, str) else json.dumps(came))[:_LONGEST_QUOTE]
+        return Reply("broken", what, usage, model, quote)
 
     try:
         choice = body["choices"][0]
         message, ending = choice["message"], choice.get("finish_reason")
-        refusal, content = message.get("refusal"), message.get("content")
+        refusal, content = message.get("refusal"), _text_in(message.get("content"))
     except (LookupError, TypeError, AttributeError):
-        return fault("it holds no message")
+        return broken("it holds no message", body)
     if ending == "content_filter":
         return Reply("refused", "content filter", usage, model)
     if isinstance(refusal, str) and refusal:
         return Reply("refused", one_line(refusal)[:_LONGEST_MESSAGE], usage, model)
     if ending == "length":
-        return fault("it was cut off at the longest length")
-    if not isinstance(content, str):
-        return fault("it holds no text")
-    try:
-        answer = question.form.model_validate_json(content)
-    except ValidationError:
-        return fault("it has not the form that was asked for")
+        return broken("it was cut off at the longest length (max_tokens)", content or "")
+    if content is None:
+        return broken("it holds no text", message)
+    answer = _filled_in(question.form, content)
+    if answer is None:
+        return broken("it has not the form that was asked for", content)
     flaw = question.judge(answer)
-    return Reply(*flaw, usage, model) if flaw else Reply("text", answer.model_dump_json(), usage, model)
+    return (
+        Reply(*flaw, usage, model, one_line(content)[:_LONGEST_QUOTE])
+        if flaw
+        else Reply("text", answer.model_dump_json(), usage, model)
+    )
+
+
+def _text_in(content: object) -> str | None:
+    """A message's text; reasoning models may send parts, some of which are thoughts."""
+    if isinstance(content, list):
+        texts = [part["text"] for part in content if isinstance(part, dict) and part.get("type") == "text"]
+        return "".join(text for text in texts if isinstance(text, str)) or None
+    return content if isinstance(content, str) and content.strip() else None
+
+
+def _filled_in(form: type[Form], content: str) -> Form | None:
+    """The form that a text fills in: as it is, else behind thoughts, in a fence, or between its outermost braces."""
+    spoken = _THOUGHTS.sub("", content)
+    fenced = _FENCED.sub(r"\1", spoken)
+    braced = spoken[spoken.find("{") : spoken.rfind("}") + 1]
+    for text in dict.fromkeys((content, spoken, fenced, braced)):
+        try:
+            return form.model_validate_json(text)
+        except ValidationError:
+            continue
+    return None
 
 
 def _key_of(model: LanguageModel) -> str:

@@ -50,16 +50,19 @@ class Reply:
     """What the model said to one request.
 
     Attributes:
-        outcome: text (an answer of the right form), refused, or fault (nothing that can be used).
+        outcome: text (an answer of the right form), refused, fault (the right form, but it breaks a rule), or broken:
+            no answer in the form, which is for the settings or the server to mend, and says nothing of the question.
         content: The answer as JSON, the words of the refusal, or what is wrong.
         usage: None where the server does not say.
         model: The model that the server names; more exact than the one that was asked.
+        came: How the text began that could not be used, for messages.
     """
 
     outcome: str
     content: str
     usage: Usage | None
     model: str
+    came: str = ""
 
 
 @dataclass(frozen=True)

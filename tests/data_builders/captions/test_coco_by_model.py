@@ -114,6 +114,18 @@ def test_refusals_and_unusable_answers_are_counted_drops(tmp_path: Path, coco: P
         assert server.counts.total() == 11
 
 
+def test_a_set_that_loses_all_is_a_failure_and_the_model_is_named_as_its_cause(tmp_path: Path, coco: Path) -> None:
+    with serving(lambda _: says(None, refusal="I cannot describe people.")) as server:
+        done = run_command(words(coco, tmp_path, server.url, "max_drop_fraction=1"), tmp_path)
+    assert done.returncode == 2
+    assert "the data set object is empty: all 10 planned samples were dropped (caption_refused 10)" in done.stderr
+    with serving(lambda _: says({"caption": "a red fo"}, finish="length")) as server:
+        done = run_command(words(coco, tmp_path / "other", server.url), tmp_path)
+    assert done.returncode == 2
+    assert "questions to gpt-4o came to nothing that can be used (it was cut off at the longest length" in done.stderr
+    assert not (tmp_path / "other" / "out" / "object" / "card.md").exists()
+
+
 def test_what_cannot_be_read_is_not_asked_about(tmp_path: Path) -> None:
     writer = CocoWriter(tmp_path / "coco")
     box = (60.0, 40.0, 120.0, 120.0)

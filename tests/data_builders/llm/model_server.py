@@ -36,9 +36,9 @@ class Asked:
 Script = Callable[[Asked], Does]
 
 
-def says(answer: Any, finish: str = "stop", usage: Any = None, **message: Any) -> Does:
-    """An ordinary answer: `answer` as JSON, or as it is where it is text already."""
-    content = answer if isinstance(answer, str) or answer is None else json.dumps(answer)
+def says(answer: Any, finish: str = "stop", usage: Any = None, raw: bool = False, **message: Any) -> Does:
+    """An ordinary answer: `answer` as JSON, or as it is where it is text already or `raw`."""
+    content = answer if isinstance(answer, str) or answer is None or raw else json.dumps(answer)
     used = {"prompt_tokens": 300, "completion_tokens": 20, "total_tokens": 320} if usage is None else usage
     choice = {
         "index": 0,

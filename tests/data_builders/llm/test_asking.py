@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from data_builders.llm.asking import Tally
 from data_builders.llm.cache import AnswerCache, Spent
 from ipai.errors import ConfigError, DataError
 from tests.data_builders.building import ROOT
@@ -57,7 +58,19 @@ CASES: dict[str, tuple[Script, str, int, int]] = {
     "an answer that was cut off": (first(says('{"word": "y', finish="length")), "text", 2, 2),
     "an answer that breaks a rule": (first(says({"word": "bad"})), "text", 2, 2),
     "answers that break it twice": (first(*[says({"word": "bad"})] * 2), "unusable", 2, 2),
-    "schema violations twice": (first(says("{}"), says("[]")), "unusable", 2, 2),
+    "thoughts before the answer": (first(says('<think>a {"word": "no"}?</think>\n{"word": "yes"}')), "text", 1, 1),
+    "thoughts that nothing opens": (first(says('a word...\n</think>{"word": "yes"}')), "text", 1, 1),
+    "an answer in a fence": (first(says('```json\n{"word": "yes"}\n```')), "text", 1, 1),
+    "thoughts and a fence": (first(says('<think>hm</think>\n\n```\n{"word": "yes"}\n```\n')), "text", 1, 1),
+    "words around the answer": (first(says('Here it is: {"word": "yes"}. Anything else?')), "text", 1, 1),
+    "an answer in parts": (
+        first(says([{"type": "thinking", "thinking": []}, {"type": "text", "text": '{"word": "yes"}'}], raw=True)),
+        "text",
+        1,
+        1,
+    ),
+    "thoughts alone": (first(says(None, reasoning_content="a word...")), "text", 2, 2),
+    "an answer that repeats the key": (first(says({"word": KEY})), "text", 2, 2),
     "a refusal": (first(says(None, refusal="I will not.")), "refused", 1, 1),
     "a refusal in prose": (first(says({"word": "no"})), "refused", 1, 1),
     "a content filter": (first(says(None, finish="content_filter")), "refused", 1, 1),
@@ -290,3 +303,106 @@ def test_a_cache_of_another_layout_is_refused(tmp_path: Path) -> None:
         database.execute("PRAGMA user_version = 99")
     with pytest.raises(DataError, match="another version"):
         AnswerCache(tmp_path / "answers.sqlite")
+
+
+CUT = says('{"word": "a long sto', finish="length")
+# What settings or servers cause, the fault that is named, and what the message quotes of it.
+CAUSED = {
+    "answers that max_tokens cuts": (CUT, r"it was cut off at the longest length \(max_tokens\) \d+", "a long sto"),
+    "thoughts alone": (says(None, reasoning_content="let me see"), r"it holds no text \d+", "let me see"),
+    "prose": (says("Certainly! The word is yes."), r"it has not the form that was asked for \d+", "Certainly!"),
+    "a page of HTML": (Does(body=b"<html>login</html>"), r"is not a JSON object \d+", "<html>login"),
+    "nonsense in the right form": (says({"word": "bad"}), r"it is bad \d+", "bad"),
+}
+
+
+@pytest.mark.parametrize("case", CAUSED)
+def test_what_settings_or_servers_cause_stops_soon_and_is_asked_again_when_mended(tmp_path: Path, case: str) -> None:
+    does, fault, quote = CAUSED[case]
+    texts = [f"q{n}" for n in range(350)]
+    with serving(lambda _: does) as server:
+        model = model_at(server.url, tmp_path)
+        with pytest.raises(DataError, match=rf"(?s)of \d+ questions to gpt-4o came to nothing.*{fault}.*{quote}"):
+            ask(texts, model)
+        assert server.counts.total() <= 2 * (10 + 2 * model.concurrency)
+        server.script = first()
+        tally = ask(texts, model)
+    assert dict(tally.outcomes) == {"text": 350}
+
+
+def test_a_server_that_breaks_later_stops_too(tmp_path: Path) -> None:
+    with serving(lambda asked: GOOD if int(asked.about) < 20 else CUT) as server:
+        with pytest.raises(DataError, match="came to nothing"):
+            ask(map(str, range(400)), model_at(server.url, tmp_path))
+        assert server.counts.total() < 100
+
+
+def test_a_few_failures_are_counted_and_the_rest_is_kept(tmp_path: Path) -> None:
+    texts = [f"q{n}" for n in range(20)]
+    with serving(lambda asked: CUT if asked.about == "q3" else GOOD) as server:
+        model = model_at(server.url, tmp_path)
+        for start in range(2):  # a failure is no answer, so each start asks again
+            tally = ask([*texts, "q3"], model)
+            assert tally.outcomes["failed"] == 1
+            assert server.counts["q3"] == 2 * (start + 1)
+        server.script = first()
+        assert dict(ask(texts, model).outcomes) == {"text": 1}
+    assert answer_to("q3", tmp_path) is not None
+
+
+def test_too_many_failures_make_no_data_set(tmp_path: Path) -> None:
+    with serving(lambda asked: CUT if asked.about in "abc" else GOOD) as server:
+        with pytest.raises(DataError, match="3 of 9 questions"):
+            ask("abcdefghi", model_at(server.url, tmp_path))
+        server.script = first()
+        tally = ask("abcdefghi", model_at(server.url, tmp_path))
+    assert (tally.cached, dict(tally.outcomes)) == (6, {"text": 3})
+
+
+@pytest.mark.parametrize("key", ["x", "e", "local", "none", "EMPTY"])
+def test_a_word_in_place_of_a_key_leaves_the_answers_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    word = f"a red fox next to {key}"
+    with serving(lambda _: says({"word": word})) as server:
+        ask(["q"], model_at(server.url, tmp_path))
+        answer = answer_to("q", tmp_path)
+        assert answer is not None
+        assert answer.content == f'{{"word":"{word}"}}'
+        server.script = lambda _: fails(400, f"{key} is no good")
+        with pytest.raises(DataError, match=f"{key} is no good"):
+            ask(["r"], model_at(server.url, tmp_path))
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_no_request_follows_to_another_address(tmp_path: Path, status: int) -> None:
+    with serving(first()) as elsewhere, serving(lambda _: Does(status, b"", {"location": elsewhere.url})) as server:
+        with pytest.raises(DataError, match="sends requests on to another address .*as base_url"):
+            ask(["q"], model_at(server.url, tmp_path))
+        assert not elsewhere.counts
+
+
+def test_what_layout_1_kept_wrongly_is_asked_again(tmp_path: Path) -> None:
+    with serving(first()) as server:
+        ask("abcd", model_at(server.url, tmp_path))
+        with sqlite3.connect(tmp_path / "answers.sqlite") as database:
+            keys = [key for (key,) in database.execute("SELECT key FROM answers ORDER BY key")]
+            was = [("unusable", "it was cut off at the longest length"), ("text", '{"word":"fo*** ne***t"}')]
+            was += [("unusable", "it is bad")]
+            rows = [(*pair, key) for pair, key in zip(was, keys, strict=False)]
+            database.executemany("UPDATE answers SET outcome = ?, content = ? WHERE key = ?", rows)
+            database.execute("UPDATE payments SET fault = ? WHERE key = ?", (was[0][1], keys[0]))
+            database.execute("PRAGMA user_version = 1")
+        cache = AnswerCache(tmp_path / "answers.sqlite")
+        assert [cache.answer(key) is None for key in keys] == [True, True, False, False]
+        assert (cache.faults(keys[0]), cache.failures(keys[0])) == ([], 1)
+        cache.close()
+        assert ask("abcd", model_at(server.url, tmp_path)).cached == 2
+
+
+def test_a_tally_says_what_failed() -> None:
+    tally = Tally()
+    tally.outcomes.update({"text": 8, "failed": 1, "refused": 1})
+    assert tally.cautions == "1 failed, 1 refused"
+    assert tally.settled == 9

@@ -74,7 +74,6 @@ def test_bad_answers_refusals_and_errors_have_their_outcome(tmp_path: Path) -> N
         "bad": "unusable",
         "refused": "refused",
         "policy": "refused",
-        "error": "unusable",
     }
 
 
