@@ -1,7 +1,11 @@
-"""All builds of a recipe, one after the other: a build that fails does not keep the others from being made."""
+"""All builds of a recipe: first each is planned, so that all that is missing is said at once, then they are made.
 
-from collections.abc import Callable, Iterator, Sequence
+A build that cannot be planned or fails does not keep the others from being made.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from hydra import compose
 from hydra.errors import HydraException
@@ -14,35 +18,48 @@ from ipai.errors import ConfigError, IpaiError
 # What chooses among the builds, and so is not passed on to each.
 _OWN = ("task=", "recipe=", "output=", "all.")
 
+Planned = TypeVar("Planned")
+
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of the build of `task`: `error` says why it was not made, or is None."""
+class Plans(Generic[Planned]):
+    """The builds that can be made, and why the others cannot, by task in the recipe's order."""
 
-    task: str
-    error: str | None
+    ready: dict[str, Planned]
+    missing: dict[str, str]
 
 
-def build_all(raw: DictConfig, overrides: Sequence[str], build: Callable[[DictConfig], None]) -> Iterator[Outcome]:
-    """Compose each build of `raw.all`, run it, and say how it ended.
+def plan_all(raw: DictConfig, overrides: Sequence[str], plan: Callable[[DictConfig], Planned]) -> Plans[Planned]:
+    """Compose and plan each build of `raw.all`; nothing is downloaded, asked or written.
 
     Args:
         raw: What was composed with `task=all`.
         overrides: Those of the command line; what is not about the choice itself goes to every build.
-        build: Makes one data set from its composed configuration.
+        plan: Reads the source of one data set from its composed configuration, and checks all that it needs.
 
     Raises:
         ConfigError: A setting fits none of the builds.
     """
     shared = [text for text in overrides if not text.startswith(_OWN)]
-    # First, so that a misspelt key is refused before an hour of building.
+    # First, so that a misspelt key is refused before an hour of reading.
     composed = {task: _compose([*own, *shared, f"output={raw.output}"]) for task, own in _builds(raw).items()}
+    plans: Plans[Planned] = Plans({}, {})
     for task, config in composed.items():
         try:
-            build(config)
-            yield Outcome(task, None)
+            plans.ready[task] = plan(config)
         except IpaiError as error:
-            yield Outcome(task, str(error))
+            plans.missing[task] = str(error)
+    return plans
+
+
+def make_all(ready: Mapping[str, Planned], make: Callable[[Planned], None]) -> Iterator[tuple[str, str | None]]:
+    """Make each build that was planned; yields its task, and why it failed or None."""
+    for task, planned in ready.items():
+        try:
+            make(planned)
+            yield task, None
+        except IpaiError as error:
+            yield task, str(error)
 
 
 def _builds(raw: DictConfig) -> dict[str, list[str]]:

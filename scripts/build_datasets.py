@@ -11,6 +11,8 @@ import logging
 import os
 import sys
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hydra
@@ -26,7 +28,7 @@ if TYPE_CHECKING:  # the workers of the pool import this file and need none of i
 
     from data_builders.captions.captioner import ModelCaptioner
     from data_builders.engine.config import BuildConfig
-    from data_builders.engine.plan import Plan
+    from data_builders.engine.plan import Plan, ShardPlan
     from data_builders.engine.records import Builder
     from data_builders.llm.asking import Report, Tally
 
@@ -56,17 +58,36 @@ def main(raw: DictConfig) -> None:
         sys.exit(_INTERRUPTED)
 
 
-def run_all(raw: DictConfig) -> None:
-    """Build all that the recipe names, say what was made and what is missing; exits with 2 if anything is."""
-    from data_builders.together import build_all
+@dataclass(frozen=True)
+class Planned:
+    """A data set that can be made: how, and the shards that are not there yet."""
 
-    outcomes = []
-    for outcome in build_all(raw, list(HydraConfig.get().overrides.task), run):
-        if outcome.error is not None:
-            print(f"error: {outcome.task}: {outcome.error}\n", file=sys.stderr)
-        outcomes.append(outcome)
-    print("\n".join(f"{outcome.task:10} {'MISSING, see above' if outcome.error else 'done'}" for outcome in outcomes))
-    if any(outcome.error for outcome in outcomes):
+    config: "BuildConfig"
+    builder: "Builder"
+    captioner: "ModelCaptioner | None"
+    plan: "Plan"
+    shards: "list[ShardPlan]"
+
+
+def run_all(raw: DictConfig) -> None:
+    """Plan all that the recipe names, say what is missing, then build the rest; exits with 2 if anything is missing."""
+    from data_builders.engine.room import refuse_too_little
+    from data_builders.together import make_all, plan_all
+
+    plans = plan_all(raw, list(HydraConfig.get().overrides.task), planned)
+    for task, error in plans.missing.items():
+        print(f"error: {task}: {error}\n", file=sys.stderr)
+    ends = dict.fromkeys(plans.missing, "MISSING, see above")
+    if raw.dry_run:
+        ends |= dict.fromkeys(plans.ready, "planned")
+    else:
+        refuse_too_little(sum(room_of(found) for found in plans.ready.values()), Path(raw.output))
+        for task, why in make_all(plans.ready, make):
+            ends[task] = "done" if why is None else "FAILED, see above"
+            if why is not None:
+                print(f"error: {task}: {why}\n", file=sys.stderr)
+    print("\n".join(f"{task:10} {ends[task]}" for task in raw.all.builds))
+    if not {"done", "planned"}.issuperset(ends.values()):
         sys.exit(_MISUSE)
 
 
@@ -88,27 +109,57 @@ def run_instructions(raw: DictConfig) -> None:
 
 
 def run(raw: DictConfig) -> None:
-    """Print the plan of the build that was composed, then build it; captions of a language model come before."""
+    """Plan the build that was composed, then make it."""
+    from data_builders.engine.room import refuse_too_little
+
+    found = planned(raw)
+    if not found.config.dry_run:
+        refuse_too_little(room_of(found), Path(found.config.output))
+        make(found)
+
+
+def planned(raw: DictConfig) -> Planned:
+    """Read the source, print the plan (and the bill), and check what the build needs; downloads and asks nothing."""
     from data_builders.captions.captioner import model_captioner
+    from data_builders.captions.stage import refuse_missing_key
     from data_builders.engine.config import parse
     from data_builders.engine.report import plan_text
-    from data_builders.engine.run import plan_build
+    from data_builders.engine.run import plan_build, shards_to_build
     from data_builders.registry import create_builder, schema_of
 
     config = parse(raw, schema_of(raw.task, raw.get("builder")))
     builder = create_builder(config)
     plan = plan_build(builder, config)
-    print(plan_text(plan), flush=True)
+    print(f"{config.task}:\n{plan_text(plan)}", flush=True)
     captioner = model_captioner(config)
     if config.dry_run:
         if captioner is not None:
             print_bill(builder, captioner, config, plan)
         if config.probe:
             print_hours(builder, config, plan)
-        return
-    if captioner is not None:
-        caption_with_bar(builder, captioner, config, plan)
-    build_with_bar(builder, config, plan)
+        return Planned(config, builder, captioner, plan, [])
+    shards = shards_to_build(builder, config, plan)
+    if captioner is not None and shards:
+        refuse_missing_key(captioner)
+    return Planned(config, builder, captioner, plan, shards)
+
+
+def room_of(found: Planned) -> int:
+    """Bytes that its shards need at the least."""
+    from data_builders.engine.room import bytes_needed
+
+    return bytes_needed(found.config, found.shards)
+
+
+def make(found: Planned) -> None:
+    """Fetch the weights, ask for the captions, and build."""
+    from data_builders.engine.run import fetch_weights
+
+    if found.shards:
+        fetch_weights(found.builder)
+    if found.captioner is not None:
+        caption_with_bar(found.builder, found.captioner, found.config, found.shards)
+    build_with_bar(found.builder, found.config, found.plan)
 
 
 def print_bill(builder: "Builder", captioner: "ModelCaptioner", config: "BuildConfig", plan: "Plan") -> None:
@@ -126,12 +177,12 @@ def print_hours(builder: "Builder", config: "BuildConfig", plan: "Plan") -> None
     print(timing_text(time_samples(builder, config, plan)))
 
 
-def caption_with_bar(builder: "Builder", captioner: "ModelCaptioner", config: "BuildConfig", plan: "Plan") -> None:
+def caption_with_bar(
+    builder: "Builder", captioner: "ModelCaptioner", config: "BuildConfig", shards: "list[ShardPlan]"
+) -> None:
     """Ask for the captions, with a bar on stderr that shows rate, remaining time and money; then say what came."""
     from data_builders.captions.stage import ask_captions, captions_of
-    from data_builders.engine.run import shards_to_build
 
-    shards = shards_to_build(builder, config, plan)
     if shards:
         with asking_bar(captions_of(builder, shards), f"{config.task} captions", " captions") as report:
             tally = ask_captions(builder, captioner, config, shards, report)

@@ -15,6 +15,8 @@ from data_builders.engine.plan import ShardPlan
 from data_builders.engine.records import Builder, Drop
 from data_builders.llm.asking import Report, Tally, ask_all
 from data_builders.llm.batches import ask_in_batches
+from data_builders.llm.client import key_of
+from data_builders.llm.config import cache_path
 from data_builders.llm.question import Question
 from ipai.errors import ConfigError
 
@@ -51,6 +53,12 @@ def ask_captions(
             report=report,
         )
     return tally
+
+
+def refuse_missing_key(captioner: ModelCaptioner) -> None:
+    """Raise a ConfigError if questions may have to be asked and the environment holds no key for the server."""
+    if not cache_path(captioner.config).exists():  # else all may be known
+        key_of(captioner.config)
 
 
 def captions_of(builder: Builder, shards: list[ShardPlan]) -> int:

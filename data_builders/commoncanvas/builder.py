@@ -35,10 +35,7 @@ class CommonCanvasBuilder:
 
         Raises:
             DataError: The source is missing or damaged.
-            WeightsError: The teacher's files are neither there nor to be had.
         """
-        if not self.config.dry_run:
-            fetch(self.config.teacher)  # before hours of reading, and once rather than in every worker
         source, drops = self.config.source, Counter[str]()
         files = files_of(source)
         passed = 0
@@ -59,6 +56,10 @@ class CommonCanvasBuilder:
             # A row group is read from its beginning, so its records share a shard; a thin draw has one of each.
             locality=Locality("place", most=self.config.shard_size),
         )
+
+    def fetch(self) -> None:
+        """Download what of the teacher is not there; raises WeightsError if it is not to be had."""
+        fetch(self.config.teacher)
 
     def make(self, record: Record) -> Sample:
         """One sample, the same as in any batch.

@@ -144,6 +144,15 @@ class Builder(Protocol):
 
 
 @runtime_checkable
+class FetchingBuilder(Builder, Protocol):
+    """A builder that needs weights."""
+
+    def fetch(self) -> None:
+        """Download what is not there yet, once rather than in every worker; raises WeightsError."""
+        ...
+
+
+@runtime_checkable
 class BatchBuilder(Builder, Protocol):
     """A builder whose work is cheaper for many samples at once, as generating pictures is."""
 

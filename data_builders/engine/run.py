@@ -11,7 +11,7 @@ from data_builders.engine.config import BuildConfig, hash_of
 from data_builders.engine.executors import run_jobs
 from data_builders.engine.folder import folder_of, freeze, locked, refuse_other_settings, remove_remains
 from data_builders.engine.plan import Plan, ShardPlan, make_plan
-from data_builders.engine.records import Builder
+from data_builders.engine.records import Builder, FetchingBuilder
 from data_builders.engine.shard import Stamp, build_shard, finished, writing
 
 
@@ -49,11 +49,18 @@ def shards_to_build(builder: Builder, config: BuildConfig, plan: Plan) -> list[S
     return [shard for shard in plan.shards if finished(shard, stamp, folder, config.verify) is None]
 
 
+def fetch_weights(builder: Builder) -> None:
+    """Download the weights that a builder needs, if it needs any; raises WeightsError."""
+    if isinstance(builder, FetchingBuilder):
+        builder.fetch()
+
+
 def build(builder: Builder, config: BuildConfig, plan: Plan) -> Iterator[Progress]:
     """Build every shard that is not done, then the manifest and the card; yields once a shard, in any order.
 
     Raises:
         DataError: Another process builds here, the source changed, or reading or writing fails. Finished shards stay.
+        WeightsError: The builder's weights are neither there nor to be had.
     """
     folder, stamp = folder_of(config), _stamp(builder, config)
     with locked(folder):
@@ -72,6 +79,8 @@ def build(builder: Builder, config: BuildConfig, plan: Plan) -> Iterator[Progres
             else:
                 sidecars[shard.name] = sidecar
                 yield _progress(sidecar, fresh=False)
+        if missing:
+            fetch_weights(builder)
         job = partial(_build_one, builder, stamp, folder, config.max_drop_fraction)
         for sidecar in run_jobs(job, missing, config.executor, config.needs_gpu):
             sidecars[sidecar["shard"]] = sidecar

@@ -38,10 +38,7 @@ class InstantStyleBuilder:
 
         Raises:
             DataError: Images, prompts or captions are missing or damaged.
-            WeightsError: The teacher's files are neither there nor to be had.
         """
-        if not self.config.dry_run:
-            fetch(self.config.teacher)  # before minutes of reading, and once rather than in every worker
         prompts, counts = read_prompts(self.config)
         captions = captions_of(self.config)
         drops: Counter[str] = Counter()
@@ -62,6 +59,10 @@ class InstantStyleBuilder:
             facts={"pictures": looked_at, "style images": len(images) - drops["caption"]} | counts,
             locality=Locality("file", most=self.config.shard_size),  # a row group of Parquet is read from its beginning
         )
+
+    def fetch(self) -> None:
+        """Download what of the teacher is not there; raises WeightsError if it is not to be had."""
+        fetch(self.config.teacher)
 
     def make(self, record: Record) -> Sample:
         """One sample, the same as in any batch.

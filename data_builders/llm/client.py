@@ -60,7 +60,7 @@ class Client:
     def sdk(self) -> AsyncOpenAI:
         """The connection; raises ConfigError if the environment does not hold a key."""
         return AsyncOpenAI(
-            api_key=_key_of(self._model),
+            api_key=key_of(self._model),
             base_url=self._model.base_url,
             timeout=self._model.timeout,
             max_retries=_RETRIES,
@@ -225,7 +225,8 @@ def _filled_in(form: type[Form], content: str) -> Form | None:
     return None
 
 
-def _key_of(model: LanguageModel) -> str:
+def key_of(model: LanguageModel) -> str:
+    """The server's key, from the environment; raises ConfigError if it is not there."""
     key = os.environ.get(model.api_key_env, "").strip()
     if not key:
         raise ConfigError(

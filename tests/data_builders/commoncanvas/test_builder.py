@@ -12,6 +12,7 @@ from pyarrow import parquet
 from data_builders.commoncanvas.builder import CommonCanvasBuilder
 from data_builders.commoncanvas.config import Edges
 from data_builders.commoncanvas.lines import agreement, density, edge_map
+from data_builders.engine import run as engine_run
 from data_builders.engine.plan import Plan
 from data_builders.engine.records import Drop
 from data_builders.engine.run import plan_build
@@ -296,10 +297,15 @@ def test_settings_that_cannot_work_are_refused(tmp_path: Path, override: str, me
         building.configure(tmp_path, tmp_path, "task=structure", override)
 
 
-def test_a_missing_teacher_stops_before_the_source_is_read(tmp_path: Path, catalog: Path, teachers: Path) -> None:
+def test_a_missing_teacher_stops_after_the_plan_and_before_any_shard(
+    tmp_path: Path, catalog: Path, teachers: Path
+) -> None:
     config = configure(catalog, tmp_path, teachers, "teacher.unet.id=/nowhere")
+    builder = create_builder(config)
+    plan = plan_build(builder, config)
     with pytest.raises(WeightsError, match=r"(?s)teacher scribble_sd15 lacks.*teacher\.<part>\.id"):
-        plan_build(create_builder(config), config)
+        list(engine_run.build(builder, config, plan))
+    assert not list(tmp_path.rglob("*.tar"))
 
 
 class TestLines:

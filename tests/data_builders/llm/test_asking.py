@@ -378,7 +378,7 @@ def test_a_word_in_place_of_a_key_leaves_the_answers_as_they_are(
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_no_request_follows_to_another_address(tmp_path: Path, status: int) -> None:
     with serving(first()) as elsewhere, serving(lambda _: Does(status, b"", {"location": elsewhere.url})) as server:
-        with pytest.raises(DataError, match="sends requests on to another address .*as base_url"):
+        with pytest.raises(DataError, match=r"sends requests on to another address .*as base_url"):
             ask(["q"], model_at(server.url, tmp_path))
         assert not elsewhere.counts
 
