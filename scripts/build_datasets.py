@@ -130,7 +130,7 @@ def planned(raw: DictConfig) -> Planned:
     config = parse(raw, schema_of(raw.task, raw.get("builder")))
     builder = create_builder(config)
     plan = plan_build(builder, config)
-    print(f"{config.task}:\n{plan_text(plan)}", flush=True)
+    print(f"{config.task}:\n{plan_text(plan, config.limit)}", flush=True)
     captioner = model_captioner(config)
     if config.dry_run:
         if captioner is not None:

@@ -1,5 +1,6 @@
 """Which faces CelebA lists: where its files are, and their join over the name of the picture."""
 
+import logging
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -11,7 +12,19 @@ from data_builders.celeba.tables import Table, damaged, read_lines, read_table, 
 from ipai.errors import DataError
 
 MAPPING = "CelebA-HQ-to-CelebA-mapping.txt"
+_PNG_FOLDER = "img_align_celeba_png"
+_SHORTEST = 0.8  # of the longest table: the authors' name the same pictures
+# Bytes of the authors' files. One that has nearly so many is theirs, cut or changed.
+_KNOWN = {
+    "identity_CelebA.txt": 3_424_458,
+    "list_eval_partition.txt": 2_836_386,
+    "list_attr_celeba.txt": 26_721_026,
+    "list_landmarks_align_celeba.txt": 12_156_055,
+}
+_NEARLY = 0.2
 _MAPPING_ROW = re.compile(r"(\d{1,8}) \d+ (\d{1,8}\.jpg)")
+
+log = logging.getLogger(__name__)
 
 _OBTAIN = """How to obtain CelebA:
   1. from its page (mmlab.ie.cuhk.edu.hk/projects/CelebA.html) take Img/img_align_celeba.zip (1.3 GB),
@@ -52,13 +65,22 @@ def load_faces(config: FaceBuild) -> tuple[list[Face], dict[str, int]]:
         DataError: A file or folder is missing (the message says how to obtain CelebA), or a file is damaged.
     """
     source = config.source
-    picture_folder(source)
+    folder = picture_folder(source)
     files, bad_mapping = _files(source)
     identities = read_table(annotation_file(source, "identity_CelebA"), 1)
     partitions = read_table(annotation_file(source, "list_eval_partition"), 1)
     landmarks = _landmarks(source) if config.needs_landmarks else None
+    _refuse_short_tables(
+        {"identity_CelebA": identities, "list_eval_partition": partitions}
+        | ({"list_landmarks_align_celeba": landmarks} if landmarks else {})
+    )
     counts: Counter[str] = Counter()
     faces: list[Face] = []
+    pngs = folder.name == _PNG_FOLDER
+
+    def renamed(name: str) -> str:
+        return f"{name.partition('.')[0]}.png" if pngs else name
+
     for name in sorted(identities.rows if files is None else files):
         values = [table.rows.get(name) for table in (identities, partitions)]
         points = landmarks.rows.get(name) if landmarks else None
@@ -67,7 +89,7 @@ def load_faces(config: FaceBuild) -> tuple[list[Face], dict[str, int]]:
         if why is None:
             assert values[0] is not None
             assert values[1] is not None
-            faces.append(Face(name, files[name] if files else name, values[0][0], values[1][0], points))
+            faces.append(Face(name, files[name] if files else renamed(name), values[0][0], values[1][0], points))
     bad = {"mapping": bad_mapping, "identities": identities.bad_rows, "partitions": partitions.bad_rows}
     if landmarks:
         bad["landmarks"] = landmarks.bad_rows
@@ -97,8 +119,10 @@ def annotation_file(source: CelebaSource, stem: str) -> Path:
     root = Path(source.root).expanduser()
     for folder in (root, root / "Anno", root / "Eval"):
         for ending in (".txt", ".csv"):
-            if (folder / f"{stem}{ending}").is_file():
-                return folder / f"{stem}{ending}"
+            path = folder / f"{stem}{ending}"
+            if path.is_file():
+                _warn_of_other_size(path)
+                return path
     raise _missing(source, f"{stem}.txt (or .csv), also in Anno or Eval")
 
 
@@ -114,10 +138,12 @@ def picture_folder(source: CelebaSource) -> Path:
     else:
         outer = [root / "img_align_celeba", root / "Img" / "img_align_celeba"]
         places = [*(folder / "img_align_celeba" for folder in outer), *outer]
+        places += [root / _PNG_FOLDER, root / "Img" / _PNG_FOLDER]  # the same pictures without loss
     for place in places:
         if place.is_dir():
             return place
-    raise _missing(source, f"folder {places[-2].relative_to(root)}")
+    wanted = "CelebA-HQ-img" if source.form == "hq" else "img_align_celeba"
+    raise _missing(source, f"folder {wanted}")
 
 
 _OTHER_SPLIT = "pictures of other partitions (source.split)"
@@ -147,6 +173,24 @@ def _why_not(
     return None
 
 
+def _warn_of_other_size(path: Path) -> None:
+    known, size = _KNOWN.get(path.name, 0), path.stat().st_size
+    if size != known and size > _NEARLY * known > 0:
+        log.warning("%s has %s bytes, and the authors' has %s: it may be cut short or changed", path, size, known)
+
+
+def _refuse_short_tables(tables: dict[str, Table]) -> None:
+    """Raise a DataError if one names far fewer pictures than another: it was cut, or is of another data set."""
+    sizes = {name: len(table.rows) + table.bad_rows for name, table in tables.items()}
+    longest = max(sizes, key=lambda name: sizes[name])
+    for name, size in sizes.items():
+        if size < _SHORTEST * sizes[longest]:
+            raise DataError(
+                f"{name} has {size:,} rows, and {longest} {sizes[longest]:,}: it was cut short on its way. Download it "
+                "anew and repeat the command; for a part of CelebA on purpose, leave the same rows out of both"
+            )
+
+
 def _landmarks(source: CelebaSource) -> Table:
     return read_table(annotation_file(source, "list_landmarks_align_celeba"), len(LANDMARKS))
 
@@ -159,11 +203,12 @@ def _files(source: CelebaSource) -> tuple[dict[str, str] | None, int]:
     path = next((p for p in (root / MAPPING, root / "CelebAMask-HQ" / MAPPING) if p.is_file()), None)
     if path is None:
         raise _missing(source, MAPPING)
-    _, *lines = read_lines(path) or [""]
     files: dict[str, str] = {}
     bad = 0
-    for fields in filter(None, map(split, lines)):
-        row = _MAPPING_ROW.fullmatch(" ".join(fields))
+    for number, fields in enumerate(filter(None, map(split, read_lines(path)))):
+        row = _MAPPING_ROW.fullmatch(" ".join(fields[:3]))  # Karras' list has sums of the pictures besides
+        if row is None and number == 0:
+            continue  # a header, which some copies have
         if row is None or row[2] in files:
             bad += 1
         else:

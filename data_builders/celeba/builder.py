@@ -48,7 +48,9 @@ class CelebaBuilder:
             if captions:
                 records.append(self._record(pair, zoomed, captions))
         drops["caption"] = len(pairs) - len(records)
-        return Selection(records, len(records) + sum(drops.values()), drops, facts | persons)
+        cap = self.config.pairs.max_per_identity
+        more = None if cap is None or not drops["identity_cap"] else f"pairs.max_per_identity={2 * cap}"
+        return Selection(records, len(records) + sum(drops.values()), drops, facts | persons, more=more)
 
     def make(self, record: Record) -> Sample:
         """Cut both pictures.

@@ -15,6 +15,7 @@ from typing import Any
 from pycocotools.coco import COCO
 
 from data_builders.coco.config import CocoSource
+from data_builders.engine.web_page import web_page
 from ipai.errors import DataError
 
 _OBTAIN = """How to obtain COCO 2017:
@@ -65,7 +66,7 @@ def load_instances(source: CocoSource) -> Instances:
     """
     root = Path(source.root).expanduser()
     path = root / "annotations" / f"instances_{source.split}.json"
-    for needed in (root, path, root / source.split):
+    for needed in (root, path, photo_folder(source)):
         if not needed.exists():
             raise DataError(f"{needed} does not exist.\n" + _OBTAIN.format(root=source.root, split=source.split))
     dataset = _read_lists(path, ("images", "annotations", "categories"))
@@ -77,8 +78,8 @@ def load_instances(source: CocoSource) -> Instances:
     return Instances(photos, names, annotations)
 
 
-def load_captions(source: CocoSource) -> dict[int, str]:
-    """The first caption (lowest id) of each photograph, as it is in the file, by photograph id.
+def load_captions(source: CocoSource) -> dict[int, list[str]]:
+    """The captions of each photograph in the order of their ids, as they are in the file, by photograph id.
 
     Raises:
         DataError: The captions file is missing or damaged.
@@ -89,25 +90,32 @@ def load_captions(source: CocoSource) -> dict[int, str]:
             f"{path} does not exist, so captioner=dataset has no captions. It is in annotations_trainval2017.zip "
             'on the COCO site (cocodataset.org, "Download"); or do without it with captioner=template'
         )
-    found: dict[int, tuple[int, str]] = {}
+    found: dict[int, list[tuple[int, str]]] = defaultdict(list)
     for number, entry in enumerate(_read_lists(path, ("annotations",))["annotations"]):
         if not _has(entry, id=int, image_id=int, caption=str):
             raise _damaged(path, f"annotations[{number}] lacks id, image_id or caption, or one is of the wrong type")
-        current = found.get(entry["image_id"])
-        if current is None or entry["id"] < current[0]:
-            found[entry["image_id"]] = (entry["id"], entry["caption"])
-    return {image: caption for image, (_, caption) in found.items()}
+        found[entry["image_id"]].append((entry["id"], entry["caption"]))
+    return {image: [caption for _, caption in sorted(captions)] for image, captions in found.items()}
+
+
+def photo_folder(source: CocoSource) -> Path:
+    """Where the photographs of the split lie: in `<split>`, or `images/<split>` as other tools want them."""
+    root = Path(source.root).expanduser()
+    inner = root / "images" / source.split
+    return inner if inner.is_dir() and not (root / source.split).is_dir() else root / source.split
 
 
 def photo_path(source: CocoSource, file_name: str) -> Path:
     """Where a photograph lies."""
-    return Path(source.root).expanduser() / source.split / file_name
+    return photo_folder(source) / file_name
 
 
 def _read_lists(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     try:
-        with path.open(encoding="utf-8") as file:
-            dataset = json.load(file)
+        content = path.read_bytes()
+        if page := web_page(content):
+            raise DataError(f"{path} is {page}. Download it anew and repeat the command")
+        dataset = json.loads(content)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:

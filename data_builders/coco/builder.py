@@ -23,7 +23,7 @@ class CocoBuilder:
 
     name = "coco"
     captions_each = 1
-    version = 2
+    version = 3
 
     def __init__(self, config: ObjectBuild) -> None:
         self.config = config
@@ -42,6 +42,7 @@ class CocoBuilder:
             records=[self._record(candidate, caption) for candidate, caption in chosen],
             considered=sum(len(items) for items in instances.annotations.values()),
             drops=drops,
+            more="filters.max_per_category=null" if drops.get("category_cap") else None,
             facts={"photographs": len(instances.photos), "without annotations": len(instances.photos) - annotated},
         )
 
@@ -105,13 +106,14 @@ class CocoBuilder:
         return cut(photo, square, self.config.image_size), visible
 
     def _condition(self, photo: Image.Image, mask: np.ndarray, box: tuple[float, ...], annotation: int) -> Image.Image:
-        """The object's own pixels on one colour that is keyed by seed and annotation, square."""
+        """The object's own pixels on one colour that is keyed by seed and annotation, or with what is around it."""
         red, green, blue = rank(self.config.seed, "colour", str(annotation))[:3]
         colour = (red, green, blue)
-        alone = np.where(mask[..., None], np.asarray(photo), np.asarray(colour, dtype=np.uint8))
+        kept = mask[..., None] if self.config.crop.background == "colour" else np.True_
+        shown = np.where(kept, np.asarray(photo), np.asarray(colour, dtype=np.uint8))
         left, top, width, height = box
         square = condition_square((left, top, width, height), self.config.crop.margin)
-        return cut(Image.fromarray(alone), square, self.config.image_size, beyond=colour)
+        return cut(Image.fromarray(shown), square, self.config.image_size, beyond=colour)
 
     def _record(self, candidate: Candidate, caption: str) -> Record:
         photo, annotation, split = candidate.photo, candidate.annotation, self.config.source.split

@@ -4,6 +4,7 @@ Those of captioner=openai come when it is read (`data_builders.captions`).
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from data_builders.captions.captioner import ModelCaptioner
@@ -11,7 +12,7 @@ from data_builders.coco.annotations import Instances, load_captions
 from data_builders.coco.config import ObjectBuild
 from data_builders.coco.filters import Candidate, Captioner
 from data_builders.coco.geometry import target_square
-from data_builders.coco.words import counted, with_article
+from data_builders.coco.words import counted, names, with_article
 from data_builders.engine.words import listed, one_line
 
 # A sentence that names more kinds than this reads as an inventory.
@@ -29,9 +30,14 @@ def create_captioner(config: ObjectBuild, instances: Instances, model: ModelCapt
         return lambda _: question
     if config.captioner.name == "dataset":
         captions = load_captions(config.source)
-        return lambda candidate: one_line(captions.get(candidate.photo.id, ""))
+        return lambda candidate: one_line(_of_object(captions.get(candidate.photo.id, []), candidate.name))
     template = config.captioner.template or ""
     return lambda candidate: one_line(template.replace("{objects}", _objects(candidate, instances)))
+
+
+def _of_object(captions: Sequence[str], name: str) -> str:
+    """The first of a photograph's captions that names the object, else the first."""
+    return next((caption for caption in captions if names(caption, name)), captions[0] if captions else "")
 
 
 def condition_caption(name: str) -> str:

@@ -7,6 +7,7 @@ from data_builders.engine.config import BuildConfig
 
 CAPTIONERS = ("dataset", "template", "openai")
 LICENCES = ("any", "permissive")
+BACKGROUNDS = ("colour", "photo")
 
 
 @dataclass
@@ -35,9 +36,16 @@ class Filters:
 
 @dataclass
 class ConditionCrop:
-    """`margin` is added on each side of the object's box, as a share of the box's longer side."""
+    """How the condition is cut out.
+
+    Attributes:
+        margin: Added on each side of the object's box, as a share of the box's longer side.
+        background: What lies around the object: colour (one that is drawn) or photo (the photograph; the colour only
+            beyond its borders). The paper's "cropped, and padded with a random colour where necessary" may be either.
+    """
 
     margin: float = 0.1
+    background: str = "colour"
 
 
 @dataclass(kw_only=True)
@@ -67,5 +75,7 @@ class ObjectBuild(BuildConfig):
                 yield f"filters.{key}={share} must lie between 0 and 1"
         if filters.max_per_category is not None and filters.max_per_category < 1:
             yield f"filters.max_per_category={filters.max_per_category} must be at least 1, or null for no cap"
+        if self.crop.background not in BACKGROUNDS:
+            yield f"crop.background={self.crop.background} is none of {', '.join(BACKGROUNDS)}"
         if not 0 <= self.crop.margin <= 2:
             yield f"crop.margin={self.crop.margin} must lie between 0 and 2"

@@ -42,6 +42,7 @@ class Selection:
         facts: Further counts for the plan and the card, by what they count.
         not_drawn: How many passed every filter and are not in `records`, because `limit` does not reach them.
         locality: How records are to be gathered in shards, or None where their order costs nothing.
+        more: The setting that gives more records, such as `pairs.max_per_identity=16`, or None.
     """
 
     records: list[Record]
@@ -50,6 +51,7 @@ class Selection:
     facts: dict[str, int] = field(default_factory=dict)
     not_drawn: int = 0
     locality: Locality | None = None
+    more: str | None = None
 
     @property
     def passed(self) -> int:

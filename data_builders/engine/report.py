@@ -7,8 +7,8 @@ from data_builders.engine.plan import Plan
 from data_builders.engine.run import Progress
 
 
-def plan_text(plan: Plan) -> str:
-    """Candidates, drops in the order of the filters, records, and shards of each split."""
+def plan_text(plan: Plan, limit: int | None = None) -> str:
+    """Candidates, drops in the order of the filters, records, shards of each split, and if `limit` is not reached."""
     selection = plan.selection
     rows: list[tuple[str, int]] = [*selection.facts.items(), ("candidates", selection.considered)]
     rows += [(f"  - {reason}", count) for reason, count in selection.drops.items()]
@@ -16,6 +16,10 @@ def plan_text(plan: Plan) -> str:
     rows += [("records planned", plan.count("train") + plan.count("val"))]
     wide = max(len(name) for name, _ in rows)
     lines = [f"{name:<{wide}}  {count:>9,}" for name, count in rows]
+    planned = plan.count("train") + plan.count("val")
+    if limit is not None and planned < limit:
+        hint = f" (try {selection.more})" if selection.more else ""
+        lines.append(f"limit not reached: {planned:,} of {limit:,}{hint}")
     for split in ("train", "val"):
         shards = sum(shard.split == split for shard in plan.shards)
         lines.append(f"{split + ' records':<{wide}}  {plan.count(split):>9,}  in {counted(shards, 'shard')}")

@@ -57,6 +57,7 @@ class InstantStyleBuilder:
             considered=looked_at * pairs,
             drops={reason: drops[reason] * pairs for reason in (*REASONS, "caption") if drops[reason]},
             facts={"pictures": looked_at, "style images": len(images) - drops["caption"]} | counts,
+            more=self._more_pairs(len(images) - drops["caption"]),
             locality=Locality("file", most=self.config.shard_size),  # a row group of Parquet is read from its beginning
         )
 
@@ -91,6 +92,11 @@ class InstantStyleBuilder:
     def card(self) -> list[CardSection]:
         """Source, licences, filters, prompts and pictures; see `data_builders.instantstyle.card`."""
         return card_sections(self.config, self._model)
+
+    def _more_pairs(self, images: int) -> str | None:
+        limit, pairs = self.config.limit, self.config.source.pairs_per_image
+        enough = -(-(limit or 0) // max(images, 1))
+        return f"source.pairs_per_image={enough}" if enough > pairs else None
 
     def _preparing(self, records: Sequence[Record]) -> "_Preparation":
         return _Preparation(self.config, self._model, [_place(record) for record in records])

@@ -46,6 +46,13 @@ _TAKEN_OUT = [
 # The case of the name tells an artist from "a house by the sea".
 _BY_ARTIST = re.compile(r"(?:^|(?<=[\s,;|]))[Bb]y ([A-Z][\w.'-]*)(?: (?:[A-Z][\w.'-]*|van|von|de|da|del|der|and|&))*")
 _EMPTY = re.compile(r"\(\s*\)|\[\s*\]|(?<=[,;|])\s*(?=[,;|])")
+# What titles are made of that name no content: "Untitled (No 8)", "Composition VII", "Opus 217", "Study for No. 3".
+_EMPTY_WORDS = re.compile(
+    r"\b(?:untitled|without title|sans titre|ohne titel|no title|titles?|compositions?|numbers?|no|nr|nos|opus|op"
+    r"|series|study|studies|sketch(?:es)?|improvisations?|impressions?|variations?|works?|pieces?|part|plate|panel|sheet|page|fragment"
+    r"|abstractions?|for|of|the|an?|and|in|[ivxlcdm]+|\d+|[a-z])\b",
+    re.IGNORECASE,
+)
 # Of "an impressionist garden" remains "an garden".
 _AN = re.compile(r"\b([Aa])n(?= [bcdfgjklmnpqrstvwxyz])")
 _DANGLING = re.compile(r"(\b(an?|the|in|on|by|of|and|with|as|at)\s*)+(?=[,;|]|$)", re.IGNORECASE)
@@ -64,6 +71,15 @@ def content_words(text: str, artist: str | None = None) -> str:
     for pattern in _TAKEN_OUT:
         left = pattern.sub("", left)
     return _AN.sub(r"\1", _tidy(left))
+
+
+def says_nothing(prompt: str) -> bool:
+    """Whether a title names no content, as those of paintings without one do.
+
+    >>> says_nothing("Untitled (No 8)"), says_nothing("Composition VII"), says_nothing("Boats No 2")
+    (True, True, False)
+    """
+    return not _EMPTY_WORDS.sub(" ", prompt).strip(" .,;:|()[]#-\u2116'\"")
 
 
 def _without_artist(text: str, artist: str | None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from data_builders.engine.parquet import ParquetFolder
 from data_builders.engine.words import one_line
 from data_builders.instantstyle.config import Prompts, StyleBuild
-from data_builders.instantstyle.content import content_words
+from data_builders.instantstyle.content import content_words, says_nothing
 from ipai.errors import DataError
 
 _LONGEST = 2000  # letters; nobody looks for the content of more
@@ -35,6 +35,8 @@ def read_prompts(config: StyleBuild) -> tuple[list[str], dict[str, int]]:
         words = len(prompt.split())
         if words < settings.min_words:
             counts["prompts too short"] += 1
+        elif settings.content_only and says_nothing(prompt):
+            counts["prompts without content"] += 1
         elif words > settings.max_words:
             counts["prompts too long"] += 1
         elif kept.setdefault(prompt.casefold(), prompt) is not prompt:

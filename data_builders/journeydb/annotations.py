@@ -35,7 +35,7 @@ def split_folder(source: JourneySource) -> Path:
     root, file = Path(source.root).expanduser(), FILES[source.split]
     places = [root / "data" / source.split, root / source.split, root]
     for place in places:
-        if (place / file).is_file():
+        if annotation_file(place, source.split).is_file():
             return place
     plain = [place / name for place in places for name in _other_files(source.split) if (place / name).exists()]
     why = (
@@ -46,6 +46,13 @@ def split_folder(source: JourneySource) -> Path:
     raise DataError(f"{why}.\n{obtain(source)}")
 
 
+def annotation_file(folder: Path, split: str) -> Path:
+    """The annotation file of a split's folder: packed as it is downloaded, else unpacked."""
+    packed = folder / FILES[split]
+    plain = packed.with_suffix("")
+    return plain if plain.is_file() and not packed.is_file() else packed
+
+
 def obtain(source: JourneySource) -> str:
     """How to get what is missing."""
     return _OBTAIN.format(root=source.root, split=source.split, file=FILES[source.split])
@@ -54,9 +61,19 @@ def obtain(source: JourneySource) -> str:
 def annotation_lines(path: Path) -> Iterator[bytes]:
     """The lines of the `.jsonl` in `path`, as they are; of a line over 1 MiB only that much, which is no JSON then.
 
+    Args:
+        path: A `.jsonl.tgz`, or the `.jsonl` that was in it.
+
     Raises:
         DataError: The file is missing, cut short, damaged, or holds no `.jsonl`.
     """
+    if path.suffix == ".jsonl":
+        try:
+            with path.open("rb") as plain:
+                yield from _lines(plain)
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror or error}; mend that and repeat") from error
+        return
     with streamed(path) as archive:
         for member in archive:
             if member.isfile() and member.name.endswith(".jsonl"):

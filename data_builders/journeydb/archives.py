@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from data_builders.engine.records import Drop
+from data_builders.engine.web_page import LOOKED_AT, web_page
 from ipai.errors import DataError
 
 _GZIP = b"\x1f\x8b"
@@ -20,11 +21,15 @@ _MOST_BYTES = 64 << 20
 def pictures_of(path: Path, names: Collection[str]) -> Iterator[tuple[str, bytes | Drop]]:
     """The files called `names` in an archive, in the archive's order; it stops reading after the last of them.
 
-    A file of more than 64 MiB gives Drop("too_many_bytes"). The folder of a file inside the archive does not matter.
+    A file of more than 64 MiB gives Drop("too_many_bytes"). The folder of a file inside the archive does not matter. A
+    folder in place of the archive is one that somebody has unpacked.
 
     Raises:
         DataError: The archive is missing, cut short or damaged before the last name was found.
     """
+    if path.is_dir():
+        yield from ((name, _read(path / name)) for name in sorted(names) if (path / name).is_file())
+        return
     left = set(names)
     with streamed(path) as archive:
         for member in archive:
@@ -43,6 +48,13 @@ def content_of(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | Dro
     file = archive.extractfile(member)
     assert file is not None
     return file.read()
+
+
+def _read(path: Path) -> bytes | Drop:
+    try:
+        return Drop("too_many_bytes") if path.stat().st_size > _MOST_BYTES else path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}; mend that and repeat the command") from error
 
 
 @contextmanager
@@ -74,24 +86,34 @@ def streamed(path: Path) -> Iterator[tarfile.TarFile]:
 def present_archives(folder: Path) -> dict[str, Path]:
     """The picture archives of a split's folder by their number: `{"000": folder/imgs/000.tgz, ...}`.
 
+    An archive that is there only unpacked, as the folder `imgs/000`, counts too.
+
     Raises:
         DataError: One of them is not a gzip file at all: empty, an error page, a Git LFS pointer.
     """
     archives = {path.name[:3]: path for path in sorted((folder / "imgs").glob("[0-9][0-9][0-9].tgz"))}
+    unpacked = (path for path in sorted((folder / "imgs").glob("[0-9][0-9][0-9]")) if path.is_dir())
     for path in archives.values():
         start = _start_of(path)
         if not start.startswith(_GZIP):
-            kind = "only a Git LFS pointer (git lfs pull fetches the file)" if start == _LFS else "not a gzip file"
+            pointer = "only a Git LFS pointer (git lfs pull fetches the file)" if start.startswith(_LFS) else None
+            kind = pointer or web_page(start) or "not a gzip file"
             raise DataError(
                 f"{path} is {kind}. Download it anew, or take it away: pictures of archives that are not there are "
                 "left out and counted"
             )
-    return archives
+    return {path.name: path for path in unpacked} | archives
+
+
+def archive_path(folder: Path, number: str) -> Path:
+    """Where the archive of this number is, or the folder that it was unpacked to."""
+    packed = folder / "imgs" / f"{number}.tgz"
+    return packed if packed.is_file() or not packed.with_suffix("").is_dir() else packed.with_suffix("")
 
 
 def _start_of(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(len(_LFS))
+            return file.read(LOOKED_AT)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}; mend that and repeat the command") from error

@@ -8,8 +8,9 @@ from data_builders.engine.keyed import digest_of
 from data_builders.engine.pictures import cut, decode_picture, encode_jpeg, middle_square
 from data_builders.engine.plan import drawn
 from data_builders.engine.records import CardSection, Drop, Locality, Record, Sample, Selection, Source
-from data_builders.journeydb.annotations import FILES, annotation_lines, obtain, split_folder
-from data_builders.journeydb.archives import pictures_of, present_archives
+from data_builders.engine.words import one_line
+from data_builders.journeydb.annotations import annotation_file, annotation_lines, obtain, split_folder
+from data_builders.journeydb.archives import archive_path, pictures_of, present_archives
 from data_builders.journeydb.card import LICENCE, card_sections
 from data_builders.journeydb.config import CopyBuild
 from data_builders.journeydb.filters import Picture, Sieve
@@ -27,7 +28,7 @@ class JourneyBuilder:
     """
 
     name = "journeydb"
-    version = 2
+    version = 3
 
     def __init__(self, config: CopyBuild) -> None:
         self.config = config
@@ -44,7 +45,7 @@ class JourneyBuilder:
         if not archives:
             raise DataError(f"there is no archive {folder / 'imgs' / 'NNN.tgz'}.\n{obtain(source)}")
         sieve = Sieve(archives)
-        pictures = filter(None, map(sieve.judge, annotation_lines(folder / FILES[source.split])))
+        pictures = filter(None, map(sieve.judge, annotation_lines(annotation_file(folder, source.split))))
         records = drawn(map(self._record, pictures), self.config)
         return Selection(
             records=records,
@@ -82,7 +83,7 @@ class JourneyBuilder:
 
     def _make_of(self, archive: str, records: list[Record]) -> Iterator[Sample | Drop]:
         """The samples of one archive. Their JPEGs are held until all are read, as the archive has its own order."""
-        path = split_folder(self.config.source) / "imgs" / f"{archive}.tgz"
+        path = archive_path(split_folder(self.config.source), archive)
         wanted = {str(record.fields["name"]): record for record in records}
         made: dict[str, Sample | Drop] = {}
         for name, content in pictures_of(path, wanted):
@@ -122,7 +123,7 @@ class JourneyBuilder:
         fields = {
             "archive": picture.archive,
             "name": picture.name,
-            "prompt": picture.prompt,
+            "prompt": picture.prompt if self.config.source.prompt == "clean" else one_line(picture.raw_prompt),
             "raw_prompt": picture.raw_prompt,
             "source": source,
         }

@@ -16,6 +16,13 @@ accepted before the download; Midjourney's terms hold for the pictures too. The 
 its hashes) can be shared."""
 
 
+_PROMPTS = {
+    "clean": "the Midjourney prompt without flags (`--ar 3:2`), weights (`::2`; a part of negative weight goes with "
+    "it), addresses of image prompts and doubled or trailing commas",
+    "raw": "the Midjourney prompt as its author wrote it, on one line",
+}
+
+
 def card_sections(config: CopyBuild) -> list[CardSection]:
     """Source, licence, filters in their order, pictures and prompts."""
     return [
@@ -52,8 +59,7 @@ def _pictures(config: CopyBuild) -> str:
         f"- target: the square in the middle of the picture, scaled to {size} x {size} px (Lanczos), JPEG, quality "
         f"{config.jpeg_quality}, 4:4:4\n"
         "- condition: the target; shards hold it once\n"
-        "- prompt and cond_prompt: the Midjourney prompt without flags (`--ar 3:2`), weights (`::2`; a part of "
-        "negative weight goes with it), addresses of image prompts and doubled or trailing commas\n"
+        f"- prompt and cond_prompt: {_PROMPTS[config.source.prompt]}\n"
         "- the prompt as it was given: `generation.prompt`\n"
         "- scores: `side`, the side of the square before scaling in px; `visible`, its share of the picture"
     )

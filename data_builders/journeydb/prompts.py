@@ -6,19 +6,23 @@ from data_builders.engine.keyed import digest_of
 from data_builders.engine.words import one_line
 
 _URL = re.compile(r"<?\bhttps?://[^\s>]+>?")
-# Phones turn two hyphens into a dash. After a dash, or a space, only a known name is a flag: "cat -- sleeping" is text.
+# Phones turn two hyphens into a dash, or one of them. After a dash, a space, or a word without a space between
+# ("16:9--v 4"), only a known name is a flag: "cat -- sleeping" is text.
 _NAMES = (
     "no|aspect|ar|version|v|niji|quality|q|stylize|s|style|chaos|c|seed|sameseed|iw|stop|weird|repeat|r|width|w|height|h|"
     "sref|sw|cref|cw|tile|test|testp|upbeta|uplight|upanime|upext|creative|hd|video|fast|turbo|relax|raw|beta|vibe"
 )
-_DASHES = r"(?:--|[\u2013\u2014])\s?"
-_FLAG = rf"(?:--[a-z]+|{_DASHES}(?:{_NAMES})\b)"
+_DASHES = r"(?:--|[\u2013\u2014]-?|-[\u2013\u2014])\s?"
+_TWO = r"(?:--|[\u2013\u2014]-|-[\u2013\u2014])\s?"
+_KNOWN = rf"(?:(?<!\w){_DASHES}|(?<=\w){_TWO})(?:{_NAMES})\b"
+_FLAG = rf"(?:(?<![-\w])--[a-z]+|{_KNOWN})"
+_NUMBER = r"-?(?:\d[\d.]*|\.\d+)"
 # `--no` takes words up to the next flag; `--style` and its like take one word; all others a number, a ratio or nothing.
 _FLAGS = re.compile(
-    r"(?<!\S)(?:"
-    rf"{_DASHES}no\b.*?(?=\s{_FLAG}|$)"
-    rf"|{_DASHES}(?:style|profile|p)\s+\w+"
-    rf"|{_FLAG}(?:\s*=?\s*-?\d[\d.]*(?:\s?[:/x]\s?\d[\d.]*)?)?"
+    r"(?<!-)(?:"
+    rf"(?:(?<!\w){_DASHES}|{_TWO})no\b.*?(?=\s*{_FLAG}|$)"
+    rf"|(?:(?<!\w){_DASHES}|{_TWO})(?:style|profile|p)\s+\w+"
+    rf"|{_FLAG}(?:\s*=?\s*{_NUMBER}(?:\s?[:/x]\s?\d[\d.]*)?)?"
     r")",
     re.IGNORECASE,
 )
@@ -33,10 +37,12 @@ def clean(raw: str) -> str:
 
     >>> clean("<https://s.mj.run/x> red fox::2 snow , , --ar 3:2 --v 5")
     'red fox, snow'
+    >>> clean("wide shot,--upbeta --ar 16:9--v 4 --iw .5 \u2013-seed 1 \u2013")
+    'wide shot'
     """
     text = _FLAGS.sub(" ", _URL.sub(" ", one_line(raw)))
     text = _COMMAS.sub(", ", ", ".join(_wanted_parts(text)))
-    text = one_line(text).strip(" ,;|")
+    text = one_line(text).strip(" ,;|-\u2013\u2014")
     return text if any(letter.isalnum() for letter in text) else ""
 
 

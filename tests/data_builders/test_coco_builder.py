@@ -14,7 +14,7 @@ from data_builders.engine.run import plan_build
 from data_builders.registry import create_builder
 from ipai.errors import DataError
 from tests.data_builders.building import build_all, configure, samples_in
-from tests.data_builders.coco_source import CocoWriter, ellipse, jpeg, textured, write_coco_source
+from tests.data_builders.coco_source import SPLIT, CocoWriter, ellipse, jpeg, textured, write_coco_source
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 GOOD = (60.0, 40.0, 120.0, 120.0)
@@ -260,3 +260,58 @@ def test_the_ellipse_of_the_helper_fills_its_box() -> None:
     polygon = np.reshape(ellipse(GOOD), (-1, 2))
     assert polygon.min(0) == pytest.approx([60, 40])
     assert polygon.max(0) == pytest.approx([180, 160])
+
+
+def test_the_caption_is_the_first_that_names_the_object(tmp_path: Path) -> None:
+    writer = CocoWriter(tmp_path / "coco")
+    for texts in (
+        ["a room", "two puppies on a sofa", "a dog"],
+        ["a dog first", "a dog then"],
+        ["a hot dog", "nothing of it"],
+    ):
+        photo = writer.photo(caption=None)
+        writer.object(photo, GOOD)
+        for number, text in enumerate(texts):
+            writer.captions.append({"id": 10 * photo + number, "image_id": photo, "caption": text})
+    config = configure(writer.save(), tmp_path / "out", "dry_run=true")
+    records = plan_build(create_builder(config), config).selection.records
+    assert sorted(record.fields["prompt"] for record in records) == [
+        "a dog first",
+        "a hot dog",
+        "two puppies on a sofa",
+    ]
+
+
+def test_photographs_may_lie_in_images(tmp_path: Path) -> None:
+    source = write_coco_source(tmp_path / "coco", images=3)
+    build_all(configure(source, tmp_path / "plain"))
+    (source / "images").mkdir()
+    (source / SPLIT).rename(source / "images" / SPLIT)
+    _, tally = build_all(configure(source, tmp_path / "inside"))
+    assert tally.written == 3
+    plain, inside = (samples_in(tmp_path / name / "object") for name in ("plain", "inside"))
+    assert all(np.array_equal(plain[key]["target.jpg"], inside[key]["target.jpg"]) for key in plain)
+
+
+def test_an_annotation_file_that_is_a_web_page_is_told_so(tmp_path: Path) -> None:
+    source = write_coco_source(tmp_path / "coco", images=1)
+    path = next((source / "annotations").glob("instances_*.json"))
+    path.write_text("<!doctype html><html><head><title>Sign in</title>")
+    config = configure(source, tmp_path / "out")
+    with pytest.raises(DataError, match=r'is a web page \("Sign in"\)'):
+        plan_build(create_builder(config), config)
+
+
+def test_the_crop_may_keep_what_is_around_the_object(tmp_path: Path) -> None:
+    writer = CocoWriter(tmp_path / "coco")
+    green = Image.new("RGB", (320, 240), (0, 160, 0))
+    writer.object(writer.photo(content=jpeg(green)), GOOD)
+    source = writer.save()
+    shares = {}
+    for background in ("colour", "photo"):
+        build_all(configure(source, tmp_path / background, f"crop.background={background}"))
+        (sample,) = samples_in(tmp_path / background / "object").values()
+        pixels = np.asarray(sample["cond.jpg"], dtype=int)
+        shares[background] = (np.abs(pixels - (0, 160, 0)).max(axis=-1) < 16).mean()
+    assert shares["photo"] > 0.98  # the square lies in the photograph
+    assert 0.4 < shares["colour"] < 0.75  # an ellipse in its box with a margin

@@ -1,6 +1,7 @@
 """The CelebA builder on sources in the authors' form and in Kaggle's."""
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from data_builders.engine.plan import Plan
-from data_builders.engine.report import Tally
+from data_builders.engine.report import Tally, plan_text
 from data_builders.engine.run import plan_build
 from data_builders.registry import create_builder
 from ipai.errors import ConfigError, DataError
@@ -286,7 +287,22 @@ DAMAGED: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "no attributes": ("list_attr_celeba.txt", Path.unlink, "has no list_attr_celeba"),
     "empty identities": ("identity_CelebA.txt", empty, "identity_CelebA.txt is damaged: it has no usable row"),
     "empty attributes": ("list_attr_celeba.txt", empty, "list_attr_celeba.txt is damaged"),
-    "a page": ("list_eval_partition.txt", lambda path: path.write_text("<html>\n<body>"), "it has no usable row"),
+    "a page": ("list_eval_partition.txt", lambda path: path.write_text("<html>\n<body>"), "is a web page"),
+    "a quota": (
+        "identity_CelebA.txt",
+        lambda path: path.write_text("<!DOCTYPE html>\n<html><title>Google Drive - Quota exceeded</title>"),
+        r"is a web page \(\"Google Drive - Quota exceeded\"\), not the file.*later or from elsewhere",
+    ),
+    "attributes that were cut": (
+        "list_attr_celeba.txt",
+        lambda path: path.write_text("\n".join(["9", *path.read_text().splitlines()[1:]])),
+        "it says that it has 9 rows, and there are 2",
+    ),
+    "identities that were cut": (
+        "identity_CelebA.txt",
+        lambda path: path.write_text("".join(path.read_text().splitlines(keepends=True)[:1])),
+        "identity_CelebA has 1 rows, and list_eval_partition 2: it was cut short",
+    ),
     "no text": ("identity_CelebA.txt", lambda path: path.write_bytes(b"\xff\xfe\x00"), "it is no text"),
     "attributes without header": (
         "list_attr_celeba.txt",
@@ -353,3 +369,55 @@ def test_a_killed_command_continues_to_the_same_bytes(tmp_path: Path, celeba: Pa
     done, files = killed_and_continued(command(celeba, tmp_path / "out", *settings), tmp_path / "out" / "face")
     assert 0 < done < len(list((tmp_path / "whole" / "face").glob("*.tar")))
     assert files == digests(tmp_path / "whole" / "face")
+
+
+def test_a_mapping_without_a_header_keeps_its_first_picture(tmp_path: Path) -> None:
+    writer = CelebaWriter(tmp_path / "source")
+    names = [writer.picture() for _ in range(3)]
+    writer.save_hq(dict(enumerate(names)))
+    path = writer.save() / "CelebA-HQ-to-CelebA-mapping.txt"
+    kept = {}
+    for header in ("idx  orig_idx    orig_file\n", "", "idx orig_idx orig_file proc_md5 final_md5\n"):
+        rows = path.read_text().splitlines()[-3:]
+        sums = "  48c04554  3a92ca2d" if "md5" in header else ""
+        path.write_text(header + "".join(f"{row}{sums}\n" for row in rows))
+        found = plan(tmp_path / "source", "source.form=hq", WHOLE)
+        kept[header] = sorted(record.key for shard in found.shards for record in shard.records)
+    assert len(set(map(tuple, kept.values()))) == 1
+    assert len(next(iter(kept.values()))) == 6
+
+
+def test_pictures_without_loss_and_tables_that_pandas_wrote(tmp_path: Path) -> None:
+    writer = CelebaWriter(tmp_path / "source", kaggle=True)
+    for number in range(4):
+        writer.picture(identity=number % 2)
+    root = writer.save()
+    pngs = root / "img_align_celeba_png"
+    pngs.mkdir()
+    for path in sorted(writer.pictures.glob("*.jpg")):
+        Image.open(path).save(pngs / f"{path.stem}.png")
+    shutil.rmtree(root / "img_align_celeba")
+    for path in root.glob("*.csv"):
+        head, *rows = path.read_text().splitlines()
+        numbered = [f",{head}", *(f"{number},{row}" for number, row in enumerate(rows))]
+        floats = [f"{line}.0" if number and "identity" in path.name else line for number, line in enumerate(numbered)]
+        path.write_text("\n".join(floats) + "\n")
+    found, tally = build(root, tmp_path / "out", WHOLE)
+    assert tally.written == found.count("train") + found.count("val") == 4
+
+
+def test_a_file_of_nearly_the_authors_size_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = write_celeba_source(tmp_path / "source", persons=1, pictures=2)
+    plan(source, WHOLE)
+    assert not caplog.text
+    with (source / "identity_CelebA.txt").open("a") as file:
+        file.write("\n" * 3_000_000)
+    plan(source, WHOLE)
+    assert "the authors' has 3424458: it may be cut short" in caplog.text
+
+
+def test_a_limit_that_is_not_reached_is_said_with_the_setting_that_gives_more(tmp_path: Path) -> None:
+    source = write_celeba_source(tmp_path / "source", persons=2, pictures=4)
+    found = plan(source, WHOLE, "pairs.max_per_identity=3")
+    assert "limit not reached: 6 of 41,000 (try pairs.max_per_identity=6)" in plan_text(found, 41_000)
+    assert "not reached" not in plan_text(found, 6)

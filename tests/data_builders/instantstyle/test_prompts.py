@@ -95,3 +95,19 @@ def test_a_parquet_file_without_texts_is_refused_with_its_columns(tmp_path: Path
     parquet.write_table(pa.table({"image": [b"x"], "genre": [1]}), tmp_path / "wikiart.parquet")
     with pytest.raises(DataError, match="has the columns genre, image"):
         prompts_of(tmp_path / "wikiart.parquet")
+
+
+def test_titles_that_name_nothing_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "titles.csv"
+    titles = [
+        "Untitled (No 8)",
+        "Composition VII",
+        "Opus 217",
+        "Study for Composition No. 3",
+        "Boats No 2",
+        "Vision I see",
+    ]
+    path.write_text("title\n" + "\n".join(titles), encoding="utf-8")
+    prompts, counts = prompts_of(path)
+    assert prompts == ["Boats No 2", "Vision I see"]
+    assert counts["prompts without content"] + counts.get("prompts too short", 0) == 4

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 import tarfile
 from collections import Counter
 from collections.abc import Callable
@@ -234,7 +235,11 @@ DAMAGED: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "archive damaged": ("data/train/imgs/000.tgz", flip, "000.tgz .* is cut short or damaged"),
     "archive is no tar": ("data/train/imgs/000.tgz", no_tar, "000.tgz .* is cut short or damaged"),
     "archive empty": ("data/train/imgs/000.tgz", lambda path: path.write_bytes(b""), "000.tgz is not a gzip file"),
-    "archive is a page": ("data/train/imgs/000.tgz", lambda path: path.write_text("<html>"), "is not a gzip file"),
+    "archive is a page": (
+        "data/train/imgs/000.tgz",
+        lambda path: path.write_text("<html>"),
+        "is a web page, not the file",
+    ),
     "archive is a pointer": ("data/train/imgs/000.tgz", lfs_pointer, "git lfs pull"),
     "archive is a folder": ("data/train/imgs/000.tgz", lambda p: (p.unlink(), p.mkdir()), "cannot read .*000.tgz"),
 }
@@ -313,3 +318,26 @@ def test_a_killed_command_continues_to_the_same_bytes(tmp_path: Path) -> None:
     done, files = killed_and_continued(command(source, tmp_path / "out", *settings), tmp_path / "out" / "copy")
     assert 0 < done < len(list((tmp_path / "whole" / "copy").glob("*.tar")))
     assert files == digests(tmp_path / "whole" / "copy")
+
+
+def test_an_unpacked_download_gives_the_same_samples(tmp_path: Path) -> None:
+    source = write_journey_source(tmp_path / "packed")
+    unpacked = Path(shutil.copytree(source, tmp_path / "unpacked"))
+    for archive in [*unpacked.rglob("imgs/*.tgz"), *unpacked.rglob("*.jsonl.tgz")]:
+        with tarfile.open(archive) as content:
+            content.extractall(archive.parent, filter="data")
+        archive.unlink()
+    assert not list(unpacked.rglob("*.tgz"))
+    for root in (source, unpacked):
+        build(root, tmp_path / f"{root.name}-out")
+    packed, plain = (digests(tmp_path / f"{name}-out" / "copy") for name in ("packed", "unpacked"))
+    assert {name: digest for name, digest in packed.items() if name.endswith(".tar")} == {
+        name: digest for name, digest in plain.items() if name.endswith(".tar")
+    }
+
+
+def test_the_prompt_may_be_kept_as_it_was_written(tmp_path: Path) -> None:
+    source = write_journey_source(tmp_path / "source", archives=1, pictures=2)
+    build(source, tmp_path / "out", "source.prompt=raw")
+    prompts = {sample["json"]["prompt"] for sample in samples_in(tmp_path / "out" / "copy").values()}
+    assert prompts == {f"Scene {number}, a fox in the snow --ar 3:2 --v 5" for number in range(2)}
