@@ -4,6 +4,8 @@ Unknown keys are refused by name with the nearest key that exists; impossible co
 """
 
 import difflib
+import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, get_type_hints
@@ -18,6 +20,10 @@ from ipai.errors import ConfigError
 from ipai.tasks import TASKS
 
 VARIANTS = ("instruct", "instruct_released", "ip_adapter_plus")
+
+# What people write for a model to read: here a line break does no harm.
+_TEXTS = ("prompt", "negative", "instruction", "fixed", "five", "template", "object")
+_DOLLAR = re.compile(r"(\\*)(\$\{)")
 
 
 @dataclass
@@ -124,6 +130,11 @@ class TrainingRun:
     logger: LoggerConfig
     launch: LaunchConfig
     dry_run: bool = False
+    verify: bool = False
+
+    def __post_init__(self) -> None:
+        """Remember nothing of the command line yet; `parse` does."""
+        self.unresolved: dict[str, str] = {}
 
 
 def parse(raw: DictConfig) -> TrainingRun:
@@ -136,7 +147,18 @@ def parse(raw: DictConfig) -> TrainingRun:
     problems = list(_problems(config))
     if problems:
         raise ConfigError("the configuration cannot work:\n" + "\n".join(f"  - {problem}" for problem in problems))
+    config.unresolved = dict(_of_the_environment(OmegaConf.to_container(raw)))
     return config
+
+
+def plain(value: Any) -> Any:
+    """Saved or foreign values (nested lists and dictionaries) as `typed` takes them literally: `${...}` is text."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    # A backslash keeps OmegaConf from looking up what follows; those that stand there already are doubled.
+    return _DOLLAR.sub(lambda found: 2 * found[1] + "\\" + found[2], value) if isinstance(value, str) else value
 
 
 def typed(raw: DictConfig, schema: type) -> Any:
@@ -145,25 +167,54 @@ def typed(raw: DictConfig, schema: type) -> Any:
     Raises:
         ConfigError: A key is unknown, missing (`???`), cannot be interpolated, or has the wrong type.
     """
-    plain = OmegaConf.create(OmegaConf.to_container(raw))
-    unknown = list(_unknown_keys(plain, schema))
+    given = OmegaConf.create(OmegaConf.to_container(raw))
+    unknown = list(_unknown_keys(given, schema))
     if unknown:
         raise ConfigError("\n".join(unknown))
     try:
-        missing = OmegaConf.missing_keys(OmegaConf.merge(OmegaConf.structured(schema), plain))
+        merged = OmegaConf.merge(OmegaConf.structured(schema), given)
+        missing = OmegaConf.missing_keys(merged)
         if missing:
             raise ConfigError("give a value to " + ", ".join(f"{key}=..." for key in sorted(missing)))
-        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), plain))
+        strange = list(_control_characters(OmegaConf.to_container(merged, resolve=True)))
+        if strange:
+            raise ConfigError("\n".join(strange))
+        return OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None)
         raise ConfigError(f"{key or 'the configuration'}: {str(error).splitlines()[0]}") from error
 
 
 def to_dict(config: TrainingRun) -> dict[str, Any]:
-    """The configuration as plain nested dictionaries, ready for YAML."""
-    container = OmegaConf.to_container(OmegaConf.structured(config), resolve=True)
+    """The configuration as plain nested dictionaries, ready for YAML; what came from the environment is not told."""
+    container = OmegaConf.to_container(OmegaConf.structured(config))
     assert isinstance(container, dict)
+    for key, text in config.unresolved.items():
+        *path, last = key.split(".")
+        node: Any = container
+        for name in path:
+            node = node[int(name)] if isinstance(node, list) else node[name]
+        node[int(last) if isinstance(node, list) else last] = text
     return {str(key): value for key, value in container.items()}
+
+
+def _of_the_environment(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """The values that look something up in the environment, by their dotted keys."""
+    if isinstance(node, dict | list):
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _of_the_environment(value, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(node, str) and "${oc.env:" in node.replace(" ", ""):
+        yield prefix, node
+
+
+def _control_characters(node: Any, prefix: str = "") -> Iterator[str]:
+    """Names, paths and what is handed to other programs that hold line breaks or other control characters."""
+    if isinstance(node, dict | list):
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            if key not in _TEXTS:
+                yield from _control_characters(value, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(node, str) and any(unicodedata.category(letter) == "Cc" for letter in node):
+        yield f"{prefix}={node!r} holds a control character, such as a line break; leave it out"
 
 
 def _unknown_keys(node: Any, schema: Any, prefix: str = "") -> Iterator[str]:

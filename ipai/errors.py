@@ -13,6 +13,18 @@ class DataError(IpaiError):
     """A shard, a sample, an image or a source cannot be used."""
 
 
+class SampleError(DataError):
+    """One sample cannot be used; `reason` is a short word for counting. Training takes another in its place."""
+
+    def __init__(self, reason: str, details: str) -> None:
+        super().__init__(f"{reason}: {details}")
+        self.reason = reason
+
+    def __reduce__(self) -> "tuple[type[SampleError], tuple[str, str]]":
+        """Survive the way from a loader's worker process."""
+        return type(self), (self.reason, str(self).removeprefix(f"{self.reason}: "))
+
+
 class StoreError(DataError):
     """The object store that holds the shards is lost, or what it sends cannot be kept; a later start may do better."""
 

@@ -9,9 +9,10 @@ from torch.utils.data import DataLoader
 
 from ipai.caching.plan import Work
 from ipai.data.cache import LATENTS
-from ipai.data.images import ImageError, decode_image
+from ipai.data.images import decode_image
 from ipai.data.loader import one_thread
 from ipai.data.pictures import square_pixels
+from ipai.errors import SampleError
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class ShardPictures(torch.utils.data.Dataset[Picture]):
         try:
             raw = work.shards.read(index, target=target, condition=not target)
             image = decode_image(raw.target if target else raw.condition, self._max_pixels)
-        except ImageError as error:
+        except SampleError as error:
             return Picture(key, None, error.reason)
         return Picture(key, square_pixels(image, self._sizes[work.kind]))
 

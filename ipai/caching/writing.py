@@ -13,7 +13,7 @@ from torch import Tensor
 from ipai.caching.pictures import Picture
 from ipai.data.cache import CacheIdentity
 from ipai.errors import DataError
-from ipai.files import atomic_path, fingerprint, write_json
+from ipai.files import atomic_path, fingerprint, sha256_of, write_json
 
 NOT_FINITE = "not_finite"
 Encode = Callable[[Tensor], Tensor]
@@ -50,7 +50,7 @@ def write_shard(
         with tarfile.open(aside, "w:", format=tarfile.USTAR_FORMAT) as tar:
             for batch in batches:
                 _add_batch(tar, identity.kind, batch, encode, places, skipped)
-        length = aside.stat().st_size
+        length, digest = aside.stat().st_size, sha256_of(aside)
     total = len(places) + len(skipped)
     if len(skipped) > max(max_skip_fraction * total, 1):
         raise DataError(
@@ -62,6 +62,7 @@ def write_shard(
         "identity": identity.facts,
         "source": before,
         "bytes": length,
+        "sha256": digest,
         "count": len(places),
         "skipped": skipped,
         "places": places,

@@ -12,6 +12,7 @@ from ipai.files import write_text
 from ipai.training import outcome
 from ipai.training.launch import Meeting, run_processes
 from ipai.training.signals import TIME_LIMIT_CODES, exit_code
+from ipai.training.step_folders import step_folders
 
 MISUSE = 2
 _STOPPED = exit_code(15)
@@ -89,7 +90,7 @@ def _crashes(folder: Path) -> list[_Crash]:
 
 
 def _newest_step(folder: Path) -> int:
-    return max((int(path.name.removeprefix("step-")) for path in (folder / "checkpoints").glob("step-*")), default=0)
+    return max(step_folders(folder / "checkpoints"), default=0)
 
 
 def _first_line(folder: Path) -> str:

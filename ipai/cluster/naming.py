@@ -59,7 +59,9 @@ def _renamed(point: Point, keys: list[str]) -> Point:
     name = "-".join([point.config.run, *(re.sub(r"[^A-Za-z0-9._-]+", "_", part) for part in parts)])
     quoted = name.replace("\\", "\\\\").replace("'", "\\'")
     kept = tuple(word for word in point.overrides if not word.startswith("run="))
-    return Point(replace(point.config, run=name), (*kept, f"run='{quoted}'"))
+    config = replace(point.config, run=name)
+    config.unresolved = point.config.unresolved
+    return Point(config, (*kept, f"run='{quoted}'"))
 
 
 def _pairs(point: Point) -> list[tuple[str, str]]:

@@ -38,6 +38,11 @@ def submit(point: Point) -> Submission:
         CheckpointError: A process trains in the folder.
     """
     config, folder = point.config, folder_of(point.config).resolve()
+    if ":" in str(folder):
+        raise ConfigError(
+            f"the run folder {folder} has a colon in its path, which ends a path in PYTHONPATH, so that other code "
+            "than the frozen one would run; choose another run= or runs_root="
+        )
     submitit = _imported()
     queued = queued_jobs()
     if queued is None:

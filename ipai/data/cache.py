@@ -8,6 +8,7 @@ samples have none, with the reason. Written by `ipai.caching`; plain `webdataset
 import io
 import json
 import os
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,12 +55,19 @@ class CachedArrays:
     """The cached arrays of one task and split, numbered as the samples of its `ShardSet`; safe to send to workers.
 
     Args:
+        kind: `latents` or `image_tokens`.
+        keys: The samples' names.
         files: The cache's shards.
         places: int64 [samples, 3]: number of the file, offset and size of the array; offset -1 where there is none.
         skipped: Sample -> why it has no array.
     """
 
-    def __init__(self, files: list[Path], places: np.ndarray, skipped: dict[int, str]) -> None:
+    def __init__(
+        self, kind: str, keys: list[str], files: list[Path], places: np.ndarray, skipped: dict[int, str]
+    ) -> None:
+        self._kind = kind
+        self._keys = np.array(keys)
+        self._shape: tuple[int, ...] | None = None
         self._files = files
         self._places = places
         self._skipped = skipped
@@ -84,24 +92,33 @@ class CachedArrays:
                 elif key not in known["places"]:
                     raise DataError(f"{path} lacks sample {key}; {mend(identity.kind)}")
                 places[index] = [number, *known["places"].get(key, (-1, 0))]
-        return cls(files, places, skipped)
+        return cls(identity.kind, [shards.key(index) for index in range(len(shards))], files, places, skipped)
 
     def read(self, index: int) -> Tensor:
         """The array of a sample, fp16.
 
         Raises:
             ImageError: It has none because its picture could not be used; the reason is the one found then.
-            DataError: The cache was changed or removed since it was opened.
+            DataError: The cache was changed or removed since it was opened, or it is not what its sidecar says.
         """
         if index in self._skipped:
             raise ImageError(self._skipped[index], "found when the cache was made")
         number, offset, size = self._places[index].tolist()
         try:
             with self._files[number].open("rb") as file:
-                data = os.pread(file.fileno(), size, offset)
-            return torch.from_numpy(np.load(io.BytesIO(data), allow_pickle=False))
+                data = os.pread(file.fileno(), tarfile.BLOCKSIZE + size, offset - tarfile.BLOCKSIZE)
+            header, content = data[: tarfile.BLOCKSIZE], data[tarfile.BLOCKSIZE :]
+            array = np.load(io.BytesIO(content), allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise DataError(f"{self._files[number]} became unreadable while it was in use ({error})") from error
+        name = f"{self._keys[index]}.{self._kind}.npy"
+        self._shape = self._shape or array.shape
+        if header[:100].rstrip(b"\0") != name.encode() or array.dtype != np.float16 or array.shape != self._shape:
+            raise DataError(
+                f"{self._files[number]} does not hold {name} as fp16 {list(self._shape)} where its sidecar says; "
+                f"remove both, and {mend(self._kind)}"
+            )
+        return torch.from_numpy(array)
 
 
 def checked_sidecar(path: Path, shard: Path, identity: CacheIdentity) -> dict[str, Any]:

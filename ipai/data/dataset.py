@@ -9,12 +9,11 @@ from torch import Tensor
 
 from ipai.data.collate import Sample
 from ipai.data.config import DataConfig, DropConfig
-from ipai.data.images import ImageError
 from ipai.data.keyed import KeyedPermutation, keyed_generator
 from ipai.data.order import SampleOrder
 from ipai.data.pictures import Cached, PictureReader, Pictures, Sizes
 from ipai.data.shards import RawSample, ShardSet
-from ipai.errors import DataError
+from ipai.errors import DataError, InstructionError, SampleError
 from ipai.instructions.slots import fill_slot
 from ipai.tasks import task_index
 
@@ -70,7 +69,7 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
         for attempt in range(_ATTEMPTS):
             try:
                 return self._sample(step, slot, draw.task, index, tuple(skipped))
-            except ImageError as error:
+            except SampleError as error:
                 skipped.append((f"{draw.task}/{shards.key(index)}", error.reason))
                 index = int(keyed_generator(self._seed, "replacement", step, slot, attempt).integers(len(shards)))
         raise DataError(f"{_ATTEMPTS} samples of {draw.task} in a row cannot be used: {skipped}")
@@ -103,7 +102,7 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
             step=step,
             slot=slot,
             prompt="" if text else _prompt(raw),
-            instruction="" if instruction else fill_slot(template, raw.record.get("slot")),
+            instruction="" if instruction else _instruction(template, raw),
             drop_image=image,
             noise=_normal(generator("noise"), self._sizes),
             posterior_noise=_normal(generator("posterior"), self._sizes),
@@ -156,6 +155,11 @@ class ValidationDataset(torch.utils.data.Dataset[Sample]):
             )
         ]  # fmt: skip
 
+    @property
+    def shards(self) -> dict[str, ShardSet]:
+        """Task -> its validation shards."""
+        return self._shards
+
     def __len__(self) -> int:
         return len(self._entries)
 
@@ -193,7 +197,7 @@ class ValidationDataset(torch.utils.data.Dataset[Sample]):
             step=0,
             slot=position,
             prompt=_prompt(raw),
-            instruction=fill_slot(template, raw.record.get("slot")),
+            instruction=_instruction(template, raw),
             drop_image=False,
             noise=_normal(generator("noise"), self._sizes),
             posterior_noise=_normal(generator("posterior"), self._sizes),
@@ -214,8 +218,15 @@ def dropped(config: DropConfig, uniform: float) -> tuple[bool, bool, bool]:
 def _prompt(raw: RawSample) -> str:
     prompt = raw.record.get("prompt")
     if not isinstance(prompt, str):
-        raise DataError(f"{raw.shard}: sample {raw.key} has no prompt")
+        raise SampleError("no_prompt", f"{raw.shard}: sample {raw.key} has no prompt")
     return prompt
+
+
+def _instruction(template: str, raw: RawSample) -> str:
+    try:
+        return fill_slot(template, raw.record.get("slot"))
+    except (InstructionError, AttributeError, TypeError) as error:
+        raise SampleError("no_name", f"{raw.shard}: the slot of sample {raw.key} is no name ({error})") from error
 
 
 def _readers(

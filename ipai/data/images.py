@@ -6,23 +6,15 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional
 
-from ipai.errors import DataError
+from ipai.errors import SampleError
 from ipai.pictures import is_plain, open_picture, to_rgb
 
 ORIENTATION = 0x0112  # EXIF
 Box = tuple[int, int, int, int]
 
 
-class ImageError(DataError):
-    """An image cannot be used; `reason` is a short word for counting."""
-
-    def __init__(self, reason: str, details: str) -> None:
-        super().__init__(f"{reason}: {details}")
-        self.reason = reason
-
-    def __reduce__(self) -> tuple[type["ImageError"], tuple[str, str]]:
-        """Survive the way from a loader's worker process."""
-        return ImageError, (self.reason, str(self).removeprefix(f"{self.reason}: "))
+class ImageError(SampleError):
+    """An image cannot be used."""
 
 
 def decode_image(data: bytes, max_pixels: int) -> Image.Image:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ipai.data.shards import ShardSet, index_shard
+from ipai.data.shards import SAMPLE_KEY, ShardSet, index_shard
 from ipai.errors import DataError
 from ipai.files import write_text
 from ipai.store.address import is_url
@@ -32,6 +32,7 @@ class RemoteShardSet(ShardSet):
 
     Args:
         task: The task's name.
+        split: train or val.
         store: Where the shards are.
         cache: Where they are kept.
         blobs: The shards.
@@ -39,11 +40,11 @@ class RemoteShardSet(ShardSet):
     """
 
     def __init__(
-        self, task: str, store: RemoteStore, cache: ShardCache, blobs: list[Blob], keys: list[list[str]]
+        self, task: str, split: str, store: RemoteStore, cache: ShardCache, blobs: list[Blob], keys: list[list[str]]
     ) -> None:
         numbers = np.repeat(np.arange(len(blobs), dtype=np.int64), [len(names) for names in keys])
         files = [Path(blob.name) for blob in blobs]
-        super().__init__(task, files, list(chain.from_iterable(keys)), numbers[:, None])
+        super().__init__(task, split, files, list(chain.from_iterable(keys)), numbers[:, None])
         self._store = store
         self._cache = cache
         self._blobs = blobs
@@ -66,7 +67,7 @@ class RemoteShardSet(ShardSet):
             keys.append(facts["keys"])
         if not sum(map(len, keys)):
             raise DataError(f"the shards {root}/{task}/{split}-*.tar hold no samples")
-        found = cls(task, store, cache, blobs, keys)
+        found = cls(task, split, store, cache, blobs, keys)
         if len(set(found._keys.tolist())) != len(found):
             raise DataError(f"{root}/{task}: sample keys of the {split} shards occur more than once")
         return found
@@ -84,6 +85,15 @@ class RemoteShardSet(ShardSet):
     def cache_limit(self) -> int:
         """Bytes that the node keeps."""
         return self._cache.limit
+
+    def _facts_of(self, path: Path) -> list[Any]:
+        blob = next(blob for blob in self._blobs if blob.name == str(path))
+        return [blob.name, blob.bytes, blob.sha256]
+
+    @property
+    def local_files(self) -> list[Path]:
+        """None: what comes is checked against its hash when it comes."""
+        return []
 
     def have(self, index: int) -> None:
         """Bring the shard of a sample to this node; raises StoreError."""
@@ -165,6 +175,9 @@ def _sidecar(store: RemoteStore, task: str, tar: str, listing: dict[str, Any]) -
     try:
         facts = json.loads(store.read(f"{task}/{name}"))
         keys = [sample["key"] for sample in facts["samples"]]
-        return dict(zip(_FACTS, (f"{task}/{tar}", int(facts["bytes"]), str(facts["sha256"]), keys), strict=True))
+        if not all(isinstance(key, str) and SAMPLE_KEY.fullmatch(key) for key in keys):
+            raise ValueError("a sample's key is not of a-z, 0-9, _ and -")
+        blob = Blob(f"{task}/{tar}", int(facts["bytes"]), facts["sha256"])
+        return dict(zip(_FACTS, (blob.name, blob.bytes, blob.sha256, keys), strict=True))
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{store.root}/{task}/{name} is damaged; copy it there again") from error
+        raise DataError(f"{store.root}/{task}/{name} is damaged ({error}); copy it there again") from error

@@ -1,8 +1,10 @@
 """An index over WebDataset shards, and random reads by offset: any sample of any shard costs the same."""
 
+import hashlib
 import json
 import logging
 import os
+import re
 import tarfile
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ipai.errors import DataError
+from ipai.errors import DataError, SampleError
 from ipai.store.address import is_url
 from ipai.tasks import get_task
 
@@ -20,6 +22,7 @@ log = logging.getLogger(__name__)
 MEMBERS = ("json", "target", "cond")
 _IMAGE_TYPES = ("jpg", "jpeg", "png", "webp")
 _OPEN_FILES = 64
+SAMPLE_KEY = re.compile(r"[a-z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,15 @@ class ShardSet:
 
     Args:
         task: The task's name.
+        split: train or val.
         shards: The files.
         keys: A name for each sample.
         places: int64 [samples, 7]: number of the shard, then offset and size of the json, target and condition.
     """
 
-    def __init__(self, task: str, shards: list[Path], keys: list[str], places: np.ndarray) -> None:
+    def __init__(self, task: str, split: str, shards: list[Path], keys: list[str], places: np.ndarray) -> None:
         self.task = task
+        self.split = split
         self._shards = shards
         self._keys = np.array(keys)
         self._places = places
@@ -79,7 +84,9 @@ class ShardSet:
         duplicates = len(keys) - len(set(keys))
         if duplicates:
             raise DataError(f"{root / task}: {duplicates} sample keys of the {split} shards occur more than once")
-        return cls(task, files, keys, np.array(places, dtype=np.int64))
+        found = cls(task, split, files, keys, np.array(places, dtype=np.int64))
+        found._refuse_other_tasks()
+        return found
 
     def __len__(self) -> int:
         return len(self._places)
@@ -87,6 +94,41 @@ class ShardSet:
     def key(self, index: int) -> str:
         """The name of a sample."""
         return str(self._keys[index])
+
+    def keys(self) -> set[str]:
+        """The names of all samples."""
+        return set(self._keys.tolist())
+
+    def digest(self) -> str:
+        """Of the index: the shards' names, sizes and what their sidecars tell; where each sample lies."""
+        digest = hashlib.sha256(json.dumps([self._facts_of(path) for path in self._shards]).encode())
+        digest.update("\0".join(self._keys.tolist()).encode())
+        digest.update(self._places.tobytes())
+        return digest.hexdigest()
+
+    @property
+    def local_files(self) -> list[Path]:
+        """The shards that lie in a folder of this machine."""
+        return self._shards
+
+    def _facts_of(self, path: Path) -> list[Any]:
+        sidecar = path.with_suffix(".json")
+        said = json.loads(sidecar.read_text(encoding="utf-8")).get("sha256") if sidecar.exists() else None
+        return [path.name, path.stat().st_size, said]
+
+    def _refuse_other_tasks(self) -> None:
+        """Raise a DataError if a shard's first sample says that it is of another task."""
+        for number, path in enumerate(self._shards):
+            indices = self.indices_in(number)
+            try:
+                record = self.record(indices[0]) if indices else {}
+            except SampleError:
+                continue  # one sample that cannot be used is for those who read it
+            if record.get("task", self.task) != self.task:
+                raise DataError(
+                    f"{path} holds samples of the task {record['task']!r}, and lies in the folder of {self.task}; move "
+                    "it to its own"
+                )
 
     @property
     def files(self) -> list[Path]:
@@ -111,6 +153,7 @@ class ShardSet:
 
         Raises:
             DataError: The shard is gone or was changed since it was indexed.
+            SampleError: What the shard says of the sample is damaged.
         """
         number, *ranges = self._place(index)
         wanted = {2: target, 4: condition}
@@ -118,12 +161,15 @@ class ShardSet:
         return RawSample(self.key(index), self._shards[number].name, self.record(index), *pictures)
 
     def record(self, index: int) -> dict[str, Any]:
-        """What the shard says of one sample, without its pictures; raises DataError as `read` does."""
+        """What the shard says of one sample, without its pictures; raises DataError as `read` does, or SampleError."""
         number, offset, size = self._place(index)[:3]
+        where = f"{self._shards[number]}: the json of sample {self.key(index)}"
         try:
             record: dict[str, Any] = json.loads(self._range(number, offset, size))
-        except ValueError as error:
-            raise DataError(f"{self._shards[number]}: the json of sample {self.key(index)} is damaged") from error
+        except (ValueError, RecursionError) as error:
+            raise SampleError("damaged_json", f"{where} is damaged") from error
+        if not isinstance(record, dict):
+            raise SampleError("damaged_json", f"{where} is no object")
         return record
 
     def _place(self, index: int) -> list[int]:
@@ -200,8 +246,11 @@ def _split_name(name: str, path: Path) -> tuple[str, str]:
     """A member's name as sample key and which member it is; only the first dot separates them, as in WebDataset."""
     key, _, rest = Path(name).name.partition(".")
     kind = rest.removesuffix("." + rest.rpartition(".")[2]) if rest.rpartition(".")[2] in _IMAGE_TYPES else rest
-    if not key or kind not in MEMBERS:
-        raise DataError(f"{path} holds {name!r}; members are <key>.json, <key>.target.jpg and <key>.cond.jpg")
+    if not SAMPLE_KEY.fullmatch(key) or kind not in MEMBERS:
+        raise DataError(
+            f"{path} holds {name!r}; members are <key>.json, <key>.target.jpg and <key>.cond.jpg, and a key is of a-z, "
+            "0-9, _ and -"
+        )
     return key, kind
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from ipai.errors import IpaiError
 from ipai.evaluation.layout import FOLDER, SCORES
 from ipai.files import write_json
+from ipai.training.step_folders import step_folders
 
 Run = Callable[[list[str]], int]
 """Runs a command of the project and returns its exit code."""
@@ -109,7 +110,7 @@ def evaluations(config: ReproduceConfig, experiment: str) -> Iterator[list[str]]
     )
     if followed:
         tasks = f"tasks=[{','.join(followed)}]"
-        for checkpoint in sorted((folder / "checkpoints").glob("step-*"))[:-1]:
+        for checkpoint in list(step_folders(folder / "checkpoints").values())[:-1]:
             yield [f"checkpoint={checkpoint}", tasks]
         if experiment != "joint":
             yield [f"run={folder}", "weights=start"]

@@ -13,7 +13,7 @@ from ipai.adapter.adapter import InstructAdapter
 from ipai.base.config import BaseConfig
 from ipai.base.dims import read_dims
 from ipai.base.frozen import load_base
-from ipai.config import TrainingRun, parse
+from ipai.config import TrainingRun, parse, plain
 from ipai.errors import CheckpointError, ConfigError
 from ipai.evaluation.config import EvaluationConfig
 from ipai.evaluation.layout import FOLDER
@@ -98,10 +98,10 @@ def read_run(folder: Path) -> TrainingRun:
     """
     path = folder / CONFIG
     try:
-        raw = OmegaConf.create(yaml.safe_load(path.read_text(encoding="utf-8")))
+        raw = OmegaConf.create(plain(yaml.safe_load(path.read_text(encoding="utf-8"))))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise CheckpointError(f"{folder} is no run folder: {path.name} is missing or damaged ({error})") from error
-    return parse(raw)  # type: ignore[arg-type]
+    return parse(raw)
 
 
 def _run_of(config: EvaluationConfig) -> Path | None:

@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image, PngImagePlugin
 
+from ipai.config import plain
 from ipai.errors import ConfigError
 from ipai.files import atomic_path, sha256_of
 from ipai.pipeline.settings import DrawingConfig
@@ -87,7 +88,7 @@ def repeated(raw: DictConfig, overrides: Iterable[str], path: Path) -> tuple[Dic
     whole = {key.split(".")[0] for key in given if "." not in key}
     merged = OmegaConf.to_container(raw)
     assert isinstance(merged, dict)
-    merged |= {key: value for key, value in facts["settings"].items() if key not in whole}
+    merged |= {key: plain(value) for key, value in facts["settings"].items() if key not in whole}
     result = OmegaConf.create(merged)
     for key in given - whole:
         OmegaConf.update(result, key, OmegaConf.select(raw, key))

@@ -12,7 +12,7 @@ from ipai.adapter.adapter import InstructAdapter
 from ipai.adapter.formats import load_adapter, read_metadata
 from ipai.base.config import BaseConfig, WeightsFile
 from ipai.base.hub import resolve_file
-from ipai.config import typed
+from ipai.config import plain, typed
 from ipai.errors import CheckpointError, ConfigError, WeightsError
 from ipai.training.checkpoint import ADAPTER, EMA, resolve
 
@@ -104,7 +104,8 @@ def base_of_run(folder: Path) -> BaseConfig:
     """
     path = folder / CONFIG
     try:
-        base: BaseConfig = typed(OmegaConf.create(yaml.safe_load(path.read_text(encoding="utf-8"))["base"]), BaseConfig)
+        saved = plain(yaml.safe_load(path.read_text(encoding="utf-8"))["base"])
+        base: BaseConfig = typed(OmegaConf.create(saved), BaseConfig)
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise CheckpointError(f"{path} does not say which base the adapter belongs to; give base=") from error
     return base

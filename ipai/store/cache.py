@@ -8,6 +8,7 @@ killed process; a `.part` without a holder is rubbish that the next one removes.
 import contextlib
 import fcntl
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from ipai.errors import StoreError
 from ipai.files import sha256_of, sync
 
 _WAIT_S = 0.1
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,13 @@ class Blob:
     name: str
     bytes: int
     sha256: str
+
+    def __post_init__(self) -> None:
+        """Refuse what a sidecar may not say, with a ValueError: the hash names files here."""
+        if not isinstance(self.sha256, str) or not _DIGEST.fullmatch(self.sha256):
+            raise ValueError(f"sha256 is no SHA-256 but {str(self.sha256)[:80]!r}")
+        if self.bytes < 0:
+            raise ValueError(f"bytes={self.bytes} is negative")
 
     def check(self, path: Path) -> None:
         """Raise OSError if the file at `path` is another."""

@@ -42,6 +42,7 @@ from ipai.training.ema import MovingAverage
 from ipai.training.facts import RunFacts, Speedometer
 from ipai.training.flops import count_step_flops, matmul_ceiling
 from ipai.training.loop import Parts
+from ipai.training.made_from import made_from, refuse_shared_samples
 from ipai.training.predictor import NoisePredictor
 from ipai.training.step import DenoisingStep
 from ipai.training.together import Together
@@ -88,6 +89,17 @@ def assemble(config: TrainingRun, accelerator: Accelerator) -> Parts:
         accumulation=batching.accumulation,
         speed=Speedometer(facts, device),
         metadata=metadata_of(config),
+        made_from=origin_of(config, training, validation) if accelerator.is_main_process else {},
+    )
+
+
+def origin_of(config: TrainingRun, training: TrainingDataset, validation: ValidationDataset) -> dict[str, str]:
+    """Digests of all that decides the numbers; see `made_from`."""
+    return made_from(
+        config,
+        [*training.shards.values(), *validation.shards.values()],
+        {split: instructions_of(config, split) for split in ("train", "val")},
+        [*parts_wanted(config), *(["instruction_encoder"] if reads_open_clip(config) else [])],
     )
 
 
@@ -145,6 +157,7 @@ def build_datasets(
     training = TrainingDataset(train_shards, order, pools, config.data, seed, sizes, power, cached)
     held_out = config.tasks if config.validation.samples else []
     validation_shards = {task: open_shards(root, task, "val", store) for task in held_out}
+    refuse_shared_samples(train_shards, validation_shards)
     pools = instructions_of(config, "val")
     cached = open_caches(config, validation_shards)
     validation = ValidationDataset(validation_shards, pools, config.data, config.validation.samples, sizes, cached)

@@ -1,13 +1,14 @@
 """Checkpoints that are whole or not there: a folder is filled aside, sealed with hashes, and renamed.
 
 `step-00001000/` holds `adapter.safetensors`, `optimizer.safetensors`, `ema.safetensors` if there is an average, and
-`state.json` with the hash of each; `latest` links to the newest.
+`state.json` with the hash of each, what the run is made from, and a seal over itself; `latest` links to the newest.
 """
 
+import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from torch import Tensor
 
 from ipai.errors import CheckpointError
 from ipai.files import sha256_of, sync, write_json
+from ipai.training.step_folders import name_of, step_folders
 
 log = logging.getLogger(__name__)
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_UNSEALED = 1  # the format before, which is read too
 ADAPTER, EMA, OPTIMIZER, STATE = "adapter.safetensors", "ema.safetensors", "optimizer.safetensors", "state.json"
 
 
@@ -35,16 +38,23 @@ class Progress:
     skipped_samples: int = 0
 
 
-def save(folder: Path, progress: Progress, writers: dict[str, Callable[[Path], None]], keep: int) -> Path:
+def save(
+    folder: Path,
+    progress: Progress,
+    writers: dict[str, Callable[[Path], None]],
+    keep: int,
+    origin: Mapping[str, str] | None = None,
+) -> Path:
     """Write a checkpoint below `folder`, point `latest` to it, then remove all but the newest `keep`.
 
     Args:
         folder: The run's `checkpoints` folder.
         progress: What goes into `state.json`.
         writers: File name -> a function that writes that file.
-        keep: How many checkpoints stay.
+        keep: How many checkpoints stay, of those up to this step. Whatever else lies there is left alone.
+        origin: Digests of what the run is made from, see `ipai.training.made_from`.
     """
-    final = folder / f"step-{progress.step:08d}"
+    final = folder / name_of(progress.step)
     if _is_whole(final):
         return final  # saved for another reason a moment ago
     aside = folder / f".{final.name}.tmp"
@@ -55,7 +65,8 @@ def save(folder: Path, progress: Progress, writers: dict[str, Callable[[Path], N
             write(aside / name)
             sync(aside / name)
         hashes = {name: sha256_of(aside / name) for name in sorted(writers)}
-        write_json(aside / STATE, {"format": FORMAT_VERSION, **asdict(progress), "sha256": hashes})
+        state = {"format": FORMAT_VERSION, **asdict(progress), "origin": dict(origin or {}), "sha256": hashes}
+        write_json(aside / STATE, state | {"seal": _seal_of(state)})
     except (OSError, SafetensorError) as error:  # safetensors has an error of its own for a full disk
         shutil.rmtree(aside, ignore_errors=True)
         reason = error.strerror if isinstance(error, OSError) else error
@@ -63,13 +74,22 @@ def save(folder: Path, progress: Progress, writers: dict[str, Callable[[Path], N
             f"the checkpoint of step {progress.step} could not be written to {folder} ({reason}); "
             "earlier checkpoints are untouched: make room, then run the same command"
         ) from error
-    shutil.rmtree(final, ignore_errors=True)  # only a damaged one can still be here
+    _remove(final)  # only a damaged one, or a link to another place, can still be here
     aside.replace(final)
     _link_latest(folder, final.name)
     sync(folder)
-    for old in _folders(folder)[:-keep]:
-        shutil.rmtree(old)
+    own = [path for step, path in step_folders(folder).items() if step <= progress.step]
+    for old in own[:-keep]:
+        _remove(old)
     return final
+
+
+def _remove(checkpoint: Path) -> None:
+    """Remove a checkpoint's folder, or the link to it."""
+    if checkpoint.is_symlink():
+        checkpoint.unlink()
+    else:
+        shutil.rmtree(checkpoint, ignore_errors=True)
 
 
 def _is_whole(checkpoint: Path) -> bool:
@@ -82,9 +102,10 @@ def _is_whole(checkpoint: Path) -> bool:
 
 def newest(folder: Path) -> Path | None:
     """The newest whole checkpoint below `folder`; damaged ones are reported and passed over."""
-    for candidate in reversed(_folders(folder)):
+    for step, candidate in reversed(step_folders(folder).items()):
         try:
-            verify(candidate)
+            if verify(candidate).step != step:
+                raise CheckpointError(f"{candidate} is a checkpoint of another step under this name")
             return candidate
         except CheckpointError as error:
             log.warning("%s; looking for an older checkpoint", error)
@@ -106,16 +127,31 @@ def verify(checkpoint: Path) -> Progress:
     return Progress(**{name: state[name] for name in names})
 
 
+def origin_of(checkpoint: Path) -> dict[str, str]:
+    """What `save` was given as `origin`; empty for a checkpoint of the format before.
+
+    Raises:
+        CheckpointError: The state is missing or damaged.
+    """
+    return dict(_read_state(checkpoint).get("origin", {}))
+
+
 def _read_state(checkpoint: Path) -> dict[str, Any]:
     path = checkpoint / STATE
     try:
         state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version = state["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        version, sealed = state["format"], state.pop("seal", None)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is missing or damaged") from error
-    if version != FORMAT_VERSION:
+    if version not in (FORMAT_VERSION, _UNSEALED):
         raise CheckpointError(f"{path} has format {version}, this version reads {FORMAT_VERSION}")
+    if version == FORMAT_VERSION and sealed != _seal_of(state):
+        raise CheckpointError(f"{path} was changed after it was written")
     return state
+
+
+def _seal_of(state: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 
 def resolve(checkpoint: Path) -> Path:
@@ -163,12 +199,12 @@ def load_optimizer(optimizer: torch.optim.Optimizer, names: list[str], path: Pat
     optimizer.load_state_dict(state)
 
 
-def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("step-*") if path.is_dir())
-
-
 def _link_latest(folder: Path, name: str) -> None:
-    link = folder / ".latest.tmp"
+    latest, link = folder / "latest", folder / ".latest.tmp"
+    if latest.is_dir() and not latest.is_symlink():  # a copy that followed links (cp -rL): nobody else's is removed
+        aside = next(path for number in range(1000) if not (path := folder / f"latest-copied-{number}").exists())
+        log.warning("%s is a folder and no link; it is kept as %s", latest, aside.name)
+        latest.rename(aside)
     link.unlink(missing_ok=True)
     link.symlink_to(name)
-    link.replace(folder / "latest")
+    link.replace(latest)

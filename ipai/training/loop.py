@@ -25,6 +25,7 @@ from ipai.training.ema import MovingAverage
 from ipai.training.facts import Speedometer
 from ipai.training.loggers import Logger
 from ipai.training.loss import min_snr_weights
+from ipai.training.made_from import digest_of
 from ipai.training.metrics import Accumulator
 from ipai.training.schedule import learning_rate
 from ipai.training.signals import StopRequest, exit_code
@@ -43,6 +44,7 @@ class Parts:
         micro_batches: From a step number to the endless-enough stream of micro-batches that starts there.
         fetch_validation: Brings the validation's shards to this node.
         together: Calls what may lose the store of the shards.
+        made_from: Digests of all that decides the numbers.
         keys_of: From (step, slots) to the names of the samples in them, for error messages.
     """
 
@@ -59,6 +61,7 @@ class Parts:
     accumulation: int
     speed: Speedometer
     metadata: dict[str, str]
+    made_from: dict[str, str]
 
 
 class Trainer:
@@ -245,7 +248,8 @@ class Trainer:
         }
         if parts.ema is not None:
             writers[checkpoint.EMA] = partial(self._save_average, metadata=facts | {"weights": "ema"})
-        checkpoint.save(self.folder / "checkpoints", self.progress, writers, self.config.checkpoint.keep)
+        origin = {"made_from": digest_of(parts.made_from), "settings": parts.made_from["settings"]}
+        checkpoint.save(self.folder / "checkpoints", self.progress, writers, self.config.checkpoint.keep, origin)
         self._saved_step = self.progress.step
 
     def _save_average(self, path: Path, metadata: dict[str, str]) -> None:

@@ -13,12 +13,13 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 
 from ipai.base.loading import resolve_dtype
 from ipai.config import TrainingRun, to_dict
-from ipai.training import checkpoint, outcome
+from ipai.errors import ConfigError
+from ipai.training import checkpoint, made_from, outcome
 from ipai.training.assemble import assemble
 from ipai.training.batching import Batching
 from ipai.training.loggers import JsonLines, Logger, WandbLogger, last_logged, wandb_id
 from ipai.training.loop import Trainer
-from ipai.training.run_folder import folder_of, freeze_config, locked, write_environment
+from ipai.training.run_folder import digest_of_settings, folder_of, freeze_config, locked, write_environment
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ def train(config: TrainingRun) -> int:
         if not config.dry_run:
             stack.enter_context(outcome.recorded(folder))
         saved = None if config.dry_run else _newest(folder, accelerator)
+        if saved is not None:
+            _refuse_other_settings(folder, config, saved)
         if saved is not None and checkpoint.verify(saved).step >= config.train.steps:
             log.info("%s is finished (%d steps)", folder, config.train.steps)
             return _ended(folder, accelerator, 0)
@@ -51,6 +54,8 @@ def train(config: TrainingRun) -> int:
                 log.info(line)
         if config.dry_run:
             return 0
+        if accelerator.is_main_process:
+            made_from.compare(folder, parts.made_from, None if saved is None else checkpoint.origin_of(saved))
         loggers = _loggers(config, folder, saved) if accelerator.is_main_process else []
         for logger in loggers:
             stack.callback(logger.close)
@@ -58,6 +63,15 @@ def train(config: TrainingRun) -> int:
         if saved is not None:
             trainer.resume(saved)
         return _ended(folder, accelerator, trainer.run())
+
+
+def _refuse_other_settings(folder: Path, config: TrainingRun, saved: Path) -> None:
+    """`config.yaml` has been compared, but it may have been lost or changed: the checkpoint knows too."""
+    if checkpoint.origin_of(saved).get("settings", now := digest_of_settings(config)) != now:
+        raise ConfigError(
+            f"the checkpoint {saved} was made with other settings than these, and {folder / 'config.yaml'} was lost or "
+            "changed since, so it cannot tell which; restore it, or give a new name with run=NAME"
+        )
 
 
 def _ended(folder: Path, accelerator: Accelerator, code: int) -> int:

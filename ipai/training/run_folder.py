@@ -1,5 +1,6 @@
 """A run folder: the frozen configuration, the environment, one writer at a time."""
 
+import hashlib
 import importlib.metadata
 import json
 import platform
@@ -15,12 +16,14 @@ import yaml
 from ipai.config import TrainingRun, to_dict
 from ipai.errors import CheckpointError, ConfigError
 from ipai.files import held_alone, write_json, write_text
+from ipai.training.step_folders import step_folders
 
 # What may differ between two starts of one run: none of it changes the numbers beyond rounding.
 CHANGEABLE = (
     "launch",
     "logger",
     "dry_run",
+    "verify",
     "runs_root",
     "data.root",
     "data.cache",
@@ -66,7 +69,7 @@ def freeze_config(folder: Path, config: TrainingRun) -> None:
     """
     path = folder / "config.yaml"
     new = to_dict(config)
-    if path.exists() and any((folder / "checkpoints").glob("step-*")):
+    if path.exists() and step_folders(folder / "checkpoints"):
         differences = list(_differences(_flat(yaml.safe_load(path.read_text(encoding="utf-8"))), _flat(new)))
         if differences:
             raise ConfigError(
@@ -76,6 +79,12 @@ def freeze_config(folder: Path, config: TrainingRun) -> None:
             )
     else:
         write_text(path, yaml.safe_dump(new, sort_keys=False, allow_unicode=True))
+
+
+def digest_of_settings(config: TrainingRun) -> str:
+    """Of all settings that decide a run's numbers; they must not change on its way."""
+    deciding = {key: value for key, value in _flat(to_dict(config)).items() if not _may_change(key)}
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 
 def write_environment(folder: Path, processes: int) -> None:
@@ -123,6 +132,9 @@ def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
     for key in sorted(old.keys() | new.keys()):
-        changeable = any(key == name or key.startswith(f"{name}.") for name in CHANGEABLE)
-        if not changeable and old.get(key) != new.get(key):
+        if not _may_change(key) and old.get(key) != new.get(key):
             yield f"{key}: {old.get(key)} -> {new.get(key)}"
+
+
+def _may_change(key: str) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in CHANGEABLE)
