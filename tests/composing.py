@@ -4,6 +4,7 @@ from pathlib import Path
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from omegaconf import DictConfig
 
 from ipai.config import TrainingRun, parse
 
@@ -12,5 +13,10 @@ CONF = Path(__file__).parents[1] / "conf"
 
 def compose(*overrides: str) -> TrainingRun:
     """The checked configuration that `python train.py <overrides>` would run."""
+    return parse(compose_raw(*overrides))
+
+
+def compose_raw(*overrides: str) -> DictConfig:
+    """What Hydra composes for it, unchecked."""
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        return parse(hydra_compose("train", overrides=list(overrides)))
+        return hydra_compose("train", overrides=list(overrides))

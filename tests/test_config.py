@@ -1,13 +1,17 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from ipai.config import TrainingRun, typed
+from ipai.config import TrainingRun, parse, plain, typed
 from ipai.errors import ConfigError
-from tests.composing import CONF, compose
+from ipai.evaluation.config import ClipChoice
+from ipai.evaluation.subject import read_run
+from ipai.training.run_folder import freeze_config
+from tests.composing import CONF, compose, compose_raw
 
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))
@@ -86,3 +90,47 @@ def test_impossible_combinations_are_refused_with_the_mend(overrides: list[str],
 def test_a_refusal_comes_before_anything_slow_is_imported() -> None:
     code = "import sys, ipai.config; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+FOREIGN = ["${oc.env:HOME}", r"\\${oc.env:HOME}", r"a\b${x}", "${", "$${x}", "no ${a} and ${b:c}", r"C:\\dir", "a\nb"]
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+def test_foreign_values_are_taken_literally(text: str) -> None:
+    raw = OmegaConf.create({"model": plain(text), "pretrained": None, "batch_size": 1})
+    if "\n" in text:
+        with pytest.raises(ConfigError, match="control character"):
+            typed(raw, ClipChoice)
+    else:
+        assert typed(raw, ClipChoice).model == text
+
+
+def test_what_comes_from_the_environment_is_not_written_down(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PLACE_OF_SECRETS", "hidden")
+    config = compose("data.root=shards", "logger.project=${oc.env:PLACE_OF_SECRETS}", f"run={tmp_path}/run")
+    assert config.logger.project == "hidden"
+    (tmp_path / "run").mkdir()
+    freeze_config(tmp_path / "run", config)
+    text = (tmp_path / "run" / "config.yaml").read_text()
+    assert "hidden" not in text
+    assert "project: ${oc.env:PLACE_OF_SECRETS}" in text
+    assert read_run(tmp_path / "run").logger.project == "${oc.env:PLACE_OF_SECRETS}"
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        '"run=a\\nb"',
+        '"launch.account=a\\n#SBATCH --uid=0"',
+        '"launch.setup=[a\\nb]"',
+        '"data.cache=a\\x07"',
+        '"data.root=a\\tb"',
+    ],
+)
+def test_control_characters_are_refused_in_names_paths_and_launch_values(override: str) -> None:
+    key, _, value = override.strip('"').partition("=")
+    text = value.encode().decode("unicode_escape")
+    raw = compose_raw("data.root=shards", "launch=slurm")
+    OmegaConf.update(raw, key, [text] if key.endswith("setup") else text)
+    with pytest.raises(ConfigError, match=f"{key}.*holds a control character"):
+        parse(raw)

@@ -286,3 +286,52 @@ def test_impossible_settings_are_refused_with_the_mend(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             configure(tmp_path, *overrides)
+
+
+def changed(content: bytes, change: str, place: tuple[int, int]) -> bytes:
+    offset, _ = place
+    return {
+        "dtype": content[:offset] + content[offset:].replace(b"'<f2'", b"'<i2'", 1),
+        "bit": content[: offset + 300] + bytes([content[offset + 300] ^ 1]) + content[offset + 301 :],
+    }[change]
+
+
+@pytest.mark.parametrize("change", ["dtype", "bit", "places"])
+def test_a_cache_that_was_changed_is_found_out(root: Path, change: str) -> None:
+    path = next((root / "cache" / LATENTS / "style").glob("train-*.tar"))
+    sidecar = path.with_suffix(".json")
+    known = json.loads(sidecar.read_text())
+    one, other = sorted(known["places"])[:2]
+    assert known["sha256"] == sha256_of(path)
+    if change == "places":
+        known["places"][one], known["places"][other] = known["places"][other], known["places"][one]
+        sidecar.write_text(json.dumps(known))
+    else:
+        path.write_bytes(changed(path.read_bytes(), change, tuple(known["places"][one])))
+    shards = ShardSet.open(root, "style", "train")
+    index = [shards.key(number) for number in range(len(shards))].index(one)
+    if change == "bit":  # only reading the whole tells
+        assert opened(root).read(index).dtype == torch.float16
+        assert sha256_of(path) != known["sha256"]
+        return
+    with pytest.raises(DataError, match=rf"does not hold {one}\.latents\.npy as fp16"):
+        opened(root).read(index)
+        opened(root).read(index + 1)
+
+
+def test_verify_reads_the_cache_whole(root: Path, tmp_path: Path) -> None:
+    path = next((root / "cache" / LATENTS / "style").glob("train-*.tar"))
+    config = compose(
+        "experiment=single_style", "recipe=smoke", "base=micro", f"data.root={root}", f"run={tmp_path}/run",
+        "data.latents=cache", "logger=none", "validation.images=0", "verify=true",
+    )  # fmt: skip
+    assert assemble(config, make_accelerator(config)).made_from["latents cache of style, train"]
+    path.write_bytes(
+        changed(
+            path.read_bytes(),
+            "bit",
+            tuple(next(iter(json.loads(path.with_suffix(".json").read_text())["places"].values()))),
+        )
+    )
+    with pytest.raises(DataError, match=r"is not what train-\d+\.json says"):
+        assemble(config, make_accelerator(config))

@@ -1,5 +1,6 @@
 """Shards in a store are the samples of the folder they were copied from, and come before they are asked for."""
 
+import json
 import pickle
 import time
 from collections.abc import Iterator
@@ -131,3 +132,25 @@ def until(condition: object) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize("name", ["/etc/hostname", "../../precious", "x", "A" * 64, "0" * 63, ""])
+def test_a_hash_that_is_no_hash_opens_no_file(store: Store, folder: Path, tmp_path: Path, name: str) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("kept")
+    named = str(precious) if name == "/etc/hostname" else name
+    path = folder / "style" / "train-000000.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"sha256": named}))
+    with pytest.raises(DataError, match=r"train-000000\.json is damaged \(sha256 is no SHA-256"):
+        remote_shards(store.put(folder, tmp_path.name), tmp_path).read(0)
+    assert precious.read_text() == "kept"
+
+
+@pytest.mark.parametrize("key", ["../style", "Style 1", "", "a/b", None])
+def test_a_sidecars_key_must_be_one(store: Store, folder: Path, tmp_path: Path, key: str | None) -> None:
+    path = folder / "style" / "train-000000.json"
+    sidecar = json.loads(path.read_text())
+    sidecar["samples"][0]["key"] = key
+    path.write_text(json.dumps(sidecar))
+    with pytest.raises(DataError, match="key is not of a-z"):
+        remote_shards(store.put(folder, tmp_path.name), tmp_path)

@@ -14,7 +14,7 @@ from ipai.config import typed
 from ipai.errors import ConfigError, DataError, InstructionError, IpaiError, WeightsError
 from ipai.pipeline.drawing import draw
 from ipai.pipeline.grid import GAP, grid
-from ipai.pipeline.record import read_facts, repeated
+from ipai.pipeline.record import read_facts, repeated, write_png
 from ipai.pipeline.settings import DrawingConfig
 from tests.data_builders.building import ROOT
 from tests.pipeline.extras import give_controlnet_a_say, write_lora
@@ -147,3 +147,20 @@ def test_what_cannot_work_is_said(
     with pytest.raises(error, match=words):
         drawn(raw)
     assert not (tmp_path / "out.png").exists()
+
+
+def test_the_settings_of_a_foreign_picture_look_nothing_up(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A_SECRET", "hidden")
+    first, again = tmp_path / "first.png", tmp_path / "again.png"
+    drawn(wanted(files, first))
+    facts = read_facts(first)
+    facts["settings"] |= {"prompt": "${oc.env:A_SECRET}", "negative": r"\${oc.env:A_SECRET}"}
+    with Image.open(first) as picture:
+        write_png(picture, facts, first)
+    words = [f"repeat={first}", f"output={again}"]
+    drawn(repeated(raw_settings(*words), words, first)[0])
+    assert read_facts(again)["settings"]["prompt"] == "${oc.env:A_SECRET}"
+    assert read_facts(again)["settings"]["negative"] == r"\${oc.env:A_SECRET}"
+    assert b"hidden" not in again.read_bytes()

@@ -139,3 +139,61 @@ def test_an_optimizer_of_other_parameters_is_refused(tmp_path: Path) -> None:
     checkpoint.save_optimizer(optimizer, ["a"], tmp_path / "o.safetensors")
     with pytest.raises(CheckpointError, match="other parameters"):
         checkpoint.load_optimizer(optimizer, ["b"], tmp_path / "o.safetensors")
+
+
+@pytest.mark.parametrize("copy", ["step-best", "step-00000012-backup", "step-99999999", "step-1"])
+def test_copies_of_others_are_neither_counted_nor_removed(tmp_path: Path, copy: str) -> None:
+    for step in range(1, 4):
+        save(tmp_path, step, keep=2)
+    shutil.copytree(tmp_path / "step-00000003", tmp_path / copy)
+    for step in range(4, 8):
+        assert save(tmp_path, step, keep=2).is_dir()
+    assert sorted(path.name for path in tmp_path.glob("step-*")) == sorted(["step-00000006", "step-00000007", copy])
+    assert checkpoint.newest(tmp_path) == tmp_path / "step-00000007"
+    assert (tmp_path / "latest").resolve() == (tmp_path / "step-00000007").resolve()
+
+
+def test_a_checkpoint_under_another_name_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole = save(tmp_path, 10)
+    shutil.copytree(whole, tmp_path / "step-00000020")
+    assert checkpoint.newest(tmp_path) == whole
+    assert "a checkpoint of another step under this name" in caplog.text
+
+
+def test_a_copy_that_followed_the_link_goes_on(tmp_path: Path) -> None:
+    save(tmp_path / "run", 10)
+    shutil.copytree(tmp_path / "run", tmp_path / "copy", symlinks=False)  # cp -rL
+    assert not (tmp_path / "copy" / "latest").is_symlink()
+    save(tmp_path / "copy", 20)
+    assert checkpoint.verify(tmp_path / "copy" / "latest") == Progress(20, 160)
+    assert checkpoint.verify(tmp_path / "copy" / "latest-copied-0") == Progress(10, 80)
+
+
+def test_linked_and_moved_checkpoints_leave_their_place_alone(tmp_path: Path) -> None:
+    for step in (1, 2):
+        save(tmp_path / "run", step, keep=2)
+    (tmp_path / "run" / "step-00000001").rename(tmp_path / "elsewhere")
+    (tmp_path / "run" / "step-00000001").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "run" / "step-00000002").rename(tmp_path / "moved")
+    assert checkpoint.newest(tmp_path / "run") == tmp_path / "run" / "step-00000001"
+    for step in (3, 4):
+        save(tmp_path / "run", step, keep=2)
+    assert sorted(path.name for path in (tmp_path / "run").glob("step-*")) == ["step-00000003", "step-00000004"]
+    assert checkpoint.verify(tmp_path / "elsewhere") == Progress(1, 8)
+    assert checkpoint.verify(tmp_path / "moved") == Progress(2, 16)
+
+
+@pytest.mark.parametrize("change", [{"step": 13}, {"samples_seen": 7}, {"skipped_samples": 1}, {"origin": {"a": "b"}}])
+def test_a_state_that_was_changed_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    path = save(tmp_path, 12) / "state.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(CheckpointError, match="was changed after it was written"):
+        checkpoint.verify(path.parent)
+
+
+def test_checkpoints_of_the_format_before_are_read(tmp_path: Path) -> None:
+    path = save(tmp_path, 12) / "state.json"
+    state = {key: value for key, value in json.loads(path.read_text()).items() if key not in ("seal", "origin")}
+    path.write_text(json.dumps(state | {"format": 1}))
+    assert checkpoint.verify(path.parent) == Progress(12, 96)
+    assert checkpoint.origin_of(path.parent) == {}
