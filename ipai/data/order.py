@@ -1,5 +1,6 @@
 """Which sample sits in slot s of step t: a pure function, the same for any number of ranks, workers and restarts."""
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -84,7 +85,7 @@ def _shuffled_cycle(seed: int, cycle: int, counts: tuple[int, ...]) -> tuple[np.
 def cycle_counts(weights: dict[str, float]) -> dict[str, int]:
     """How often each task is drawn in a cycle: by largest remainder, whatever the order of `weights`."""
     names = sorted(weights)
-    total = sum(weights.values())
+    total = math.fsum(weights.values())  # the order of what is added shows in the last bit of an ordinary sum
     shares = {name: CYCLE * weights[name] / total for name in names}
     counts = {name: int(share) for name, share in shares.items()}
     by_remainder = sorted(names, key=lambda name: (counts[name] - shares[name], name))

@@ -2,7 +2,7 @@ import time
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ipai.data.order import CYCLE, SampleOrder, cycle_counts
@@ -12,6 +12,7 @@ TASKS = ("copy", "style", "face")
 
 
 @given(st.lists(st.floats(0.01, 100), min_size=1, max_size=5))
+@example([26.522724346843898, 26.522724346843898, 99.99999999999999, 26.522724346843898, 100.0])
 def test_a_cycle_holds_each_task_by_weight(weights: list[float]) -> None:
     named = {f"task{index}": weight for index, weight in enumerate(weights)}
     counts = cycle_counts(named)
