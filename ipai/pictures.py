@@ -12,6 +12,7 @@ _GREYS = ("L", "LA", "La")
 _WITH_PROFILES = ("L", "RGB", "CMYK", "LAB")  # models that a colour profile may be of
 _FULL_SCALES = (1, 255, 65_535, 2**31 - 1)
 _PROBED = 17  # levels of each channel in the probe of a profile
+_SRGB_GAMMA, _SAME_GAMMA = 1 / 2.2, 0.02  # what a PNG in sRGB says of itself, and what nobody sees
 _SRGB = ImageCms.createProfile("sRGB")
 
 
@@ -22,7 +23,7 @@ def open_picture(data: bytes) -> Image.Image:
 
 def is_plain(picture: Image.Image) -> bool:
     """Whether a picture is RGB already, with nothing to say of its colours: `to_rgb` would only copy it."""
-    return picture.mode == "RGB" and not {"transparency", "icc_profile"} & picture.info.keys()
+    return picture.mode == "RGB" and not {"transparency", "icc_profile", "gamma"} & picture.info.keys()
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
@@ -30,7 +31,8 @@ def to_rgb(picture: Image.Image) -> Image.Image:
 
     Numbers whose full scale the mode does not say (32-bit integers, floating point) are read by the smallest of 1
     (floating point only), 255, 65,535 and 2^31 - 1 that holds 99 % of them. A damaged profile, or one of another colour
-    model than the picture's, is passed over, as viewers do.
+    model than the picture's, is passed over, as viewers do. A PNG that names its gamma in place of a profile is shown
+    by that; its chromaticities alone are not read.
 
     Raises:
         ValueError: It holds values that are not finite.
@@ -44,6 +46,8 @@ def to_rgb(picture: Image.Image) -> Image.Image:
         result.paste(colours, mask=whole.getchannel("A"))
     else:
         result = _in_srgb(plain if plain.mode in _WITH_PROFILES else plain.convert("RGB"), profile)
+    if not profile and "srgb" not in picture.info:
+        result = _of_gamma(result, picture.info.get("gamma"))
     result.info = {}  # its own profile would be taken for one of the new colours when it is saved
     return result
 
@@ -70,6 +74,15 @@ def _in_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
     if profile and (found := _transform(profile, picture.mode)) is not None:
         return ImageCms.applyTransform(picture, found)  # type: ignore[return-value]
     return picture.convert("RGB") if picture.mode != "RGB" else picture.copy()
+
+
+def _of_gamma(picture: Image.Image, gamma: object) -> Image.Image:
+    """An RGB picture whose numbers are the light to the power of `gamma` (PNG, chunk gAMA), in sRGB."""
+    if not isinstance(gamma, int | float) or not 0.01 < gamma < 10 or abs(gamma - _SRGB_GAMMA) < _SAME_GAMMA:
+        return picture
+    light = (np.arange(256) / 255) ** (1 / gamma)
+    shown = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)  # IEC 61966-2-1
+    return picture.point((255 * shown).round().astype(int).tolist() * 3)
 
 
 @lru_cache(maxsize=64)

@@ -1,6 +1,8 @@
 """One decoder for training, builders, pipeline and page: the same pixels whichever way a picture comes in."""
 
 import io
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -152,3 +154,12 @@ def test_the_callers_picture_is_left_as_it_was(tmp_path: Path) -> None:
     picture = Image.open(tmp_path / "turned.jpg")
     assert _seen(picture).size == (2, 4)
     assert (picture.size, picture.info["icc_profile"], picture.getexif()[0x0112]) == ((4, 2), _SWAPPED, 6)
+
+
+@pytest.mark.parametrize(("gamma", "shown"), [(45455, 128), (100000, 188), (55556, 146)])
+def test_a_png_that_names_its_gamma_is_shown_by_it(gamma: int, shown: int) -> None:
+    """Half the numbers' range is half the light where the gamma is 1, which sRGB writes as 188."""
+    plain = saved(Image.new("RGB", (2, 2), (128, 128, 128)), "PNG")
+    chunk = b"gAMA" + struct.pack(">I", gamma)
+    content = plain[:33] + struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + plain[33:]
+    assert abs(int(np.asarray(decode_image(content, _LIMIT))[0, 0, 0]) - shown) <= 1
