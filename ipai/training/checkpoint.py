@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -100,11 +100,16 @@ def _is_whole(checkpoint: Path) -> bool:
     return True
 
 
-def newest(folder: Path) -> Path | None:
-    """The newest whole checkpoint below `folder`; damaged ones are reported and passed over."""
+def newest(folder: Path, only: Collection[str] | None = None) -> Path | None:
+    """The newest whole checkpoint below `folder`; damaged ones are reported and passed over.
+
+    Args:
+        folder: The run's `checkpoints` folder.
+        only: Look at these of its files, for those who read no others; None is all.
+    """
     for step, candidate in reversed(step_folders(folder).items()):
         try:
-            if verify(candidate).step != step:
+            if verify(candidate, only).step != step:
                 raise CheckpointError(f"{candidate} is a checkpoint of another step under this name")
             return candidate
         except CheckpointError as error:
@@ -112,19 +117,27 @@ def newest(folder: Path) -> Path | None:
     return None
 
 
-def verify(checkpoint: Path) -> Progress:
-    """Check every file of a checkpoint against its hash.
+def verify(checkpoint: Path, only: Collection[str] | None = None) -> Progress:
+    """Check the files of a checkpoint against their hashes: those in `only`, or all.
 
     Raises:
         CheckpointError: A file is missing or damaged, or the format is of another version.
     """
-    state = _read_state(checkpoint)
-    for name, expected in state["sha256"].items():
+    for name, expected in _read_state(checkpoint)["sha256"].items():
         path = checkpoint / name
-        if not path.is_file() or sha256_of(path) != expected:
+        if (only is None or name in only) and (not path.is_file() or sha256_of(path) != expected):
             raise CheckpointError(f"{path} is missing or damaged")
-    names = Progress.__dataclass_fields__
-    return Progress(**{name: state[name] for name in names})
+    return progress_of(checkpoint)
+
+
+def progress_of(checkpoint: Path) -> Progress:
+    """What a checkpoint says of where its run was; its files were looked at before, by `newest`.
+
+    Raises:
+        CheckpointError: The state is missing, damaged or of another version.
+    """
+    state = _read_state(checkpoint)
+    return Progress(**{name: state[name] for name in Progress.__dataclass_fields__})
 
 
 def origin_of(checkpoint: Path) -> dict[str, str]:
@@ -164,7 +177,7 @@ def resolve(checkpoint: Path) -> Path:
         return checkpoint
     if (checkpoint / ADAPTER).is_file():
         return checkpoint / ADAPTER
-    found = newest(checkpoint / "checkpoints")
+    found = newest(checkpoint / "checkpoints", (ADAPTER, EMA))
     if found is None:
         raise CheckpointError(f"{checkpoint} is neither a file nor a run folder that holds a checkpoint")
     return found / ADAPTER

@@ -92,7 +92,7 @@ class Trainer:
 
     def resume(self, saved: Path) -> None:
         """Take over the state of a whole checkpoint; the frozen configuration has already been compared."""
-        self.progress = checkpoint.verify(saved)
+        self.progress = checkpoint.progress_of(saved)
         self._saved_step = self.progress.step
         # Read on the CPU: safetensors does not take every name torch has for a device ("cpu:0" inside a launcher).
         self.parts.step.module.adapter.load_state_dict(load_file(saved / checkpoint.ADAPTER))

@@ -45,7 +45,7 @@ def train(config: TrainingRun) -> int:
         saved = None if config.dry_run else _newest(folder, accelerator)
         if saved is not None:
             _refuse_other_settings(folder, config, saved)
-        if saved is not None and checkpoint.verify(saved).step >= config.train.steps:
+        if saved is not None and checkpoint.progress_of(saved).step >= config.train.steps:
             log.info("%s is finished (%d steps)", folder, config.train.steps)
             return _ended(folder, accelerator, 0)
         parts = assemble(config, accelerator)
@@ -110,7 +110,7 @@ def _newest(folder: Path, accelerator: Accelerator) -> Path | None:
 
 
 def _loggers(config: TrainingRun, folder: Path, saved: Path | None) -> list[Logger]:
-    seen = checkpoint.verify(saved).samples_seen if saved else -1
+    seen = checkpoint.progress_of(saved).samples_seen if saved else -1
     logged_until = last_logged(folder)
     loggers: list[Logger] = [JsonLines(folder, seen)]
     if config.logger.wandb != "off":

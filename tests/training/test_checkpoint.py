@@ -197,3 +197,14 @@ def test_checkpoints_of_the_format_before_are_read(tmp_path: Path) -> None:
     path.write_text(json.dumps(state | {"format": 1}))
     assert checkpoint.verify(path.parent) == Progress(12, 96)
     assert checkpoint.origin_of(path.parent) == {}
+
+
+def test_readers_of_the_adapter_hash_no_optimizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writers = {name: (lambda path: path.write_bytes(b"x")) for name in ("adapter.safetensors", "optimizer.safetensors")}
+    saved = checkpoint.save(tmp_path / "checkpoints", Progress(10, 80), writers, 3)  # type: ignore[arg-type]
+    (saved / "optimizer.safetensors").write_bytes(b"y")  # damaged, and of no interest here
+    hashed: list[str] = []
+    digest = checkpoint.sha256_of
+    monkeypatch.setattr(checkpoint, "sha256_of", lambda path: hashed.append(path.name) or digest(path))
+    assert checkpoint.resolve(tmp_path) == saved / "adapter.safetensors"
+    assert hashed == ["adapter.safetensors"]
