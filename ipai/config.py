@@ -57,7 +57,7 @@ class InstructionsConfig:
 
 @dataclass
 class TrainConfig:
-    """The optimisation (paper section 4): AdamW on the adapter, epsilon-prediction MSE."""
+    """The optimisation (paper section 4): AdamW on the adapter."""
 
     steps: int
     batch_size: int
@@ -71,8 +71,6 @@ class TrainConfig:
     epsilon: float = 1e-8
     clip_norm: float | None = 1.0
     ema_half_life: int | None = None
-    min_snr_gamma: float | None = None
-    timestep_power: float = 1.0
     gradient_checkpointing: bool = False
     compile: bool = False
     channels_last: bool = False
@@ -114,7 +112,10 @@ class LoggerConfig:
 
 @dataclass
 class TrainingRun:
-    """Everything `train.py` knows. Each field is a top-level key of the composed configuration."""
+    """Everything `train.py` knows. Each field is a top-level key of the composed configuration.
+
+    `objective` holds the name and the settings of one of `ipai.objective`, which checks them.
+    """
 
     names: Names
     run: str
@@ -122,6 +123,7 @@ class TrainingRun:
     tasks: list[str]
     base: BaseConfig
     adapter: AdapterConfig
+    objective: dict[str, Any]
     instructions: InstructionsConfig
     data: DataConfig
     train: TrainConfig
@@ -289,8 +291,6 @@ def _number_problems(config: TrainingRun) -> Iterator[str]:
         "train.epsilon": train.epsilon,
         "train.clip_norm": train.clip_norm,
         "train.ema_half_life": train.ema_half_life,
-        "train.min_snr_gamma": train.min_snr_gamma,
-        "train.timestep_power": train.timestep_power,
         "checkpoint.every": config.checkpoint.every,
         "checkpoint.keep": config.checkpoint.keep,
         "checkpoint.signal_check_every": config.checkpoint.signal_check_every,

@@ -2,8 +2,8 @@
 
     python -m tests.pinned_results            # prints a digest a line
 
-The five toy data sets, the adapter of forty smoke steps on them, the scores of its evaluation, and a picture. In fp32 on
-one thread of a CPU; another processor or another torch gives other digests, so none are kept here.
+The five toy data sets, the adapter of forty smoke steps on them, the scores of its evaluation, and a picture. In fp32
+on one thread of a CPU; another processor or another torch gives other digests, so none are kept here.
 """
 
 import hashlib

@@ -29,7 +29,7 @@ def test_the_papers_numbers() -> None:
     config = compose("experiment=joint", "data.root=shards")
     train = config.train
     assert (train.batch_size, train.learning_rate, train.steps) == (512, 1e-6, 100_000)
-    assert (train.weight_decay, train.schedule, train.min_snr_gamma) == (0.01, "constant", None)
+    assert (train.weight_decay, train.schedule, config.objective["min_snr_gamma"]) == (0.01, "constant", None)
     assert (config.base.resolution, config.adapter.init_sigma) == (512, 1e-4)
     assert (config.data.drop.text, config.data.drop.image, config.data.drop.both) == (0.05, 0.05, 0.05)
     ablation = compose("experiment=single_style", "recipe=ablation", "data.root=shards").train

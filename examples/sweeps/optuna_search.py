@@ -16,8 +16,8 @@ TRIALS = 20
 def overrides(trial: "optuna.Trial") -> list[str]:
     """What a trial changes, as words of the command."""
     rate = trial.suggest_float("train.learning_rate", 1e-5, 1e-3, log=True)
-    power = trial.suggest_categorical("train.timestep_power", [1.0, 1.5, 2.0])
-    return [f"train.learning_rate={rate}", f"train.timestep_power={power}", f"run=optuna-{trial.number:04d}"]
+    power = trial.suggest_categorical("objective.timestep_power", [1.0, 1.5, 2.0])
+    return [f"train.learning_rate={rate}", f"objective.timestep_power={power}", f"run=optuna-{trial.number:04d}"]
 
 
 def last_loss(folder: Path) -> float:

@@ -13,6 +13,8 @@ from ipai.errors import WeightsError
 
 _MEASURED = ("unet", "vae", "text_encoder", "image_encoder", "instruction_encoder")
 
+_PREDICTIONS = ("epsilon", "v_prediction")
+
 
 @dataclass(frozen=True)
 class BaseDims:
@@ -96,9 +98,9 @@ def _unet_problems(configs: Mapping[str, Any]) -> Iterator[str]:
         if "text_encoder" in configs and configs["text_encoder"].hidden_size != unet.cross_attention_dim:
             width = configs["text_encoder"].hidden_size
             yield f"text_encoder gives {width}-wide tokens, unet cross-attends to {unet.cross_attention_dim}-wide ones"
-    if "scheduler" in configs and configs["scheduler"].prediction_type != "epsilon":
+    if "scheduler" in configs and configs["scheduler"].prediction_type not in _PREDICTIONS:
         kind = configs["scheduler"].prediction_type
-        yield f"scheduler has prediction_type {kind}; the adapter is trained for epsilon"
+        yield f"scheduler has prediction_type {kind}; {' and '.join(_PREDICTIONS)} are known"
 
 
 def _size_problems(config: BaseConfig, configs: Mapping[str, Any]) -> Iterator[str]:

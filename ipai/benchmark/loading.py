@@ -29,7 +29,7 @@ from ipai.data.order import SampleOrder
 from ipai.data.pictures import Cached, Sizes
 from ipai.data.shards import ShardSet
 
-SIZES = Sizes(resolution=512, image_size=224, latent_shape=(4, 64, 64), num_train_timesteps=1000)
+SIZES = Sizes(resolution=512, image_size=224, latent_shape=(4, 64, 64))
 _SHAPES = {LATENTS: (8, 64, 64), IMAGE_TOKENS: (257, 1280)}
 _SAMPLES = {True: 24, False: 100}  # a task; by quick
 _PREFETCH = 4

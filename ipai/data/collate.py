@@ -21,7 +21,7 @@ class Sample:
         prompt, instruction: Texts; empty where dropped.
         drop_image: The condition is to be replaced by the null condition.
         noise, posterior_noise: Standard normal fp32 [4, h, w], for the diffusion and for the VAE's posterior.
-        timestep: Of the noise schedule.
+        lot: Uniform in 0..1; the objective makes the timestep of it.
         skipped: Samples that should have been here but could not be used, with the reason.
     """
 
@@ -39,7 +39,7 @@ class Sample:
     drop_image: bool
     noise: Tensor
     posterior_noise: Tensor
-    timestep: int
+    lot: float
     skipped: tuple[tuple[str, str], ...] = ()
 
 
@@ -53,7 +53,7 @@ class Batch:
     cond_tokens: Tensor | None
     noise: Tensor
     posterior_noise: Tensor
-    timesteps: Tensor
+    lots: Tensor
     task_index: Tensor
     drop_image: Tensor
     slots: Tensor
@@ -90,7 +90,7 @@ def collate(samples: list[Sample]) -> Batch:
         cond_tokens=_stack([sample.cond_tokens for sample in samples]),
         noise=torch.stack([sample.noise for sample in samples]),
         posterior_noise=torch.stack([sample.posterior_noise for sample in samples]),
-        timesteps=torch.tensor([sample.timestep for sample in samples]),
+        lots=torch.tensor([sample.lot for sample in samples], dtype=torch.float64),
         task_index=torch.tensor([sample.task_index for sample in samples]),
         drop_image=torch.tensor([sample.drop_image for sample in samples]),
         slots=torch.tensor([sample.slot for sample in samples]),

@@ -32,7 +32,6 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
         config: Limits and drops.
         seed: The run's seed.
         sizes: What samples are made to.
-        timestep_power: See `drawn_timestep`.
         cached: Task -> what is cached of its samples.
     """
 
@@ -44,7 +43,6 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
         config: DataConfig,
         seed: int,
         sizes: Sizes,
-        timestep_power: float = 1.0,
         cached: Mapping[str, Cached] | None = None,
     ) -> None:
         self._shards = shards
@@ -53,7 +51,6 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
         self._config = config
         self._seed = seed
         self._sizes = sizes
-        self._timestep_power = timestep_power
         self._read = _readers(shards, cached, sizes, config)
 
     def __getitem__(self, place: tuple[int, int]) -> Sample:
@@ -106,26 +103,16 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
             drop_image=image,
             noise=_normal(generator("noise"), self._sizes),
             posterior_noise=_normal(generator("posterior"), self._sizes),
-            timestep=drawn_timestep(
-                float(generator("timestep").random()), self._sizes.num_train_timesteps, self._timestep_power
-            ),
+            lot=float(generator("timestep").random()),
             skipped=skipped,
             **_named(task, raw, pictures),
         )
 
 
-def drawn_timestep(lot: float, count: int, power: float) -> int:
-    """The timestep in 0..count-1 that a uniform draw `lot` in 0..1 stands for.
-
-    With `power` 1 all are as likely (the paper); with `power` p the density grows as t^(p-1), towards strong noise.
-    """
-    return min(int(count * lot ** (1 / power)), count - 1)
-
-
 class ValidationDataset(torch.utils.data.Dataset[Sample]):
     """The first `per_task` held-out samples of each task in a fixed shuffle; nothing is dropped.
 
-    Noise and instruction never change, and timesteps are spread evenly over the schedule, whatever the run's seed.
+    Noise and instruction never change, and lots are spread evenly over 0..1, whatever the run's seed.
 
     Args:
         shards: Task -> its validation shards.
@@ -201,7 +188,7 @@ class ValidationDataset(torch.utils.data.Dataset[Sample]):
             drop_image=False,
             noise=_normal(generator("noise"), self._sizes),
             posterior_noise=_normal(generator("posterior"), self._sizes),
-            timestep=int((number + 0.5) / total * self._sizes.num_train_timesteps),
+            lot=(number + 0.5) / total,
             **_named(task, raw, pictures),
         )
 

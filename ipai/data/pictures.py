@@ -13,12 +13,11 @@ from ipai.tasks import get_task
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the base wants: pixels of target and condition, shape of the latents, length of the noise schedule."""
+    """What the base wants: pixels of target and condition, and the shape of the latents."""
 
     resolution: int
     image_size: int
     latent_shape: tuple[int, int, int]
-    num_train_timesteps: int
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from ipai.instructions.pools import load_pool
 from ipai.pipeline.sources import CONFIG, LoadedAdapter, base_for, load, locate_adapter
 from ipai.tasks import TASKS
 from ipai.training.assemble import build_adapter
+from ipai.training.run_folder import upgraded
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def read_run(folder: Path) -> TrainingRun:
     """
     path = folder / CONFIG
     try:
-        raw = OmegaConf.create(plain(yaml.safe_load(path.read_text(encoding="utf-8"))))
+        raw = OmegaConf.create(plain(upgraded(yaml.safe_load(path.read_text(encoding="utf-8")))))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise CheckpointError(f"{folder} is no run folder: {path.name} is missing or damaged ({error})") from error
     return parse(raw)

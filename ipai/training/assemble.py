@@ -31,10 +31,12 @@ from ipai.data.pictures import Cached, Sizes
 from ipai.data.remote_shards import open_shards
 from ipai.data.shards import ShardSet
 from ipai.data.windows import ShardWindows
+from ipai.errors import ConfigError
 from ipai.evaluation.during_training import ClipDuringTraining
 from ipai.instructions.pools import load_pool
 from ipai.instructions.slots import slots_in
 from ipai.instructions.table import EmbeddingTable
+from ipai.objective import Objective, make_objective, objectives
 from ipai.tasks import TASKS
 from ipai.training.batching import Batching
 from ipai.training.conditioning import InstructionInputs
@@ -61,14 +63,16 @@ def assemble(config: TrainingRun, accelerator: Accelerator) -> Parts:
     locate(config.base, [*PARTS, *(["instruction_encoder"] if reads_open_clip(config) else [])])
     dims = read_dims(config.base)
     base = load_base(config.base, device, only=parts_wanted(config))
-    training, validation = build_datasets(config, dims, base.num_train_timesteps)
+    objective = build_objective(config, base)
+    training, validation = build_datasets(config, dims)
 
     adapter = build_adapter(config, dims, base).to(device)
     injection = inject(base.unet, adapter)
     module = build_predictor(config, base, adapter)
     with accelerator.main_process_first():  # the others then find its file
         table = build_table(config, adapter.spec, device)
-    step = DenoisingStep(base, module, InstructionInputs(adapter.spec, table), null_condition(config, base))
+    instructions = InstructionInputs(adapter.spec, table)
+    step = DenoisingStep(base, module, instructions, objective, null_condition(config, base))
     facts = measure_facts(step, dims, batching, device)
 
     step.predictor = wrap(module, accelerator)
@@ -133,16 +137,31 @@ def null_condition(config: TrainingRun, base: FrozenBase) -> Tensor:
     return null_tokens(config.data.cache_root, identity).to(base.device, base.unet.dtype)
 
 
-def build_datasets(
-    config: TrainingRun, dims: BaseDims, num_train_timesteps: int
-) -> tuple[TrainingDataset, ValidationDataset]:
+def build_objective(config: TrainingRun, base: FrozenBase) -> Objective:
+    """What the denoiser learns, on the base's noise schedule.
+
+    Raises:
+        ConfigError: A setting of it cannot work, or the base predicts something else.
+    """
+    objective = make_objective(config.objective, base.scheduler.alphas_cumprod.to(base.device))
+    predicted = base.scheduler.config["prediction_type"]
+    if predicted != objective.scheduler:
+        fitting = [name for name, kind in objectives().items() if kind.scheduler == predicted]
+        raise ConfigError(
+            f"objective={objective.name} is for bases that predict {objective.scheduler}, and the scheduler of "
+            f"{config.base.name} has prediction_type {predicted}; choose objective={' or '.join(fitting) or '?'}"
+        )
+    return objective
+
+
+def build_datasets(config: TrainingRun, dims: BaseDims) -> tuple[TrainingDataset, ValidationDataset]:
     """The training samples by (step, slot), and the fixed validation samples.
 
     Raises:
         IpaiError: A task has no shards, a shard is damaged, or a pool breaks the rules.
     """
     root, seed, store = config.data.root, config.train.seed, config.data.store
-    sizes = Sizes(dims.resolution, dims.image_size, dims.latent_shape, num_train_timesteps)
+    sizes = Sizes(dims.resolution, dims.image_size, dims.latent_shape)
     train_shards = {task: open_shards(root, task, "train", store) for task in config.tasks}
     order = SampleOrder(
         seed=seed,
@@ -152,9 +171,8 @@ def build_datasets(
         windows=shard_windows(config, train_shards),
     )
     pools = instructions_of(config, "train")
-    power = config.train.timestep_power
     cached = open_caches(config, train_shards)
-    training = TrainingDataset(train_shards, order, pools, config.data, seed, sizes, power, cached)
+    training = TrainingDataset(train_shards, order, pools, config.data, seed, sizes, cached)
     held_out = config.tasks if config.validation.samples else []
     validation_shards = {task: open_shards(root, task, "val", store) for task in held_out}
     refuse_shared_samples(train_shards, validation_shards)

@@ -24,7 +24,6 @@ from ipai.training.checkpoint import Progress
 from ipai.training.ema import MovingAverage
 from ipai.training.facts import Speedometer
 from ipai.training.loggers import Logger
-from ipai.training.loss import min_snr_weights
 from ipai.training.made_from import digest_of
 from ipai.training.metrics import Accumulator
 from ipai.training.schedule import learning_rate
@@ -83,7 +82,6 @@ class Trainer:
         self.parameters = {name: p for name, p in parts.step.module.adapter.named_parameters() if p.requires_grad}
         timesteps = parts.step.base.num_train_timesteps
         self.metrics = Accumulator(self.device, config.train.batch_size, timesteps)
-        self.alphas_cumprod = parts.step.base.scheduler.alphas_cumprod.to(self.device)
         self.skipped: Counter[str] = Counter()  # by reason, in this process, since this start
         self.skipped_before = 0
         self.instructions_cut = 0  # in this process, since the last line of metrics
@@ -181,11 +179,13 @@ class Trainer:
         self.progress = replace(self.progress, step=step + 1, samples_seen=seen)
 
     def _backward(self, step: int, batch: Batch) -> None:
-        error = self.parts.step.error(batch)
-        gamma = self.config.train.min_snr_gamma
-        loss = error if gamma is None else error * min_snr_weights(self.alphas_cumprod, batch.timesteps, gamma)
+        objective = self.parts.step.objective
+        timesteps = objective.timesteps(batch.lots)
+        error = self.parts.step.error(batch, timesteps)
+        weights = objective.weights(timesteps)
+        loss = error if weights is None else error * weights
         (loss.mean() / self.parts.accumulation).backward()
-        self.metrics.add_loss(step, batch.slots, error, batch.task_index, batch.timesteps)
+        self.metrics.add_loss(step, batch.slots, error, batch.task_index, objective.level(timesteps))
         self.instructions_cut += self.parts.step.instructions.cut_in(batch)
 
     def _after_step(self, step: int, bar: "tqdm[Any]", stopping: bool) -> None:

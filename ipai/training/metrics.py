@@ -31,7 +31,7 @@ class Accumulator:
     Args:
         device: Where the sums live.
         batch_size: The global batch: one flag for each of its slots.
-        num_train_timesteps: The length of the noise schedule, cut into `BUCKETS` equal parts.
+        num_train_timesteps: The length of the noise schedule; `BUCKETS` equal parts of it are named by their start.
     """
 
     def __init__(self, device: torch.device, batch_size: int, num_train_timesteps: int) -> None:
@@ -43,12 +43,20 @@ class Accumulator:
         self._bad_step = torch.full((), self._never, dtype=torch.int64, device=device)
         self._bad_slots = torch.zeros(batch_size, dtype=torch.int64, device=device)
 
-    def add_loss(self, step: int, slots: Tensor, error: Tensor, task_index: Tensor, timesteps: Tensor) -> None:
-        """Add one micro-batch; all tensors are [B] on the device, `error` the unweighted squared error."""
+    def add_loss(self, step: int, slots: Tensor, error: Tensor, task_index: Tensor, level: Tensor) -> None:
+        """Add one micro-batch; all tensors are [B] on the device.
+
+        Args:
+            step: Its number.
+            slots: In the global batch.
+            error: The unweighted squared error.
+            task_index: See `ipai.tasks`.
+            level: How much noise there was, from 0 to below 1.
+        """
         error = error.detach()
         pair = torch.stack([error, torch.ones_like(error)])
         self._by_task.index_add_(1, task_index, pair)
-        self._by_bucket.index_add_(1, timesteps * BUCKETS // self._timesteps, pair)
+        self._by_bucket.index_add_(1, (level * BUCKETS).long(), pair)
         bad = ~torch.isfinite(error)
         first = bad.any() & (self._bad_step >= step)
         self._bad_step = torch.where(first, step, self._bad_step)

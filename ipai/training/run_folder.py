@@ -70,7 +70,8 @@ def freeze_config(folder: Path, config: TrainingRun) -> None:
     path = folder / "config.yaml"
     new = to_dict(config)
     if path.exists() and step_folders(folder / "checkpoints"):
-        differences = list(_differences(_flat(yaml.safe_load(path.read_text(encoding="utf-8"))), _flat(new)))
+        frozen = upgraded(yaml.safe_load(path.read_text(encoding="utf-8")))
+        differences = list(_differences(_flat(frozen), _flat(new)))
         if differences:
             raise ConfigError(
                 f"{folder} was started with another configuration (then -> now):\n"
@@ -79,6 +80,16 @@ def freeze_config(folder: Path, config: TrainingRun) -> None:
             )
     else:
         write_text(path, yaml.safe_dump(new, sort_keys=False, allow_unicode=True))
+
+
+def upgraded(saved: Any) -> Any:
+    """A frozen configuration of an earlier version with its keys where they are now."""
+    if not isinstance(saved, dict) or "objective" in saved or not isinstance(saved.get("train"), dict):
+        return saved
+    train = dict(saved["train"])
+    objective = {"name": "epsilon", "timestep_power": 1.0, "min_snr_gamma": None}
+    objective |= {key: train.pop(key) for key in ("timestep_power", "min_snr_gamma") if key in train}
+    return {**saved, "train": train, "objective": objective}
 
 
 def digest_of_settings(config: TrainingRun) -> str:

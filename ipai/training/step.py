@@ -1,14 +1,14 @@
 """One training step, as the paper has it: encode, noise, predict, compare."""
 
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import IntTensor, Tensor, nn
+from torch import Tensor, nn
 
 from ipai.base.frozen import FrozenBase
 from ipai.data.collate import Batch, held
+from ipai.objective import Objective, squared_error
 from ipai.training.conditioning import InstructionInputs
-from ipai.training.loss import squared_error
 from ipai.training.predictor import NoisePredictor
 
 
@@ -19,37 +19,49 @@ class DenoisingStep:
         base: The frozen stack.
         module: UNet and adapter; `predictor` is the same, or what wraps it for several processes.
         instructions: What the adapter takes besides the image.
+        objective: What the denoiser learns.
         null_condition: The encoding of a dropped image, [1, 257, 1280].
     """
 
     def __init__(
-        self, base: FrozenBase, module: NoisePredictor, instructions: InstructionInputs, null_condition: Tensor
+        self,
+        base: FrozenBase,
+        module: NoisePredictor,
+        instructions: InstructionInputs,
+        objective: Objective,
+        null_condition: Tensor,
     ) -> None:
         self.base = base
         self.module = module
         self.predictor: nn.Module = module
         self.instructions = instructions
+        self.objective = objective
         self.null_condition = null_condition
 
-    def error(self, batch: Batch) -> Tensor:
-        """Squared error of the predicted noise, [B] (paper eq. 2)."""
-        inputs, noise = self.inputs(batch)
-        return squared_error(self.predictor(**inputs), noise)
+    def error(self, batch: Batch, timesteps: Tensor | None = None) -> Tensor:
+        """Squared error of the prediction, [B] (paper eq. 2).
+
+        Args:
+            batch: B samples.
+            timesteps: [B]; None for those that the objective draws in training.
+        """
+        inputs, target = self.inputs(batch, timesteps)
+        return squared_error(self.predictor(**inputs), target)
 
     @torch.no_grad()
-    def inputs(self, batch: Batch) -> tuple[dict[str, Any], Tensor]:
-        """The predictor's inputs and the noise it has to find; nothing here needs a gradient."""
+    def inputs(self, batch: Batch, timesteps: Tensor | None = None) -> tuple[dict[str, Any], Tensor]:
+        """The predictor's inputs and what it has to find; nothing here needs a gradient. Arguments as of `error`."""
+        timesteps = self.objective.timesteps(batch.lots) if timesteps is None else timesteps
         latents = self.base.sample_latents(self.moments(batch), batch.posterior_noise)
-        noise, add_noise = batch.noise, self.base.scheduler.add_noise
         prompt, prompt_mask = self.base.encode_prompts(batch.prompts)
         inputs = {
-            "noisy_latents": add_noise(latents, noise, cast(IntTensor, batch.timesteps)),
-            "timesteps": batch.timesteps,
+            "noisy_latents": self.objective.noised(latents, batch.noise, timesteps),
+            "timesteps": timesteps,
             "encoder_hidden_states": prompt,
             "cond_tokens": self.condition(batch),
             **self.instructions(batch, prompt, prompt_mask),
         }
-        return inputs, noise
+        return inputs, self.objective.target(latents, batch.noise, timesteps)
 
     def condition(self, batch: Batch) -> Tensor:
         """Encoded condition images [B, 257, 1280]; a dropped one is the encoding of an all-zero image."""

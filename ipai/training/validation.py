@@ -42,7 +42,7 @@ class Validator:
         """Mean squared error by task and over all, on noise that never changes."""
         sums = torch.zeros(2, len(TASKS), device=device)
         for batch in self._batches(list(range(self.rank, len(self.samples), self.world_size)), device):
-            error = self.step.error(batch)
+            error = self.step.error(batch, self.step.objective.spread(batch.lots))
             sums.index_add_(1, batch.task_index, torch.stack([error, torch.ones_like(error)]))
         if torch.distributed.is_initialized():
             torch.distributed.all_reduce(sums)

@@ -44,7 +44,7 @@ def test_dims_describe_what_is_loaded(base: FrozenBase) -> None:
 CHANGES: list[tuple[str, dict[str, Any], str]] = [
     ("unet/config.json", {"in_channels": 9}, "unet has 9 channels in"),
     ("unet/config.json", {"cross_attention_dim": 48}, "text_encoder gives 32-wide tokens, unet cross-attends to 48"),
-    ("scheduler/scheduler_config.json", {"prediction_type": "v_prediction"}, "prediction_type v_prediction"),
+    ("scheduler/scheduler_config.json", {"prediction_type": "sample"}, "prediction_type sample"),
     ("vae/config.json", {"latent_channels": 16}, "vae has 16 latent channels, unet takes 4"),
     ("image_encoder/config.json", {"image_size": 224}, "set base.image_size=224"),
     ("text_encoder/config.json", {"max_position_embeddings": 64}, "model_max_length 77, text_encoder has 64"),

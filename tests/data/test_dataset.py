@@ -7,7 +7,7 @@ import torch
 
 from ipai.data.collate import Batch, Sample, collate
 from ipai.data.config import DataConfig, DropConfig
-from ipai.data.dataset import TrainingDataset, ValidationDataset, drawn_timestep, dropped
+from ipai.data.dataset import TrainingDataset, ValidationDataset, dropped
 from ipai.data.loader import SlotBatches, make_loader
 from ipai.data.order import SampleOrder
 from ipai.data.pictures import Sizes
@@ -15,7 +15,7 @@ from ipai.data.shards import ShardSet
 from ipai.errors import DataError
 from tests.data.shard_writer import sample, write_shard, write_shards
 
-SIZES = Sizes(resolution=16, image_size=8, latent_shape=(4, 2, 2), num_train_timesteps=1000)
+SIZES = Sizes(resolution=16, image_size=8, latent_shape=(4, 2, 2))
 POOLS = {"copy": ("everything", "all of it"), "object": ("the {object}", "an {object}, please")}
 COUNTS = {"copy": 20, "object": 12}
 
@@ -34,13 +34,12 @@ def training(
     seed: int = 0,
     drop: DropConfig | None = None,
     tasks: tuple[str, ...] = ("copy", "object"),
-    timestep_power: float = 1.0,
 ) -> TrainingDataset:
     shards = {task: ShardSet.open(root, task, "train") for task in tasks}
     sizes = {task: len(held) for task, held in shards.items()}
     order = SampleOrder(seed, 8, sizes, dict.fromkeys(tasks, 1.0))
     config = DataConfig(str(root), drop=drop or DropConfig())
-    return TrainingDataset(shards, order, POOLS, config, seed, SIZES, timestep_power)
+    return TrainingDataset(shards, order, POOLS, config, seed, SIZES)
 
 
 def same(left: Sample, right: Sample) -> bool:
@@ -56,26 +55,6 @@ def test_a_sample_is_a_function_of_seed_step_and_slot(root: Path) -> None:
         assert same(first[place], again[place])
         assert not torch.equal(first[place].noise, other_seed[place].noise)
     assert not torch.equal(first[0, 0].noise, first[0, 1].noise)
-
-
-@pytest.mark.parametrize("power", [1.0, 4.0])
-def test_timesteps_follow_their_power(power: float) -> None:
-    """The distribution function of t is (t / count) ^ power."""
-    drawn = [drawn_timestep((lot + 0.5) / 10_000, 1000, power) for lot in range(10_000)]
-    assert (min(drawn) >= 0, max(drawn)) == (True, 999)
-    for timestep in (100, 500, 900):
-        assert np.mean(np.array(drawn) < timestep) == pytest.approx((timestep / 1000) ** power, abs=1e-3)
-    assert drawn_timestep(np.nextafter(1.0, 0.0), 1000, power) == 999
-
-
-def test_the_power_reaches_the_samples(root: Path) -> None:
-    places = [(step, slot) for step in range(25) for slot in range(8)]
-    means = []
-    for power in (1.0, 4.0):
-        data = training(root, timestep_power=power)
-        means.append(np.mean([data[place].timestep for place in places]))
-    assert means[0] == pytest.approx(500, abs=60)
-    assert means[1] == pytest.approx(800, abs=40)
 
 
 def test_shapes_and_texts(root: Path) -> None:
@@ -121,17 +100,17 @@ def test_switching_drops_off_changes_nothing_else(root: Path) -> None:
     with_drops, without = training(root), training(root, drop=DropConfig(0, 0, 0))
     for slot in range(8):
         a, b = with_drops[5, slot], without[5, slot]
-        assert (a.key, a.timestep) == (b.key, b.timestep)
+        assert (a.key, a.lot) == (b.key, b.lot)
         assert torch.equal(a.noise, b.noise)
         assert torch.equal(a.target, b.target)
 
 
-def test_timesteps_cover_the_schedule_evenly(root: Path) -> None:
+def test_lots_are_uniform(root: Path) -> None:
     data = training(root)
-    timesteps = [data[step, slot].timestep for step in range(150) for slot in range(8)]
-    assert 0 <= min(timesteps) < 10
-    assert 990 <= max(timesteps) < 1000
-    assert 470 < np.mean(timesteps) < 530
+    lots = [data[step, slot].lot for step in range(150) for slot in range(8)]
+    assert 0 <= min(lots) < 0.01
+    assert 0.99 <= max(lots) < 1
+    assert 0.47 < np.mean(lots) < 0.53
 
 
 def test_a_damaged_image_is_counted_and_replaced_the_same_way_each_time(tmp_path: Path) -> None:
@@ -167,8 +146,8 @@ def test_validation_is_fixed_and_drops_nothing(root: Path) -> None:
     assert all(same(data[index], again[index]) for index in range(8))
     assert not any(data[index].drop_image or not data[index].prompt for index in range(8))
     for task in COUNTS:
-        timesteps = [data[index].timestep for index in range(8) if data[index].task == task]
-        assert timesteps == [125, 375, 625, 875]
+        lots = [data[index].lot for index in range(8) if data[index].task == task]
+        assert lots == [0.125, 0.375, 0.625, 0.875]
 
 
 def test_validation_takes_what_there_is_and_knows_the_first_of_each_task(root: Path) -> None:
@@ -192,7 +171,7 @@ def test_every_cut_of_the_batch_takes_each_slot_once(processes: int, micro: int)
 
 
 @pytest.mark.parametrize(("processes", "micro"), CUTS.values(), ids=CUTS)
-def test_every_cut_sees_the_same_batch_noise_and_timesteps(root: Path, processes: int, micro: int) -> None:
+def test_every_cut_sees_the_same_batch_noise_and_lots(root: Path, processes: int, micro: int) -> None:
     data = training(root)
     expected = collate([data[3, slot] for slot in range(8)])
     parts = [
@@ -206,7 +185,7 @@ def test_every_cut_sees_the_same_batch_noise_and_timesteps(root: Path, processes
 def assert_same_batch(parts: list[Batch], expected: Batch) -> None:
     slots = torch.cat([part.slots for part in parts])
     places = slots.argsort()
-    for name in ("target", "condition", "noise", "posterior_noise", "timesteps", "task_index", "drop_image"):
+    for name in ("target", "condition", "noise", "posterior_noise", "lots", "task_index", "drop_image"):
         assert torch.equal(torch.cat([getattr(part, name) for part in parts])[places], getattr(expected, name))
     texts = [text for part in parts for text in zip(part.prompts, part.instructions, part.keys, strict=True)]
     ordered = [texts[int(place)] for place in places]

@@ -16,7 +16,7 @@ from ipai.data.pictures import Cached, PictureReader, Sizes
 from ipai.data.shards import ShardSet
 from tests.data.shard_writer import sample, write_shard
 
-SIZES = Sizes(resolution=64, image_size=16, latent_shape=(4, 8, 8), num_train_timesteps=1000)
+SIZES = Sizes(resolution=64, image_size=16, latent_shape=(4, 8, 8))
 NOTHING: tuple[str, ...] = ()
 VAE, BOTH = (LATENTS,), (LATENTS, IMAGE_TOKENS)
 

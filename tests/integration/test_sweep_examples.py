@@ -66,7 +66,7 @@ class Trial:
 
 def test_an_optuna_trial_composes_a_run_of_its_own(optuna_search: ModuleType) -> None:
     config = compose("experiment=joint", "recipe=toy", *optuna_search.overrides(Trial()))
-    assert (config.run, config.train.timestep_power) == ("optuna-0007", 2.0)
+    assert (config.run, config.objective["timestep_power"]) == ("optuna-0007", 2.0)
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ def test_it_trains(configure: Configure, tmp_path: Path, experiment: str, recipe
         ["adapter=instruct_released"],
         ["adapter.instruction=pooled"],
         ["adapter.mask_padding=true"],
-        ["train.min_snr_gamma=5.0", "train.clip_norm=null", "train.ema_half_life=null", "train.schedule=cosine"],
+        ["objective.min_snr_gamma=5.0", "train.clip_norm=null", "train.ema_half_life=null", "train.schedule=cosine"],
         ["train.gradient_checkpointing=true", "train.warmup_steps=1"],
         ["data.workers=2"],
         ["validation.samples=0"],

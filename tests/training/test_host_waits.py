@@ -48,7 +48,7 @@ def stepping(parts: Parts, folder: Path, config: Any) -> Callable[[int], None]:
 
 # Without the object task: an instruction with a name that was not met lately is encoded there and then, with one wait.
 OVERRIDES = (
-    "tasks=[copy,style,structure,face]", "train.steps=4", "train.min_snr_gamma=5", "train.ema_half_life=1000",
+    "tasks=[copy,style,structure,face]", "train.steps=4", "objective.min_snr_gamma=5", "train.ema_half_life=1000",
     "train.micro_batch_size=2",
 )  # fmt: skip
 

@@ -15,7 +15,7 @@ def add(metrics: Accumulator, step: int, errors: list[float], tasks: list[str], 
         torch.arange(len(errors)),
         torch.tensor(errors),
         torch.tensor([task_index(task) for task in tasks]),
-        torch.tensor(timesteps),
+        torch.tensor(timesteps) / 1000,
     )
 
 

@@ -4,9 +4,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
-from ipai.config import TrainingRun
+from ipai.config import TrainingRun, to_dict
 from ipai.errors import CheckpointError, ConfigError
+from ipai.evaluation.subject import read_run
 from ipai.training.run_folder import folder_of, freeze_config, locked, write_environment
 from tests.composing import compose
 
@@ -62,3 +64,18 @@ def test_the_environment_holds_versions_and_no_variables(tmp_path: Path, monkeyp
     text = (tmp_path / "environment.json").read_text()
     assert "torch" in json.loads(text)["packages"]
     assert "very-secret" not in text
+
+
+def test_a_configuration_of_the_version_before_has_its_keys_moved(tmp_path: Path) -> None:
+    """Its objective's settings were among those of the training; the run goes on and is evaluated as it was."""
+    now = config("objective.timestep_power=2.0", "objective.min_snr_gamma=5.0")
+    frozen = to_dict(now)
+    moved = {key: frozen["objective"][key] for key in ("timestep_power", "min_snr_gamma")}
+    del frozen["objective"]
+    frozen["train"] |= moved
+    (tmp_path / "checkpoints" / "step-00000001").mkdir(parents=True)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(frozen))
+    freeze_config(tmp_path, now)
+    assert read_run(tmp_path).objective == {"name": "epsilon", **moved}
+    with pytest.raises(ConfigError, match=r"objective\.timestep_power: 2\.0 -> 1\.0"):
+        freeze_config(tmp_path, config("objective.min_snr_gamma=5.0"))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ipai.data.collate import Batch
+from ipai.errors import ConfigError
 from ipai.training.loop import Parts
 
 Assemble = Callable[..., Parts]
@@ -65,7 +66,7 @@ def test_the_noisy_latents_follow_the_forward_process(parts: Assemble) -> None:
     built = parts()
     batch = first_batch(built)
     inputs, noise = built.step.inputs(batch)
-    alpha = built.step.base.scheduler.alphas_cumprod[batch.timesteps].view(-1, 1, 1, 1)
+    alpha = built.step.base.scheduler.alphas_cumprod[inputs["timesteps"]].view(-1, 1, 1, 1)
     latents = built.step.base.encode_targets(batch.target, batch.posterior_noise)
     torch.testing.assert_close(inputs["noisy_latents"], alpha.sqrt() * latents + (1 - alpha).sqrt() * batch.noise)
     assert torch.equal(noise, batch.noise)
@@ -113,3 +114,10 @@ def test_the_null_instruction_is_the_encoding_of_no_text(parts: Assemble, overri
     table = built.step.instructions.table
     assert table is not None
     assert torch.equal(inputs["instruction"], table.embed([""])[0].expand_as(inputs["instruction"]))
+
+
+def test_a_base_that_predicts_something_else_is_refused_with_the_objective_that_fits(parts: Assemble) -> None:
+    with pytest.raises(
+        ConfigError, match=r"objective=v is for bases that.*choose objective=epsilon"
+    ):
+        parts("objective=v")

@@ -10,10 +10,10 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from ipai.objective import Epsilon, squared_error
 from ipai.toyworld.stack.pictures import Pictures, draw_rows, draw_variants
 from ipai.toyworld.stack.sizes import SCHEDULER, SD_TEXT, UNET
 from ipai.toyworld.stack.stage import Losses
-from ipai.training.loss import min_snr_weights, squared_error
 
 _DROP = 0.1  # share of captions left out, for guidance
 # Min-SNR's gammas, lower than its usual 5: what there is and where is decided under strong noise, and these models are
@@ -78,7 +78,8 @@ def denoising_loss(
 ) -> Losses:
     """Squared error of the noise with min-SNR weights, and beside it the plain mean (paper eq. 2)."""
     errors = squared_error(predicted, noise)
-    weights = min_snr_weights(schedule.alphas_cumprod, timesteps, gamma)
+    weights = Epsilon(schedule.alphas_cumprod, min_snr_gamma=gamma).weights(timesteps)
+    assert weights is not None
     return {"loss": (weights * errors).mean(), "unweighted": errors.detach().mean()}
 
 
