@@ -117,7 +117,5 @@ def test_the_null_instruction_is_the_encoding_of_no_text(parts: Assemble, overri
 
 
 def test_a_base_that_predicts_something_else_is_refused_with_the_objective_that_fits(parts: Assemble) -> None:
-    with pytest.raises(
-        ConfigError, match=r"objective=v is for bases that.*choose objective=epsilon"
-    ):
+    with pytest.raises(ConfigError, match=r"objective=v is for bases that.*choose objective=epsilon"):
         parts("objective=v")
