@@ -24,10 +24,10 @@ from ipai.benchmark.ours import composed
 from ipai.benchmark.reference import plus_spec
 from ipai.benchmark.report import Report, Row
 from ipai.benchmark.timing import Times, Work, take_turns
+from ipai.conditioning import spec_of
 from ipai.pipeline.attaching import attach
 from ipai.pipeline.encoding import Condition
 from ipai.pipeline.guidance import FourPass
-from ipai.training.assemble import adapter_spec
 
 STEPS = {True: 4, False: 10}  # of DDIM; by quick
 NO_ADAPTER, DIFFUSERS, OURS, FOUR_PASS = "no adapter", "diffusers' IP-Adapter+", "ours", "ours, four-pass guidance"
@@ -63,7 +63,9 @@ def _contestant(name: str, options: Options, config: BaseConfig) -> Iterator[Wor
         yield lambda: draw(ip_adapter_image=next(pictures))
     else:
         training = composed(options, "base.dtype=bf16")
-        attached = attach(pipeline, InstructAdapter(adapter_spec(training, read_dims(config))), base=config)
+        attached = attach(
+            pipeline, InstructAdapter(spec_of(training.adapter, training.base, read_dims(config))), base=config
+        )
         guidance = FourPass() if name == FOUR_PASS else None
 
         def ours() -> Any:

@@ -62,12 +62,12 @@ def sample_flops(options: Options) -> int:
     from ipai.base.dims import read_dims
     from ipai.base.hub import locate
     from ipai.base.loading import read_config
-    from ipai.training.assemble import adapter_spec
+    from ipai.conditioning import spec_of
 
     config = composed(options)
     dims = read_dims(config.base)
     unet = read_config("unet", locate(config.base, ["unet"], weights=False)["unet"])
-    return count_step_flops(unet, adapter_spec(config, dims), dims)
+    return count_step_flops(unet, spec_of(config.adapter, config.base, dims), dims)
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 
 from ipai.adapter.adapter import InstructAdapter
 from ipai.base.config import BaseConfig
+from ipai.conditioning import Conditioning
 from ipai.errors import IpaiError
 from ipai.evaluation.parts import Part, write_part
-from ipai.evaluation.questions import Question
 from ipai.evaluation.sampling import TaskSampling
 from ipai.pipeline.encoding import Condition
 from ipai.pipeline.painter import Painter, Wish
@@ -47,7 +47,7 @@ class Artist:
     ) -> None:
         self._painter = Painter(base, LoadedAdapter(adapter, base, {}), device)
         self._painter.schedule(scheduler)
-        self._kind = adapter.spec.instruction
+        self._conditioning = Conditioning(adapter.spec)
         self._sampling, self._batch_size = sampling, batch_size
 
     def draw(self, part: Part, progress: Progress) -> None:
@@ -56,7 +56,10 @@ class Artist:
         for start in range(0, len(part.questions), self._batch_size):
             batch = part.questions[start : start + self._batch_size]
             sampling = self._sampling[batch[0].task]
-            conditions = [Condition(part.source.condition(question), self._words(question)) for question in batch]
+            conditions = [
+                Condition(part.source.condition(question), self._conditioning.told(question.task, question.instruction))
+                for question in batch
+            ]
             self._painter.attached.set_scale(sampling.scale)
             self._painter.attached.condition_each(conditions, sampling.guidance)
             pictures += self._painter.paint_each(
@@ -67,11 +70,6 @@ class Artist:
             )
             progress(len(batch))
         write_part(part, pictures)
-
-    def _words(self, question: Question) -> str | None:
-        if self._kind == "none":
-            return None
-        return question.task if self._kind == "task_embedding" else question.instruction
 
 
 def draw_missing(parts: Sequence[Part], processes: int, progress: Progress, **artist: Any) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ipai.conditioning import Conditioning
 from ipai.config import ValidationConfig
 from ipai.errors import ConfigError
 from ipai.evaluation.config import EvaluationConfig
@@ -43,7 +44,7 @@ def sampling_of(config: EvaluationConfig, subject: Subject, task: str) -> TaskSa
     guidance = config.guidance_by_task.get(task) or config.guidance
     if guidance == "by_task":
         guidance = get_task(task).guidance
-    if guidance == "four_pass" and subject.adapter.spec.instruction not in ("tokens", "pooled"):
+    if guidance == "four_pass" and not Conditioning(subject.adapter.spec).hears_words:
         raise ConfigError(f"four-pass guidance for {task} needs an adapter that reads instructions; guidance=ordinary")
     return TaskSampling(
         steps=config.steps or of_run.image_steps,

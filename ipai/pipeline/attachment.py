@@ -126,7 +126,7 @@ class Attachment:
             )
         encoding = self.encodings[first.adapter]
         instructions = tuple(encoding.instruction_of(condition) for condition in conditions)
-        if guidance is not None and encoding.adapter.spec.instruction not in ("tokens", "pooled"):
+        if guidance is not None and not encoding.conditioning.hears_words:
             raise ConfigError("four-pass guidance needs an adapter that reads instructions; use guidance=None")
         images = torch.cat([encoding.image(condition.image) for condition in conditions])
         return _Taken(encoding, images, instructions, first.weight)

@@ -13,13 +13,10 @@ from torch import Tensor
 from ipai.adapter.adapter import InstructAdapter
 from ipai.base.config import BaseConfig
 from ipai.base.frozen import load_base
-from ipai.base.instruction_encoder import OpenClipInstructionEncoder, SdTextInstructionEncoder
+from ipai.conditioning import Conditioning
 from ipai.data.images import ImageError, as_seen, decode_image, square_box, to_square
-from ipai.errors import ConfigError, DataError, InstructionError
-from ipai.instructions.slots import fill_slot, slots_in
-from ipai.instructions.table import EmbeddingTable
+from ipai.errors import ConfigError, DataError
 from ipai.pictures import FORMATS
-from ipai.tasks import task_index
 
 MAX_PIXELS = 100_000_000
 _KEPT = 16  # encoded pictures: 0.7 MB each in fp16 with ViT-H/14
@@ -62,33 +59,16 @@ class Encoding:
         self.adapter = adapter
         self.device = device
         self._base = load_base(base, device, only=("image_encoder",))
-        self._table = _table(adapter, base, device)
+        self.conditioning = Conditioning(adapter.spec)
+        if self.conditioning.reads_prompt and adapter.spec.mask_padding:
+            raise ConfigError("an adapter that masks the prompt's padding cannot be attached: pipelines give no mask")
+        self._table = self.conditioning.table([], base, device)
         self._encoded: dict[bytes, Tensor] = {}
         self.null_image = self._base.null_condition()
 
     def instruction_of(self, condition: Condition) -> str:
-        """The instruction with its slot filled; "" for adapters without instruction.
-
-        Raises:
-            InstructionError: It is empty, or its slot has no name.
-            ConfigError: The adapter takes none, or it names no task for an adapter with a task embedding.
-        """
-        text, kind = condition.instruction, self.adapter.spec.instruction
-        if kind == "none":
-            if text is not None:
-                raise ConfigError("an IP-Adapter Plus takes no instruction; leave it out")
-            return ""
-        if text is None or not text.strip():
-            raise InstructionError('the instruction is empty; say what to take, such as "use the style"')
-        if kind == "task_embedding":
-            task_index(text)
-            return text
-        if slots_in(text) and condition.object is None:
-            raise InstructionError(
-                f"the instruction {text!r} needs the name of an object in its {slots_in(text)[0]}; give it as object=, "
-                "for example object=cat, or write it into the instruction"
-            )
-        return fill_slot(text, condition.object)
+        """What the adapter is told; see `Conditioning.checked`, which says what is refused."""
+        return self.conditioning.checked(condition.instruction, condition.object)
 
     def image(self, image: Path | str | Image.Image | Tensor) -> Tensor:
         """Encode the centred square of a picture, each of the latest ones only once: [1, tokens, image_dim].
@@ -114,32 +94,14 @@ class Encoding:
             instructions: N of them, or one for all; "" is the null instruction.
             prompt: Encoded prompts [N, 77, D].
         """
-        spec = self.adapter.spec
-        alike = spec.prompt_dim is None and len(image) == len(instructions) == 1
+        alike = not self.conditioning.reads_prompt and len(image) == len(instructions) == 1
         batch = 1 if alike else prompt.shape[0]
-        inputs: dict[str, Tensor] = {}
-        if spec.instruction == "task_embedding":
-            rows = [task_index(instruction) + 1 if instruction else 0 for instruction in instructions]
-            inputs["task_index"] = torch.tensor(rows, device=self.device).expand(batch)
-        elif self._table is not None:
-            text, mask = self._table.embed(instructions)
-            inputs |= {"instruction": text.to(self.device).expand(batch, -1, -1)}
-            inputs |= {"instruction_mask": mask.to(self.device).expand(batch, -1)}
-        if spec.prompt_dim is not None:
-            inputs["prompt"] = prompt.float()
+        made = self.conditioning.inputs(instructions, self._table, self.device, prompt.float())
+        inputs = {
+            name: value.expand(batch, *[-1] * (value.ndim - 1)) for name, value in made.items() if value is not None
+        }
         result = self.adapter(image.float().expand(batch, -1, -1), **inputs)
         return result.expand(prompt.shape[0], -1, -1)
-
-
-def _table(adapter: InstructAdapter, base: BaseConfig, device: torch.device) -> EmbeddingTable | None:
-    spec = adapter.spec
-    if spec.instruction == "none" or spec.instruction == "task_embedding":
-        return None
-    if spec.prompt_dim is not None and spec.mask_padding:
-        raise ConfigError("an adapter that masks the prompt's padding cannot be attached: pipelines give no mask")
-    kind = OpenClipInstructionEncoder if spec.prompt_dim is None else SdTextInstructionEncoder
-    encoder = kind.from_config(base, device)
-    return EmbeddingTable.build([], encoder.identity, lambda: encoder, mode=spec.instruction, device=device)
 
 
 def _seen(image: Path | str | Image.Image | Tensor) -> Image.Image:

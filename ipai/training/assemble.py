@@ -18,8 +18,8 @@ from ipai.base.config import PARTS
 from ipai.base.dims import BaseDims, read_dims
 from ipai.base.frozen import FrozenBase, load_base
 from ipai.base.hub import locate, resolve_file
-from ipai.base.instruction_encoder import OpenClipInstructionEncoder, SdTextInstructionEncoder
 from ipai.caching.identity import identity_of
+from ipai.conditioning import Conditioning, reads_open_clip, spec_of
 from ipai.config import TrainingRun
 from ipai.data.ahead import fetched_ahead
 from ipai.data.cache import IMAGE_TOKENS, LATENTS, CachedArrays, null_tokens
@@ -37,7 +37,6 @@ from ipai.instructions.pools import load_pool
 from ipai.instructions.slots import slots_in
 from ipai.instructions.table import EmbeddingTable
 from ipai.objective import Objective, make_objective, objectives
-from ipai.tasks import TASKS
 from ipai.training.batching import Batching
 from ipai.training.conditioning import InstructionInputs
 from ipai.training.ema import MovingAverage
@@ -60,7 +59,7 @@ def assemble(config: TrainingRun, accelerator: Accelerator) -> Parts:
         IpaiError: Shards, pools or weights cannot be used.
     """
     device, batching = accelerator.device, Batching.of(config.train, accelerator)
-    locate(config.base, [*PARTS, *(["instruction_encoder"] if reads_open_clip(config) else [])])
+    locate(config.base, [*PARTS, *(["instruction_encoder"] if reads_open_clip(config.adapter) else [])])
     dims = read_dims(config.base)
     base = load_base(config.base, device, only=parts_wanted(config))
     objective = build_objective(config, base)
@@ -103,7 +102,7 @@ def origin_of(config: TrainingRun, training: TrainingDataset, validation: Valida
         config,
         [*training.shards.values(), *validation.shards.values()],
         {split: instructions_of(config, split) for split in ("train", "val")},
-        [*parts_wanted(config), *(["instruction_encoder"] if reads_open_clip(config) else [])],
+        [*parts_wanted(config), *(["instruction_encoder"] if reads_open_clip(config.adapter) else [])],
     )
 
 
@@ -229,39 +228,12 @@ def micro_batch_stream(
     return start
 
 
-def reads_open_clip(config: TrainingRun) -> bool:
-    """Whether instructions are encoded by open_clip's text tower; the released variant uses SD's own encoder."""
-    return config.adapter.variant == "instruct" and config.adapter.instruction != "task_embedding"
-
-
-def adapter_spec(config: TrainingRun, dims: BaseDims) -> AdapterSpec:
-    """The adapter's sizes: the base's, and the variant's branches."""
-    size, choice = config.base.resampler, config.adapter
-    released, plain = choice.variant == "instruct_released", choice.variant == "ip_adapter_plus"
-    return AdapterSpec(
-        image_dim=dims.image_dim,
-        cross_attention_dim=dims.prompt_dim,
-        attention_sizes=dims.attention_sizes,
-        width=size.width,
-        depth=size.depth,
-        heads=size.heads,
-        head_dim=size.head_dim,
-        num_queries=size.num_queries,
-        instruction="none" if plain else choice.instruction,  # type: ignore[arg-type]
-        instruction_dim=dims.prompt_dim if released else dims.instruction_dim,
-        branch_ff_mult=choice.branch_ff_mult,
-        prompt_dim=dims.prompt_dim if released else None,
-        num_tasks=len(TASKS) + 1,  # row 0 is the null instruction
-        mask_padding=choice.mask_padding and not plain,
-    )
-
-
 def build_adapter(config: TrainingRun, dims: BaseDims, base: FrozenBase) -> InstructAdapter:
     """The adapter at step 0: IPAdapter+ where the base has one, and a new branch that does nothing yet."""
     seed = config.train.seed
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        adapter = InstructAdapter(adapter_spec(config, dims))
+        adapter = InstructAdapter(spec_of(config.adapter, config.base, dims))
     if config.base.adapter_init is None:
         log.warning("base %s has no IPAdapter+ weights: the adapter starts from RANDOM values", config.base.name)
         start_from_text_attention(adapter, base.unet)
@@ -283,17 +255,12 @@ def build_predictor(config: TrainingRun, base: FrozenBase, adapter: InstructAdap
 
 
 def build_table(config: TrainingRun, spec: AdapterSpec, device: torch.device) -> EmbeddingTable | None:
-    """What encodes instructions, for adapters that read them; those without a slot are encoded now, once."""
-    if spec.instruction == "none" or spec.instruction == "task_embedding":
-        return None
-    kind = OpenClipInstructionEncoder if reads_open_clip(config) else SdTextInstructionEncoder
-    encoder = kind.from_config(config.base, device)
+    """What encodes instructions, for adapters that hear them; those without a slot are encoded now, once."""
     pools = [instructions_of(config, split) for split in ("train", "val")]
-    templates = [text for pool in pools for texts in pool.values() for text in texts]
-    texts = [text for text in templates if not slots_in(text)]
+    texts = [text for pool in pools for texts in pool.values() for text in texts if not slots_in(text)]
     with tqdm(total=len(texts), unit="text", desc="instructions", delay=2, leave=False) as bar:
-        return EmbeddingTable.build(
-            texts, encoder.identity, lambda: encoder, mode=spec.instruction, device=device,
+        return Conditioning(spec).table(
+            texts, config.base, device,
             max_rows=config.instructions.cached_rows, progress=lambda done, _: bar.update(done - bar.n),
         )  # fmt: skip
 
@@ -333,7 +300,7 @@ def metadata_of(config: TrainingRun) -> dict[str, str]:
         "base": base.name,
         "base_unet": str(base.unet),
         "base_image_encoder": str(base.image_encoder),
-        "instruction_encoder": str(base.instruction_encoder if reads_open_clip(config) else base.text_encoder),
+        "instruction_encoder": str(base.instruction_encoder if reads_open_clip(config.adapter) else base.text_encoder),
         "random_weights": str(base.random_weights).lower(),
         "experiment": config.names.experiment,
         "recipe": config.names.recipe,

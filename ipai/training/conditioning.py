@@ -1,8 +1,9 @@
-"""From a batch's texts to what the adapter takes besides the image: instruction, its mask, the prompt or the task."""
+"""From a batch's texts to what the adapter takes besides the image."""
 
 from torch import Tensor
 
 from ipai.adapter.spec import AdapterSpec
+from ipai.conditioning import Conditioning
 from ipai.data.collate import Batch
 from ipai.instructions.table import EmbeddingTable
 
@@ -12,11 +13,11 @@ class InstructionInputs:
 
     Args:
         spec: Says which inputs the adapter has.
-        table: Encodes instructions; None for adapters that read none.
+        table: Encodes instructions; None for adapters that hear none.
     """
 
     def __init__(self, spec: AdapterSpec, table: EmbeddingTable | None) -> None:
-        self.spec = spec
+        self.conditioning = Conditioning(spec)
         self.table = table
 
     def cut_in(self, batch: Batch) -> int:
@@ -31,18 +32,6 @@ class InstructionInputs:
             prompt: Encoded prompts [B, 77, D].
             prompt_mask: True at their real tokens, [B, 77].
         """
-        if self.spec.instruction == "none":
-            return {}
-        if self.spec.instruction == "task_embedding":
-            # Row 0 is the null instruction, which "" stands for everywhere else.
-            known = [bool(text) for text in batch.instructions]
-            return {"task_index": (batch.task_index + 1) * batch.task_index.new_tensor(known)}
-        assert self.table is not None
-        tokens, mask = self.table.embed(batch.instructions)
-        inputs: dict[str, Tensor | None] = {
-            "instruction": tokens.to(prompt.device, non_blocking=True),
-            "instruction_mask": mask.to(prompt.device, non_blocking=True),
-        }
-        if self.spec.prompt_dim is not None:
-            inputs |= {"prompt": prompt, "prompt_mask": prompt_mask}
-        return inputs
+        pairs = zip(batch.tasks, batch.instructions, strict=True)
+        told = [(self.conditioning.told(task, text) or "") if text else "" for task, text in pairs]
+        return self.conditioning.inputs(told, self.table, batch.task_index.device, prompt, prompt_mask)

@@ -11,6 +11,7 @@ from ipai.adapter.adapter import InstructAdapter
 from ipai.adapter.injection import inject
 from ipai.adapter.spec import AdapterSpec
 from ipai.base.dims import BaseDims
+from ipai.conditioning import Conditioning
 from ipai.training.predictor import NoisePredictor
 
 _TEXT_TOKENS = 77
@@ -45,19 +46,7 @@ def _inputs(spec: AdapterSpec, dims: BaseDims) -> dict[str, torch.Tensor | None]
         "encoder_hidden_states": torch.empty(1, _TEXT_TOKENS, dims.prompt_dim),
         "cond_tokens": torch.empty(1, dims.image_tokens, dims.image_dim),
     }
-    if spec.instruction == "task_embedding":
-        inputs["task_index"] = torch.empty(1, dtype=torch.long)
-    elif spec.instruction != "none":
-        inputs["instruction"] = torch.empty(
-            1, 1 if spec.instruction == "pooled" else _TEXT_TOKENS, spec.instruction_dim
-        )
-        if spec.mask_padding:
-            inputs["instruction_mask"] = torch.empty(1, _TEXT_TOKENS, dtype=torch.bool)
-    if spec.prompt_dim is not None:
-        inputs["prompt"] = torch.empty(1, _TEXT_TOKENS, spec.prompt_dim)
-        if spec.mask_padding:
-            inputs["prompt_mask"] = torch.empty(1, _TEXT_TOKENS, dtype=torch.bool)
-    return inputs
+    return inputs | Conditioning(spec).example()
 
 
 def matmul_ceiling(device: torch.device, dtype: torch.dtype, seconds: float = 0.3) -> float:

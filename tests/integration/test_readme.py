@@ -11,8 +11,8 @@ from PIL import Image
 from ipai.adapter import InstructAdapter
 from ipai.adapter.formats import save_adapter
 from ipai.base.dims import read_dims
+from ipai.conditioning import spec_of
 from ipai.config import to_dict
-from ipai.training.assemble import adapter_spec
 from ipai.training.checkpoint import Progress, save
 from tests.composing import compose
 from tests.integration.conftest import REPOSITORY, environment
@@ -27,7 +27,7 @@ def code_of(section: str) -> str:
 
 def test_use_it_in_ten_lines(tmp_path: Path) -> None:
     config = compose("experiment=joint", "recipe=toy")
-    adapter = InstructAdapter(adapter_spec(config, read_dims(config.base)))
+    adapter = InstructAdapter(spec_of(config.adapter, config.base, read_dims(config.base)))
     run = tmp_path / "runs" / "joint-toy"
     writers = {"adapter.safetensors": lambda path: save_adapter(adapter, path, {})}
     save(run / "checkpoints", Progress(1, 32), writers, keep=1)

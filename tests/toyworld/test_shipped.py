@@ -9,13 +9,13 @@ from ipai.adapter.formats import load_ip_adapter_plus
 from ipai.base.dims import read_dims
 from ipai.base.frozen import load_base
 from ipai.base.hub import resolve_file
+from ipai.conditioning import spec_of
 from ipai.config import TrainingRun
 from ipai.toyworld.oracles import truth_of
 from ipai.toyworld.stack.clip import normalised
 from ipai.toyworld.stack.pictures import draw_pictures
 from ipai.toyworld.stack.quality import identity_kept
 from ipai.toyworld.weights import load_oracles, read_scores, shipped_stack
-from ipai.training.assemble import adapter_spec
 from tests.composing import compose
 
 LIMIT = 25_000_000  # bytes of all weights together
@@ -55,7 +55,7 @@ def test_both_forms_of_its_image_tower_agree() -> None:
 def test_an_adapter_starts_as_its_ip_adapter_plus() -> None:
     config = toy_run()
     base = load_base(config.base, "cpu", only=("image_encoder",))
-    spec = adapter_spec(config, read_dims(config.base))
+    spec = spec_of(config.adapter, config.base, read_dims(config.base))
     adapter = InstructAdapter(spec)
     assert config.base.adapter_init is not None
     load_ip_adapter_plus(adapter, resolve_file(config.base.adapter_init))

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from ipai.conditioning import Conditioning
 from ipai.evaluation.figures.plates import plate
 from ipai.evaluation.questions import HeldOut, noise_seed
 from ipai.evaluation.subject import read_run
@@ -18,7 +19,6 @@ from ipai.instructions.slots import fill_slot
 from ipai.pipeline.encoding import Condition
 from ipai.pipeline.painter import Painter, Wish, control_picture
 from ipai.pipeline.sources import load
-from ipai.tasks import get_task
 
 _CANNY = (100, 200)
 
@@ -118,7 +118,7 @@ class _Easel:
         self.source = HeldOut(scene.root, scene.task, load_pool(scene.task, "val"), scene.sample + 1, scene.seed, 1)
         self.question = self.source.questions[-1]
         loaded = load(scene.run)
-        self._kind = loaded.adapter.spec.instruction
+        self._conditioning = Conditioning(loaded.adapter.spec)
         self._painter = Painter(training.base, loaded, scene.device, controlnet, lora=lora, lora_scale=lora_scale)
         self._painter.schedule("dpm++")
         self._painter.attached.set_scale(training.validation.adapter_scale)
@@ -133,7 +133,7 @@ class _Easel:
         return Image.fromarray(edges).convert("RGB")
 
     def paint(self, instruction: str, lines: Image.Image | None = None) -> Sequence[Image.Image]:
-        words = {"none": None, "task_embedding": get_task(self._scene.task).name}.get(self._kind, instruction)
+        words = self._conditioning.told(self._scene.task, instruction)
         self._painter.attached.condition(Condition(self.source.condition(self.question), words))
         steps, guidance = self._scene.steps or self._sampler.image_steps, self._sampler.guidance_scale
         seeds = [
