@@ -110,7 +110,9 @@ def test_the_negative_prompt_of_each_door_reaches_the_third_pass() -> None:
         typed(raw_settings(*_DOORS, "image=a", "instruction=[b]"), DrawingConfig).chosen_guidance().negative == "dull"
     )
     config = typed(raw_settings(*_DOORS, "run=a", name="evaluate"), EvaluationConfig)
-    subject = SimpleNamespace(training=None, adapter=SimpleNamespace(spec=SimpleNamespace(instruction="tokens")))
+    subject = SimpleNamespace(
+        training=None, adapter=SimpleNamespace(spec=SimpleNamespace(instruction="tokens", prompt_dim=None))
+    )
     sampling = sampling_of(config, cast(Any, subject), "object")
     assert (sampling.negative, cast(FourPass, sampling.guidance).negative) == ("dull", "dull")
 
