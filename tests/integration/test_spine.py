@@ -93,7 +93,7 @@ def test_help_shows_examples(script: str) -> None:
     assert f"python {script}" in result.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_sweep_trains_each_point_in_its_own_folder(shards: Path, tmp_path: Path) -> None:
     script, *keys = training_command(shards, tmp_path, "train.seed=0,1", f"runs_root={tmp_path}")
     kept = [key for key in keys if not key.startswith(("run=", "train.steps="))]

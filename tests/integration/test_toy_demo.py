@@ -123,7 +123,7 @@ def scores_of(report: Path) -> dict[str, Any]:
     return scores
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_report_stands_alone_and_shows_everything(report: Path) -> None:
     page = html.unescape(report.read_text())
     assert "http" not in page, "the page does not stand alone"
@@ -142,7 +142,7 @@ def test_only_a_toy_run_is_shown_before_and_after(undisturbed: Path) -> None:
     assert "base=toy" in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_browser_shows_the_report(report: Path) -> None:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra dev)")
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -166,7 +166,7 @@ def test_a_browser_shows_the_report(report: Path) -> None:
         browser.close()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_figure_is_drawn_as_png_and_svg(report: Path, tmp_path: Path) -> None:
     folder = report.parents[1]
     brief = ("steps=1", "wordings=2", "seeds=2", "count=12")

@@ -47,7 +47,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_once(tmp_path_factory, "toy-stack", make)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_stack_lies_in_the_hubs_layout_with_card_and_scores(trained: Path) -> None:
     stack = trained / "stack"
     pipeline = StableDiffusionPipeline.from_pretrained(stack, torch_dtype=torch.float32, local_files_only=True)
@@ -61,6 +61,7 @@ def test_the_stack_lies_in_the_hubs_layout_with_card_and_scores(trained: Path) -
     assert [path.name for path in stack.parent.iterdir() if path.name.startswith(".")] == []
 
 
+@pytest.mark.long
 def test_written_again_from_the_states_the_weights_are_the_same(trained: Path, tmp_path: Path) -> None:
     """Nothing is trained twice, and nothing changes on the way: a step would report."""
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
@@ -69,6 +70,7 @@ def test_written_again_from_the_states_the_weights_are_the_same(trained: Path, t
     assert weights(tmp_path) == weights(trained)
 
 
+@pytest.mark.long
 def test_a_vae_that_a_linear_code_beats_is_refused(trained: Path) -> None:
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         raw = compose("toy_stack", overrides=[*SMALL, f"work={trained}/work", "vae_gate=true"])
