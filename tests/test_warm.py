@@ -77,10 +77,12 @@ def test_it_is_signalled_and_waited_for(server: WarmServer, script: Path) -> Non
     script.write_text("import time; print('here', flush=True); time.sleep(60)")
     process = warm(server, script)
     assert process.poll() is None
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.communicate(0.2)
+    for waiting in (process.communicate, process.wait):
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting(0.2)
     begun = time.monotonic()
-    process.send_signal(signal.SIGKILL)
+    process.kill()
+    assert process.wait(30) == -signal.SIGKILL
     process.communicate(30)
     assert process.returncode == -signal.SIGKILL
     assert time.monotonic() - begun < 20

@@ -52,10 +52,20 @@ class WarmProcess:
         Raises:
             subprocess.TimeoutExpired: It has not.
         """
-        if self._wait(timeout) is None:
-            raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+        self.wait(timeout)
         self._output.seek(0)
         return self._output.read(), None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, once the command has ended; raises subprocess.TimeoutExpired if it has not."""
+        if self._wait(timeout) is None:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+        assert self.returncode is not None
+        return self.returncode
+
+    def kill(self) -> None:
+        """End the command at once."""
+        self.send_signal(signal.SIGKILL)
 
     def terminate(self) -> None:
         """Ask the command to end."""
