@@ -23,6 +23,7 @@ VARIANTS = ("instruct", "instruct_released", "ip_adapter_plus")
 
 # What people write for a model to read: here a line break does no harm.
 _TEXTS = ("prompt", "negative", "instruction", "fixed", "five", "template", "object")
+_MARK = "from the environment"
 _DOLLAR = re.compile(r"(\\*)(\$\{)")
 
 
@@ -149,7 +150,7 @@ def parse(raw: DictConfig) -> TrainingRun:
     problems = list(_problems(config))
     if problems:
         raise ConfigError("the configuration cannot work:\n" + "\n".join(f"  - {problem}" for problem in problems))
-    config.unresolved = dict(_of_the_environment(OmegaConf.to_container(raw)))
+    config.unresolved = _of_the_environment(raw)
     return config
 
 
@@ -200,23 +201,35 @@ def to_dict(config: TrainingRun) -> dict[str, Any]:
     return {str(key): value for key, value in container.items()}
 
 
-def _of_the_environment(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """The values that look something up in the environment, by their dotted keys."""
+def _of_the_environment(raw: DictConfig) -> dict[str, str]:
+    """What looks something up in the environment, itself or by way of another value: its text by its dotted key."""
+    container = OmegaConf.to_container(raw)
+    marked = OmegaConf.to_container(OmegaConf.create(_marked(container)), resolve=True)
+    written = dict(_strings(container))
+    return {key: written[key] for key, text in _strings(marked) if _MARK in text}
+
+
+def _marked(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _marked(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_marked(value) for value in node]
+    return _MARK if isinstance(node, str) and "${oc.env:" in node.replace(" ", "") else node
+
+
+def _strings(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(node, dict | list):
         for key, value in node.items() if isinstance(node, dict) else enumerate(node):
-            yield from _of_the_environment(value, f"{prefix}.{key}" if prefix else str(key))
-    elif isinstance(node, str) and "${oc.env:" in node.replace(" ", ""):
+            yield from _strings(value, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(node, str):
         yield prefix, node
 
 
-def _control_characters(node: Any, prefix: str = "") -> Iterator[str]:
+def _control_characters(node: Any) -> Iterator[str]:
     """Names, paths and what is handed to other programs that hold line breaks or other control characters."""
-    if isinstance(node, dict | list):
-        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
-            if key not in _TEXTS:
-                yield from _control_characters(value, f"{prefix}.{key}" if prefix else str(key))
-    elif isinstance(node, str) and any(unicodedata.category(letter) == "Cc" for letter in node):
-        yield f"{prefix}={node!r} holds a control character, such as a line break; leave it out"
+    for key, text in _strings(node):
+        if not set(_TEXTS) & set(key.split(".")) and any(unicodedata.category(letter) == "Cc" for letter in text):
+            yield f"{key}={text!r} holds a control character, such as a line break; leave it out"
 
 
 def _unknown_keys(node: Any, schema: Any, prefix: str = "") -> Iterator[str]:

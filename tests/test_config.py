@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -6,7 +7,7 @@ import pytest
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from ipai.config import TrainingRun, parse, plain, typed
+from ipai.config import TrainingRun, parse, plain, to_dict, typed
 from ipai.errors import ConfigError
 from ipai.evaluation.config import ClipChoice
 from ipai.evaluation.subject import read_run
@@ -115,6 +116,25 @@ def test_what_comes_from_the_environment_is_not_written_down(monkeypatch: pytest
     assert "hidden" not in text
     assert "project: ${oc.env:PLACE_OF_SECRETS}" in text
     assert read_run(tmp_path / "run").logger.project == "${oc.env:PLACE_OF_SECRETS}"
+
+
+def test_what_is_made_of_a_value_from_the_environment_is_not_written_down_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PLACE_OF_SECRETS", "hidden")
+    overrides = [
+        "data.root=shards",
+        "base=sd15",
+        "base.unet.id=${oc.env:PLACE_OF_SECRETS}",
+        "data.cache=${base.unet.id}/x",
+    ]
+    config = compose(*overrides, "launch.setup=['cd ${oc.env:PLACE_OF_SECRETS}',b]")
+    assert config.base.vae.id == config.base.unet.id == "hidden"
+    written = to_dict(config)
+    assert "hidden" not in json.dumps(written)
+    assert written["base"]["vae"]["id"] == "${..unet.id}"
+    assert written["data"]["cache"] == "${base.unet.id}/x"
+    assert written["launch"]["setup"] == ["cd ${oc.env:PLACE_OF_SECRETS}", "b"]
 
 
 @pytest.mark.parametrize(
