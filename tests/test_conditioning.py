@@ -93,7 +93,7 @@ def test_nothing_else_decides_what_a_variant_is_told() -> None:
         "config.py",
         "evaluation/subject.py",
     }  # the last makes the baseline that hears nothing
-    allowed |= {"toyworld/asking.py", "toyworld/stack/adapter.py", "benchmark/reference.py"}
+    allowed |= {"toyworld/asking.py", "toyworld/stack/adapter.py"}
     decides = re.compile(r"spec\.instruction\b|instruction=\"none\"|variant == ")
     found = {
         path.relative_to(IPAI).as_posix()

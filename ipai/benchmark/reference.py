@@ -25,6 +25,8 @@ from ipai.base.config import BaseConfig
 from ipai.base.dims import read_dims
 from ipai.base.hub import locate
 from ipai.base.loading import load_part
+from ipai.conditioning import spec_of
+from ipai.config import AdapterConfig
 from ipai.training.predictor import NoisePredictor
 
 _DROP = 0.05  # of the image, of the text, of both
@@ -88,18 +90,7 @@ class TutorialStep:
 
 def plus_spec(config: BaseConfig) -> AdapterSpec:
     """IPAdapter+ in the base's sizes."""
-    dims, size = read_dims(config), config.resampler
-    return AdapterSpec(
-        image_dim=dims.image_dim,
-        cross_attention_dim=dims.prompt_dim,
-        attention_sizes=dims.attention_sizes,
-        width=size.width,
-        depth=size.depth,
-        heads=size.heads,
-        head_dim=size.head_dim,
-        num_queries=size.num_queries,
-        instruction="none",
-    )
+    return spec_of(AdapterConfig(variant="ip_adapter_plus"), config, read_dims(config))
 
 
 class TutorialPictures:
