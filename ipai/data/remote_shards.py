@@ -86,9 +86,8 @@ class RemoteShardSet(ShardSet):
         """Bytes that the node keeps."""
         return self._cache.limit
 
-    def _facts_of(self, path: Path) -> list[Any]:
-        blob = next(blob for blob in self._blobs if blob.name == str(path))
-        return [blob.name, blob.bytes, blob.sha256]
+    def _facts(self) -> list[list[Any]]:
+        return [[blob.name, blob.bytes, blob.sha256] for blob in self._blobs]
 
     @property
     def local_files(self) -> list[Path]:

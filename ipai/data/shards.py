@@ -101,7 +101,7 @@ class ShardSet:
 
     def digest(self) -> str:
         """Of the index: the shards' names, sizes and what their sidecars tell; where each sample lies."""
-        digest = hashlib.sha256(json.dumps([self._facts_of(path) for path in self._shards]).encode())
+        digest = hashlib.sha256(json.dumps(self._facts()).encode())
         digest.update("\0".join(self._keys.tolist()).encode())
         digest.update(self._places.tobytes())
         return digest.hexdigest()
@@ -111,10 +111,11 @@ class ShardSet:
         """The shards that lie in a folder of this machine."""
         return self._shards
 
-    def _facts_of(self, path: Path) -> list[Any]:
-        sidecar = path.with_suffix(".json")
-        said = json.loads(sidecar.read_text(encoding="utf-8")).get("sha256") if sidecar.exists() else None
-        return [path.name, path.stat().st_size, said]
+    def _facts(self) -> list[list[Any]]:
+        """Name, size and told hash of each shard."""
+        sidecars = {path: path.with_suffix(".json") for path in self._shards}
+        told = {path: json.loads(side.read_text(encoding="utf-8")) for path, side in sidecars.items() if side.exists()}
+        return [[path.name, path.stat().st_size, told.get(path, {}).get("sha256")] for path in self._shards]
 
     def _refuse_other_tasks(self) -> None:
         """Raise a DataError if a shard's first sample says that it is of another task."""

@@ -85,11 +85,14 @@ def save(
 
 
 def _remove(checkpoint: Path) -> None:
-    """Remove a checkpoint's folder, or the link to it."""
-    if checkpoint.is_symlink():
-        checkpoint.unlink()
-    else:
-        shutil.rmtree(checkpoint, ignore_errors=True)
+    """Remove a checkpoint's folder, or the link to it, if it is there; what cannot be removed is said and stays."""
+    try:
+        if checkpoint.is_symlink():
+            checkpoint.unlink()
+        elif checkpoint.exists():
+            shutil.rmtree(checkpoint)
+    except OSError as error:
+        log.warning("%s cannot be removed (%s)", checkpoint, error.strerror or error)
 
 
 def _is_whole(checkpoint: Path) -> bool:
