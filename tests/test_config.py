@@ -128,7 +128,7 @@ def test_what_is_made_of_a_value_from_the_environment_is_not_written_down_either
         "base.unet.id=${oc.env:PLACE_OF_SECRETS}",
         "data.cache=${base.unet.id}/x",
     ]
-    config = compose(*overrides, "launch.setup=['cd ${oc.env:PLACE_OF_SECRETS}',b]")
+    config = compose(*overrides, "launch=slurm", "+launch.setup=['cd ${oc.env:PLACE_OF_SECRETS}',b]")
     assert config.base.vae.id == config.base.unet.id == "hidden"
     written = to_dict(config)
     assert "hidden" not in json.dumps(written)
