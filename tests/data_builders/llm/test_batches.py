@@ -170,3 +170,30 @@ def test_a_server_that_refuses_loses_nothing(tmp_path: Path) -> None:
         assert in_batches(FIVE, server, tmp_path).outcomes["text"] == 5
     cache = AnswerCache(tmp_path / "answers.sqlite")
     assert cache.spent("here").requests == 5
+
+
+def test_what_settings_cause_hands_nothing_in_again_until_the_next_start(tmp_path: Path) -> None:
+    texts = [f"q{number}" for number in range(12)]
+    cut = says('{"word": "a long sto', finish="length")
+    with serving(lambda _: cut) as server:
+        for _ in range(2):  # each question once more
+            handed_in(texts, server, tmp_path)
+            server.finish()
+        with pytest.raises(DataError, match=r"12 of 12 questions to gpt-4o came to nothing.*cut off.*a long sto"):
+            in_batches(texts, server, tmp_path)
+        assert len(server.batches) == 2
+        server.script = lambda _: GOOD
+        handed_in(texts, server, tmp_path)
+        server.finish()
+        assert dict(in_batches(texts, server, tmp_path).outcomes) == {"text": 12}
+
+
+def test_a_few_failures_of_a_batch_are_counted_and_the_rest_is_kept(tmp_path: Path) -> None:
+    texts = [f"q{number}" for number in range(12)]
+    with serving(lambda asked: says(None) if asked.about == "q3" else GOOD) as server:
+        for _ in range(2):
+            handed_in(texts, server, tmp_path)
+            server.finish()
+        tally = in_batches(texts, server, tmp_path)
+        assert (tally.cached, dict(tally.outcomes)) == (11, {"failed": 1})
+    assert answer_to("q3", tmp_path) is None
