@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # it needs open_clip, which takes seconds to import
 
 Mode = Literal["tokens", "pooled"]
 NULL_INSTRUCTION = ""
+_QUOTED = 60  # letters of an instruction in a message
 
 log = logging.getLogger(__name__)
 
@@ -124,9 +125,8 @@ class EmbeddingTable:
         new = [text for text in texts if text not in self.cut]
         if new and not self.cut:
             log.warning(
-                "%s longer than the instruction encoder reads; it does not hear the end of: %r; shorten it, or what "
-                "stands last is lost",
-                "an instruction is" if len(new) == 1 else f"{len(new)} instructions are", new[0],
+                "%s longer than the instruction encoder reads, so what stands last is not heard; the first begins with %r",
+                "an instruction is" if len(new) == 1 else f"{len(new)} instructions are", new[0][:_QUOTED],
             )  # fmt: skip
         self.cut.update(new)
 
