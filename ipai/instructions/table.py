@@ -125,7 +125,7 @@ class EmbeddingTable:
         new = [text for text in texts if text not in self.cut]
         if new and not self.cut:
             log.warning(
-                "%s longer than the instruction encoder reads, so what stands last is not heard; the first begins with %r",
+                "%s longer than the instruction encoder reads, so what stands last is not heard; the first begins %r",
                 "an instruction is" if len(new) == 1 else f"{len(new)} instructions are", new[0][:_QUOTED],
             )  # fmt: skip
         self.cut.update(new)
