@@ -23,9 +23,9 @@ from ipai.instructions.table import EmbeddingTable
 from ipai.tasks import TASKS, task_index
 
 if TYPE_CHECKING:  # slow to import, and a specification needs none of it
-    from ipai.base.config import BaseConfig
-    from ipai.base.dims import BaseDims
-    from ipai.base.instruction_encoder import OpenClipInstructionEncoder, SdTextInstructionEncoder
+    from ipai.backbones.config import BaseConfig
+    from ipai.backbones.dims import BaseDims
+    from ipai.backbones.instruction_encoder import OpenClipInstructionEncoder, SdTextInstructionEncoder
     from ipai.config import AdapterConfig
 
 _TEXT_TOKENS = 77
@@ -37,7 +37,7 @@ def spec_of(choice: "AdapterConfig", base: "BaseConfig", dims: "BaseDims") -> Ad
     released, plain = choice.variant == "instruct_released", choice.variant == "ip_adapter_plus"
     return AdapterSpec(
         image_dim=dims.image_dim,
-        cross_attention_dim=dims.prompt_dim,
+        token_dim=dims.token_dim,
         attention_sizes=dims.attention_sizes,
         width=size.width,
         depth=size.depth,
@@ -45,7 +45,7 @@ def spec_of(choice: "AdapterConfig", base: "BaseConfig", dims: "BaseDims") -> Ad
         head_dim=size.head_dim,
         num_queries=size.num_queries,
         instruction="none" if plain else choice.instruction,  # type: ignore[arg-type]
-        instruction_dim=dims.prompt_dim if released else dims.instruction_dim,
+        instruction_dim=dims.prompt_dim if released else dims.instruction_dim or AdapterSpec.instruction_dim,
         branch_ff_mult=choice.branch_ff_mult,
         prompt_dim=dims.prompt_dim if released else None,
         num_tasks=len(TASKS) + 1,  # row 0 is the null instruction
@@ -56,6 +56,11 @@ def spec_of(choice: "AdapterConfig", base: "BaseConfig", dims: "BaseDims") -> Ad
 def reads_open_clip(choice: "AdapterConfig") -> bool:
     """Whether instructions are encoded by the image encoder's own text tower, whose files are needed then."""
     return choice.variant == "instruct" and choice.instruction != "task_embedding"
+
+
+def measures_open_clip(choice: "AdapterConfig") -> bool:
+    """Whether a size of the adapter follows from that tower: a task embedding is as wide as its tokens."""
+    return choice.variant == "instruct"
 
 
 class Conditioning:
@@ -168,7 +173,7 @@ class Conditioning:
     def _encoder(
         self, base: "BaseConfig", device: torch.device
     ) -> "OpenClipInstructionEncoder | SdTextInstructionEncoder":
-        from ipai.base.instruction_encoder import OpenClipInstructionEncoder, SdTextInstructionEncoder
+        from ipai.backbones.instruction_encoder import OpenClipInstructionEncoder, SdTextInstructionEncoder
 
         kind = SdTextInstructionEncoder if self.reads_prompt else OpenClipInstructionEncoder
         return kind.from_config(base, device)

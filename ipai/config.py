@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ipai.base.config import BaseConfig, config_problems
+from ipai.backbones.config import BaseConfig, config_problems
 from ipai.cluster.config import LaunchConfig
 from ipai.data.config import SOURCES, DataConfig
 from ipai.errors import ConfigError

@@ -18,7 +18,9 @@ import logging
 import sys
 from pathlib import Path
 
-from ipai.benchmark.options import BENCHMARKS, Options
+sys.path.insert(0, str(Path(__file__).parents[1]))  # `benchmarks` is no part of the installed package
+
+from benchmarks.options import BENCHMARKS, Options
 from ipai.errors import IpaiError
 
 _MISUSE = 2
@@ -31,7 +33,7 @@ def main() -> int:
 
     from tqdm import tqdm
 
-    from ipai.benchmark.run import measure, repetitions
+    from benchmarks.run import measure, repetitions
 
     options = Options(
         arguments.quick, arguments.work, arguments.rounds, arguments.repeats, arguments.batch_size,

@@ -18,6 +18,8 @@ from tqdm import tqdm
 from ipai.config import typed
 from ipai.errors import IpaiError
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # `tools` is no part of the installed package
+
 _MISUSE = 2
 _INTERRUPTED = 130
 
@@ -39,8 +41,8 @@ def main(raw: DictConfig) -> None:
 
 def run(raw: DictConfig) -> None:
     """Train every part, write the stack, measure what was written, and show it."""
-    from ipai.toyworld.stack import quality, report, write
-    from ipai.toyworld.stack.train import StackConfig, StackTraining
+    from tools.toy_stack import quality, report, write
+    from tools.toy_stack.train import StackConfig, StackTraining
 
     config = typed(raw, StackConfig)
     bars = Bars()

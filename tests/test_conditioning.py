@@ -9,8 +9,8 @@ import torch
 
 from ipai.adapter.adapter import InstructAdapter
 from ipai.adapter.spec import AdapterSpec
-from ipai.base.dims import read_dims
-from ipai.base.micro import micro_config
+from ipai.backbones.families import read_dims
+from ipai.backbones.micro import micro_config
 from ipai.conditioning import Conditioning, reads_open_clip, spec_of
 from ipai.errors import ConfigError, InstructionError
 from tests.composing import compose
@@ -52,7 +52,7 @@ def test_each_variant_is_told_what_it_hears_and_its_adapter_takes_it(variant: st
     inputs = conditioning.inputs([told, ""], table, CPU, prompt, mask)
     assert set(inputs) == names
     tokens = InstructAdapter(made)(torch.randn(2, 17, made.image_dim), **inputs)
-    assert tokens.shape == (2, made.num_queries, made.cross_attention_dim)
+    assert tokens.shape == (2, made.num_queries, made.token_dim)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ipai.base.config import WeightsFile, WeightsRef
+from ipai.backbones.config import WeightsFile, WeightsRef
 
 SAMPLERS = ("ddim", "dpm++", "unipc", "euler")
 # Not fp16: SDXL's VAE overflows in it, and the pipelines run all parts in one precision.

@@ -61,7 +61,7 @@ def _load(teacher: Teacher) -> "Engine":
 
     from data_builders.teachers.edges import EdgeEngine
     from data_builders.teachers.style import StyleEngine
-    from ipai.base.loading import resolve_dtype
+    from ipai.backbones.loading import resolve_dtype
 
     device = torch.device(device_of_worker(multiprocessing.current_process().name, torch.cuda.device_count()))
     if device.type == "cpu":

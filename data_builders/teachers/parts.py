@@ -7,25 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
-from transformers import CLIPTextModelWithProjection, CLIPVisionModelWithProjection
 
 from data_builders.teachers.config import StyleTeacher, Teacher
-from ipai.base.config import WeightsRef
-from ipai.base.hub import locate_refs, resolve_file
-from ipai.base.loading import freeze, load_network, load_part
+from ipai.backbones.config import WeightsRef
+from ipai.backbones.hub import locate_refs, resolve_file
+from ipai.backbones.loading import load_part
 
-# What `ipai.base.loading` does not load, or loads without its last layer; beside each its library's word for precision.
-_NETWORKS: dict[str, tuple[Callable[..., Any], str]] = {
-    "controlnet": (ControlNetModel.from_pretrained, "torch_dtype"),
-    "image_encoder": (CLIPVisionModelWithProjection.from_pretrained, "dtype"),
-    "text_encoder_2": (CLIPTextModelWithProjection.from_pretrained, "dtype"),
-    "content_encoder": (CLIPTextModelWithProjection.from_pretrained, "dtype"),
-}
 _SAMPLERS: dict[str, Callable[..., Any]] = {
     "ddim": DDIMScheduler.from_pretrained,
     "dpm++": DPMSolverMultistepScheduler.from_pretrained,
@@ -83,11 +74,7 @@ def _refs(teacher: Teacher) -> dict[str, WeightsRef]:
 def _load(part: str, folder: Path, sampler: str, dtype: torch.dtype, device: torch.device) -> Any:
     if part == "scheduler":
         return _SAMPLERS[sampler](folder, local_files_only=True)
-    if part in _NETWORKS:
-        network = load_network(part, *_NETWORKS[part], folder, dtype)
-        freeze(network)
-        return network.to(device)
-    return load_part("tokenizer" if "tokenizer" in part else part, folder, dtype, device)
+    return load_part(part, folder, dtype, device)
 
 
 def _commit(path: Path) -> str | None:

@@ -11,10 +11,10 @@ from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import
 from diffusers.utils import logging
 
 from data_builders.teachers.config import StyleTeacher
+from data_builders.teachers.one_each import OneEach, OneEachPipeline
 from data_builders.teachers.painter import generators
 from data_builders.teachers.parts import WITHOUT_CHECKER, find_parts, load_parts, provenance
 from data_builders.teachers.request import Request
-from ipai.adapter.one_each import OneEach, OneEachPipeline
 from ipai.errors import ConfigError, WeightsError
 
 

@@ -1,4 +1,4 @@
-"""The adapter: what it is (spec), what it computes, how it goes into a UNet and out again, and its files."""
+"""The adapter: what it is (spec), what it computes, how it goes into a denoiser and out again, and its files."""
 
 from ipai.adapter.adapter import ImageKeysValues, InstructAdapter, initialise, is_new_branch
 from ipai.adapter.foreign import FileKind, identify
@@ -12,9 +12,10 @@ from ipai.adapter.formats import (
     read_state,
     save_adapter,
 )
-from ipai.adapter.injection import Injection, inject
+from ipai.adapter.hosts.inject import host_of, inject
+from ipai.adapter.hosts.injection import Injection
 from ipai.adapter.resampler import Resampler
-from ipai.adapter.spec import SD15_ATTENTION_SIZES, AdapterSpec, attention_sizes_of, cross_attention_names
+from ipai.adapter.spec import SD15_ATTENTION_SIZES, AdapterSpec
 
 __all__ = [
     "SD15_ATTENTION_SIZES",
@@ -24,10 +25,9 @@ __all__ = [
     "Injection",
     "InstructAdapter",
     "Resampler",
-    "attention_sizes_of",
-    "cross_attention_names",
     "export_ip_adapter",
     "export_released",
+    "host_of",
     "identify",
     "initialise",
     "inject",

@@ -1,16 +1,11 @@
 """The adapter: resampler plus the keys and values of the decoupled cross-attentions, and how its new branch starts."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
 from ipai.adapter.resampler import PerceiverBlock, Resampler
-from ipai.adapter.spec import AdapterSpec, cross_attention_names
+from ipai.adapter.spec import AdapterSpec
 from ipai.errors import ConfigError
-
-if TYPE_CHECKING:  # diffusers takes seconds to import, and the adapter itself does not need it
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 NEW_BRANCH = (
     "image_proj.proj_new_input.",
@@ -25,17 +20,17 @@ NEW_BRANCH = (
 class ImageKeysValues(nn.Module):
     """Keys and values of one decoupled cross-attention (IP-Adapter, 2308.06721, section 3.2.2)."""
 
-    def __init__(self, cross_attention_dim: int, hidden_size: int) -> None:
+    def __init__(self, token_dim: int, hidden_size: int) -> None:
         """Make the two bias-free maps from the condition tokens to a cross-attention of `hidden_size` channels."""
         super().__init__()
-        self.to_k_ip = nn.Linear(cross_attention_dim, hidden_size, bias=False)
-        self.to_v_ip = nn.Linear(cross_attention_dim, hidden_size, bias=False)
+        self.to_k_ip = nn.Linear(token_dim, hidden_size, bias=False)
+        self.to_v_ip = nn.Linear(token_dim, hidden_size, bias=False)
 
 
 class InstructAdapter(nn.Module):
     """Everything that is trained. Its state dict has the names of the IP-Adapter file layout.
 
-    `image_proj` makes the condition tokens; `ip_adapter` holds the keys and values that `inject` puts into a UNet,
+    `image_proj` makes the condition tokens; `ip_adapter` holds the keys and values that `inject` puts into a denoiser,
     numbered 1, 3, 5, ... as in the files (the even numbers are the self-attentions, which have none). An adapter with
     a task embedding has one tensor more, `task_embedding.weight` [num_tasks, instruction_dim].
     """
@@ -45,7 +40,7 @@ class InstructAdapter(nn.Module):
         super().__init__()
         self.spec = spec
         self.image_proj = Resampler(spec)
-        pairs = [ImageKeysValues(spec.cross_attention_dim, size) for size in spec.attention_sizes]
+        pairs = [ImageKeysValues(spec.token_dim, size) for size in spec.attention_sizes]
         self.ip_adapter = nn.ModuleDict({str(2 * index + 1): pair for index, pair in enumerate(pairs)})
         embedded = spec.instruction == "task_embedding"
         self.task_embedding = nn.Embedding(spec.num_tasks, spec.instruction_dim) if embedded else None
@@ -59,7 +54,7 @@ class InstructAdapter(nn.Module):
         prompt_mask: Tensor | None = None,
         task_index: Tensor | None = None,
     ) -> Tensor:
-        """Condition tokens [B, num_queries, cross_attention_dim]; never computed in float16, see `Resampler.forward`.
+        """Condition tokens [B, num_queries, token_dim]; never computed in float16, see `Resampler.forward`.
 
         Args:
             cond_tokens: Penultimate hidden states of the image encoder [B, 257, image_dim].
@@ -122,17 +117,3 @@ def initialise(adapter: InstructAdapter, seed: int, sigma: float = 1e-4) -> None
         if is_new_branch(f"{name}.") and isinstance(module, PerceiverBlock):
             for linear in module.last_linears():
                 linear.weight.zero_()
-
-
-@torch.no_grad()
-def start_from_text_attention(adapter: InstructAdapter, unet: "UNet2DConditionModel") -> None:
-    """Copy the keys and values of a UNet's text cross-attentions, where IP-Adapter starts when it has no weights yet.
-
-    Args:
-        adapter: Made for `unet`; its `ip_adapter` part is overwritten.
-        unet: The base.
-    """
-    for name, weights in zip(cross_attention_names(unet), adapter.ip_adapter.values(), strict=True):
-        attention = unet.get_submodule(name.removesuffix(".processor"))
-        weights.to_k_ip.weight.copy_(attention.to_k.weight)  # type: ignore[union-attr, operator, arg-type]
-        weights.to_v_ip.weight.copy_(attention.to_v.weight)  # type: ignore[union-attr, operator, arg-type]

@@ -100,7 +100,7 @@ def infer_spec(state: State, kind: FileKind, source: str) -> AdapterSpec:
     try:
         return AdapterSpec(
             image_dim=size("image_proj.proj_in.weight", 1),
-            cross_attention_dim=size("image_proj.proj_out.weight", 0),
+            token_dim=size("image_proj.proj_out.weight", 0),
             attention_sizes=tuple(size(f"ip_adapter.{number}.to_k_ip.weight", 0) for number in numbers),
             width=width,
             depth=len(layers),

@@ -82,8 +82,8 @@ class Resampler(nn.Module):
         self.layers = nn.ModuleList(PerceiverBlock(spec, spec.ff_mult) for _ in range(spec.depth))
         self.prompt_layers = self._new_layers(self.proj_prompt_input)
         self.new_input_layers = self._new_layers(self.proj_new_input)
-        self.proj_out = nn.Linear(spec.width, spec.cross_attention_dim)
-        self.norm_out = nn.LayerNorm(spec.cross_attention_dim)
+        self.proj_out = nn.Linear(spec.width, spec.token_dim)
+        self.norm_out = nn.LayerNorm(spec.token_dim)
 
     def _new_layers(self, projection: nn.Linear | None) -> nn.ModuleList:
         """The blocks of a branch that IP-Adapter Plus does not have; none where there is nothing to attend to."""
@@ -98,7 +98,7 @@ class Resampler(nn.Module):
         instruction_mask: Tensor | None = None,
         prompt_mask: Tensor | None = None,
     ) -> Tensor:
-        """Condition tokens [B, num_queries, cross_attention_dim].
+        """Condition tokens [B, num_queries, token_dim].
 
         The work is done in the weights' precision, or in bfloat16 under bfloat16 autocast. Under float16 autocast it
         stays in the weights' precision: trained Plus weights reach -12,296 in here and float16 overflows.

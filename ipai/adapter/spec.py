@@ -3,20 +3,21 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
+from ipai.adapter.hosts.names import TOKEN_DIM
 from ipai.errors import ConfigError, WeightsError
-
-if TYPE_CHECKING:  # diffusers takes seconds to import, and a config needs only the dataclass
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 Instruction = Literal["none", "tokens", "pooled", "task_embedding"]
 
 SD15_ATTENTION_SIZES = (320, 320, 640, 640) + (1280,) * 5 + (640, 640, 640, 320, 320, 320, 1280)
 """Hidden sizes of SD1.5's 16 cross-attentions in the order of the file format: down blocks, up blocks, middle block."""
 
+_IN_FILES = {"token_dim": TOKEN_DIM}
+"""What files call a field that has another name here."""
+
 _SIZES = (
-    *("image_dim", "cross_attention_dim", "width", "depth", "heads", "head_dim", "num_queries", "ff_mult"),
+    *("image_dim", "token_dim", "width", "depth", "heads", "head_dim", "num_queries", "ff_mult"),
     *("instruction_dim", "branch_ff_mult", "num_tasks"),
 )
 
@@ -27,8 +28,8 @@ class AdapterSpec:
 
     Attributes:
         image_dim: Width of the image encoder's hidden states (ViT-H/14: 1280).
-        cross_attention_dim: Width of the condition tokens, equal to the UNet's text width (SD1.5: 768).
-        attention_sizes: Hidden size of each cross-attention of the UNet, in the order of `unet.attn_processors`.
+        token_dim: Width of the condition tokens, equal to that of the denoiser's text tokens (SD1.5: 768).
+        attention_sizes: Hidden size of each image attention, in the order of the file format.
         width: Width of the resampler.
         depth: Iterations of the resampler.
         heads: Attention heads of the resampler.
@@ -48,7 +49,7 @@ class AdapterSpec:
     """
 
     image_dim: int = 1280
-    cross_attention_dim: int = 768
+    token_dim: int = 768
     attention_sizes: tuple[int, ...] = SD15_ATTENTION_SIZES
     width: int = 768
     depth: int = 4
@@ -73,7 +74,7 @@ class AdapterSpec:
         if wrong:
             raise ConfigError(f"adapter sizes must be positive integers, not {', '.join(wrong)}")
         if not isinstance(self.attention_sizes, tuple) or not self.attention_sizes:
-            raise ConfigError("attention_sizes must be a tuple: the hidden size of each cross-attention of the UNet")
+            raise ConfigError("attention_sizes must be a tuple: the hidden size of each image attention")
         if self.instruction not in get_args(Instruction):
             raise ConfigError(f"instruction={self.instruction!r} must be one of {', '.join(get_args(Instruction))}")
         if type(self.mask_padding) is not bool:
@@ -83,41 +84,9 @@ class AdapterSpec:
         if self.prompt_dim is not None and self.instruction != "tokens":
             raise ConfigError("prompt_dim belongs to the released variant, which needs instruction='tokens'")
 
-    @classmethod
-    def ip_adapter_plus(
-        cls,
-        attention_sizes: tuple[int, ...] = SD15_ATTENTION_SIZES,
-        image_dim: int = 1280,
-        cross_attention_dim: int = 768,
-    ) -> Self:
-        """IP-Adapter Plus as published for SD1.5: no instruction (49,087,488 parameters)."""
-        return cls(image_dim, cross_attention_dim, attention_sizes, instruction="none")
-
-    @classmethod
-    def paper(
-        cls,
-        attention_sizes: tuple[int, ...] = SD15_ATTENTION_SIZES,
-        image_dim: int = 1280,
-        cross_attention_dim: int = 768,
-        instruction_dim: int = 1024,
-    ) -> Self:
-        """The paper's variant: one instruction branch (68,767,488 parameters with the ViT-H text tokens)."""
-        return cls(image_dim, cross_attention_dim, attention_sizes, instruction_dim=instruction_dim)
-
-    @classmethod
-    def released(
-        cls,
-        attention_sizes: tuple[int, ...] = SD15_ATTENTION_SIZES,
-        image_dim: int = 1280,
-        cross_attention_dim: int = 768,
-        text_dim: int = 768,
-    ) -> Self:
-        """The released checkpoint's variant: a prompt branch too, both texts from SD's own encoder (88,054,272)."""
-        return cls(image_dim, cross_attention_dim, attention_sizes, instruction_dim=text_dim, prompt_dim=text_dim)
-
     def to_metadata(self) -> dict[str, str]:
         """Every field as JSON text, for the header of a file."""
-        return {name: json.dumps(value) for name, value in asdict(self).items()}
+        return {_IN_FILES.get(name, name): json.dumps(value) for name, value in asdict(self).items()}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Self:
@@ -126,27 +95,12 @@ class AdapterSpec:
         Raises:
             WeightsError: A field is missing, unknown, not JSON, or has an impossible value.
         """
-        names = {field.name for field in fields(cls)}
-        if set(metadata) != names:
-            missing, unknown = sorted(names - set(metadata)), sorted(set(metadata) - names)
+        names = {_IN_FILES.get(field.name, field.name): field.name for field in fields(cls)}
+        if set(metadata) != set(names):
+            missing, unknown = sorted(set(names) - set(metadata)), sorted(set(metadata) - set(names))
             raise WeightsError(f"the adapter's description lacks the fields {missing} and has unknown fields {unknown}")
         try:
-            values: dict[str, Any] = {name: json.loads(text) for name, text in metadata.items()}
+            values: dict[str, Any] = {names[name]: json.loads(text) for name, text in metadata.items()}
             return cls(**values | {"attention_sizes": tuple(values["attention_sizes"])})
         except (TypeError, ValueError, ConfigError) as error:
             raise WeightsError(f"the adapter's description cannot be read: {error}") from error
-
-
-def cross_attention_names(unet: "UNet2DConditionModel") -> tuple[str, ...]:
-    """Names of the processors of the text cross-attentions, in the order of the IP-Adapter file format."""
-    # AnimateDiff's motion modules attend from frame to frame: no text and no image goes in there.
-    names = (name for name in unet.attn_processors if "motion_modules" not in name)
-    return tuple(name for name in names if name.endswith("attn2.processor"))
-
-
-def attention_sizes_of(unet: "UNet2DConditionModel") -> tuple[int, ...]:
-    """Hidden size of each text cross-attention of a UNet, as `AdapterSpec.attention_sizes` wants them."""
-    return tuple(
-        int(unet.get_submodule(name.removesuffix(".processor")).inner_dim)  # type: ignore[arg-type]
-        for name in cross_attention_names(unet)
-    )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ipai.base.config import BaseConfig
+from ipai.backbones.config import BaseConfig
 from ipai.errors import ConfigError
 from ipai.pipeline.settings import SCHEDULERS
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from ipai.base.frozen import FrozenBase, load_base
+from ipai.backbones.backbone import Backbone
+from ipai.backbones.families import load_base
 from ipai.caching.config import CachingConfig
 from ipai.caching.pictures import Picture, ShardPictures, batches_of, picture_stream
 from ipai.caching.plan import Plan
@@ -48,12 +49,12 @@ def _counted(batches: Iterator[list[Picture]], advance: Callable[[int], object])
         advance(len(batch))
 
 
-def _encoder(base: FrozenBase, kind: str) -> Encode:
+def _encoder(base: Backbone, kind: str) -> Encode:
     encode = base.target_moments if kind == LATENTS else base.encode_images
     return lambda pixels: encode(pixels.to(base.device, non_blocking=True))
 
 
-def _write_null(base: FrozenBase, cache: Path, identity: CacheIdentity) -> None:
+def _write_null(base: Backbone, cache: Path, identity: CacheIdentity) -> None:
     path = null_path(cache)
     with atomic_path(path) as aside:
         aside.write_bytes(npy_bytes(base.null_condition().to(torch.float16).cpu()))

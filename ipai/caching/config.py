@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from ipai.base.config import BaseConfig, config_problems
+from ipai.backbones.config import BaseConfig, config_problems
 from ipai.cluster.config import LaunchConfig
 from ipai.config import typed
 from ipai.errors import ConfigError

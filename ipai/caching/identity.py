@@ -1,7 +1,8 @@
 """What cached arrays depend on, from the configuration of the base."""
 
-from ipai.base.config import BaseConfig
-from ipai.base.hub import FILES, locate
+from ipai.backbones.config import BaseConfig
+from ipai.backbones.hub import locate
+from ipai.backbones.parts import PARTS
 from ipai.data.cache import LATENTS, CacheIdentity
 from ipai.files import fingerprint
 
@@ -16,7 +17,7 @@ def identity_of(kind: str, config: BaseConfig) -> CacheIdentity:
     """
     part, pixels = ("vae", config.resolution) if kind == LATENTS else ("image_encoder", config.image_size)
     ref = getattr(config, part)
-    weights = locate(config, [part])[part] / FILES[part][0][1]
+    weights = locate(config, [part])[part] / PARTS[part].weights
     return CacheIdentity(
         kind,
         {

@@ -14,14 +14,14 @@ import open_clip
 import torch
 from torch import Tensor
 
-from ipai.base.instruction_encoder import tokenizer_options
-from ipai.base.loading import freeze, read_config
-from ipai.base.quiet import quiet_bars
+from ipai.backbones.instruction_encoder import tokenizer_options
+from ipai.backbones.loading import freeze, read_config
+from ipai.backbones.quiet import quiet_bars
+from ipai.backbones.shipped import shipped_stack
 from ipai.data.images import decode_image
 from ipai.errors import WeightsError
 from ipai.files import cache_folder, fingerprint
 from ipai.pipeline.encoding import MAX_PIXELS
-from ipai.toyworld.weights import shipped_stack
 
 TOY = "toy"
 _WEIGHTS = "open_clip_model.safetensors"

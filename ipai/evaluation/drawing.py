@@ -9,7 +9,7 @@ from torch.multiprocessing import get_context
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
 from ipai.adapter.adapter import InstructAdapter
-from ipai.base.config import BaseConfig
+from ipai.backbones.config import BaseConfig
 from ipai.conditioning import Conditioning
 from ipai.errors import IpaiError
 from ipai.evaluation.parts import Part, write_part

@@ -14,7 +14,7 @@ import pyarrow
 import pyarrow.parquet
 import torch
 
-from ipai.base.config import PARTS
+from ipai.backbones.config import INSTRUCTION_ENCODER, weights_of
 from ipai.errors import CheckpointError
 from ipai.evaluation.clip_model import TOY, ClipModel, embedding_cache
 from ipai.evaluation.config import EvaluationConfig, check
@@ -30,7 +30,7 @@ from ipai.evaluation.scores import score_part
 from ipai.evaluation.subject import Subject, resolve
 from ipai.evaluation.table import table
 from ipai.files import atomic_path, held_alone, sha256_of, write_json, write_text
-from ipai.toyworld.weights import load_oracles
+from ipai.toyworld.oracles import load_oracles
 from ipai.training.run_folder import git_state
 
 FORMAT = 1
@@ -155,6 +155,7 @@ def _clip(config: EvaluationConfig, subject: Subject) -> ClipModel:
 def _facts(config: EvaluationConfig, subject: Subject, clip: ClipModel) -> dict[str, Any]:
     """What the numbers depend on, without anything that changes from one evaluation to the next."""
     training = subject.training
+    parts = {part: str(ref) for part, ref in weights_of(subject.base).items() if part != INSTRUCTION_ENCODER}
     sampling = {task: asdict(sampling_of(config, subject, task)) for task in subject.tasks}
     return {
         "format": FORMAT,
@@ -165,7 +166,7 @@ def _facts(config: EvaluationConfig, subject: Subject, clip: ClipModel) -> dict[
         "adapter_sha256": subject.digest,
         "step": int(subject.facts.get("step", 0)),
         "samples_seen": int(subject.facts.get("samples_seen", 0)),
-        "models": {"clip": clip.identity, **{part: str(getattr(subject.base, part)) for part in PARTS}},
+        "models": {"clip": clip.identity, **parts},
         "base": subject.base.name,
         "random_weights": subject.base.random_weights,
         "settings": {

@@ -18,9 +18,9 @@ from ipai.evaluation.means import Mean
 from ipai.evaluation.parts import Part, read_part
 from ipai.evaluation.questions import Question, instruction_for, noise_seed
 from ipai.instructions.slots import fill_slot
-from ipai.toyworld.asking import PORTRAIT_TASKS, SCENE_TASKS, object_names, questions
 from ipai.toyworld.factors import HIDDEN, IDENTITY
 from ipai.toyworld.oracles import TRUSTED, Oracle, truth_of
+from ipai.toyworld.questions import PORTRAIT_TASKS, SCENE_TASKS, object_names, questions
 
 ASKED: dict[str, tuple[str, ...]] = {
     "copy": ("object", "colour", "size", "place", *IDENTITY, "expression", "background", "style"),

@@ -10,9 +10,8 @@ import yaml
 from omegaconf import OmegaConf
 
 from ipai.adapter.adapter import InstructAdapter
-from ipai.base.config import BaseConfig
-from ipai.base.dims import read_dims
-from ipai.base.frozen import load_base
+from ipai.backbones.config import BaseConfig
+from ipai.backbones.families import load_base, read_dims
 from ipai.config import TrainingRun, parse, plain
 from ipai.errors import CheckpointError, ConfigError
 from ipai.evaluation.config import EvaluationConfig

@@ -21,7 +21,7 @@ from ipai.errors import InstructionError, WeightsError
 from ipai.instructions.stored_rows import Rows, read_rows, rows_path, write_rows
 
 if TYPE_CHECKING:  # it needs open_clip, which takes seconds to import
-    from ipai.base.instruction_encoder import InstructionEncoder
+    from ipai.backbones.instruction_encoder import InstructionEncoder
 
 Mode = Literal["tokens", "pooled"]
 NULL_INSTRUCTION = ""

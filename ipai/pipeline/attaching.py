@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from diffusers.models.unets.unet_motion_model import UNetMotionModel
 
 from ipai.adapter.adapter import InstructAdapter
-from ipai.base.config import BaseConfig
+from ipai.adapter.hosts.inject import host_of
+from ipai.backbones.config import BaseConfig
 from ipai.errors import ConfigError
 from ipai.pipeline.attachment import Attachment
-from ipai.pipeline.calling import refuse_unknown
+from ipai.pipeline.calling import denoiser_of, refuse_unknown
 from ipai.pipeline.encoding import Encoding
 from ipai.pipeline.sources import LoadedAdapter, Weights, load
 
@@ -38,21 +37,24 @@ def attach(
         weights: See `adapter_file`.
 
     Raises:
-        ConfigError: The pipeline has no SD1.5 UNet or holds an adapter already, or `base` is needed.
+        ConfigError: The pipeline's denoiser takes no adapter or holds one already, or `base` is needed.
         IpaiError: The adapter or the encoders cannot be used.
     """
-    unet = getattr(pipeline, "unet", None)
-    sd15 = isinstance(unet, UNet2DConditionModel | UNetMotionModel)
-    if unet is None or not sd15:
-        raise ConfigError(f"{type(pipeline).__name__} is no diffusers pipeline with Stable Diffusion 1.5's UNet")
+    denoiser = denoiser_of(pipeline)
+    try:
+        host_of(denoiser)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{type(pipeline).__name__} is no diffusers pipeline that takes an adapter: {error}"
+        ) from error
     refuse_unknown(pipeline)
     several = adapter if isinstance(adapter, Sequence) and not isinstance(adapter, str) else [adapter]
     if not several:
         raise ConfigError("give at least one adapter")
-    return Attachment(pipeline, [_encoding(source, base, weights, unet) for source in several], scale)
+    return Attachment(pipeline, [_encoding(source, base, weights, denoiser) for source in several], scale)
 
 
-def _encoding(source: Source, base: BaseConfig | None, weights: Weights, unet: Any) -> Encoding:
+def _encoding(source: Source, base: BaseConfig | None, weights: Weights, denoiser: Any) -> Encoding:
     if isinstance(source, InstructAdapter):
         loaded = LoadedAdapter(source, None, {})
     else:
@@ -61,6 +63,6 @@ def _encoding(source: Source, base: BaseConfig | None, weights: Weights, unet: A
     if base is None:
         raise ConfigError("only a run folder or an exported one says which encoders belong to an adapter; give base=")
     adapter.requires_grad_(False)
-    adapter.to(unet.device, torch.float32)  # the resampler overflows in fp16
-    adapter.ip_adapter.to(dtype=unet.dtype)
-    return Encoding(adapter, base, unet.device)
+    adapter.to(denoiser.device, torch.float32)  # the resampler overflows in fp16
+    adapter.ip_adapter.to(dtype=denoiser.dtype)
+    return Encoding(adapter, base, denoiser.device)

@@ -1,7 +1,7 @@
-"""Which pipeline is calling the UNet, and what its rows are.
+"""Which pipeline is calling the denoiser, and what its rows are.
 
-A UNet is shared: `from_pipe` and `components` put it into further pipelines, each with a guidance scale of its own. So
-the hooks ask the pipeline whose `__call__` is running, not the one that the adapter was attached to.
+A denoiser is shared: `from_pipe` and `components` put it into further pipelines, each with a guidance scale of its
+own. So the hooks ask the pipeline whose `__call__` is running, not the one that the adapter was attached to.
 """
 
 import sys
@@ -14,7 +14,7 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from ipai.errors import ConfigError
 
 Pass = Literal["null", "image", "every", "full"]
-"""What a row of the UNet's batch is drawn under: nothing, the image alone, everything of it, what was asked for."""
+"""What a row of the denoiser's batch is drawn under: nothing, the image alone, everything of it, what was asked for."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Call:
 
     Attributes:
         pipeline: Its class's name.
-        passes: What each equal part of the UNet's batch is, in order.
+        passes: What each equal part of the denoiser's batch is, in order.
         guidance_rescale: Of the pipeline (arXiv 2305.08891, section 3.4); 0 where it has none.
         negative: The negative prompts' texts, one or one for each prompt; None if only their encoding was given.
     """
@@ -39,8 +39,13 @@ class Call:
         return "null" in self.passes
 
 
-def current_call(unet: Any) -> Call:
-    """The call of a diffusers pipeline that is running this UNet now.
+def denoiser_of(pipeline: Any) -> Any:
+    """The network of a diffusers pipeline that takes the adapter; None if it has none."""
+    return getattr(pipeline, "unet", None)
+
+
+def current_call(denoiser: Any) -> Call:
+    """The call of a diffusers pipeline that is running this denoiser now.
 
     Raises:
         ConfigError: No pipeline is, or one whose batch is not known.
@@ -52,8 +57,8 @@ def current_call(unet: Any) -> Call:
             return _call_of(pipeline, frame.f_locals)
         frame = frame.f_back  # type: ignore[assignment]
     raise ConfigError(
-        f"the {type(unet).__name__} was called outside of a pipeline's call, so nothing says which rows are guided; "
-        "draw with a diffusers pipeline, or put the adapter in with ipai.adapter.inject and hand its tokens to the UNet"
+        f"the {type(denoiser).__name__} was called outside of a pipeline's call, so nothing says which rows are "
+        "guided; draw with a diffusers pipeline, or use ipai.adapter.inject and hand its tokens over yourself"
     )
 
 

@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from ipai.adapter.adapter import InstructAdapter
-from ipai.base.config import BaseConfig
-from ipai.base.frozen import load_base
+from ipai.backbones.config import BaseConfig
+from ipai.backbones.families import load_base
 from ipai.conditioning import Conditioning
 from ipai.data.images import ImageError, as_seen, decode_image, square_box, to_square
 from ipai.errors import ConfigError, DataError

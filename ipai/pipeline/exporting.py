@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from ipai.adapter.formats import save_adapter
-from ipai.base.config import PARTS, BaseConfig
+from ipai.backbones.config import BaseConfig, weights_of
 from ipai.errors import ConfigError
 from ipai.files import sync, write_text
 from ipai.pages import render_page
@@ -97,7 +97,7 @@ def _check(config: ExportConfig, run: Path, output: Path) -> None:
 
 def _refuse_local_base(base: BaseConfig) -> None:
     """Raise a ConfigError if a part of the base lies in a folder that nobody else has."""
-    refs = {part: getattr(base, part).id for part in (*PARTS, "instruction_encoder")}
+    refs = {part: ref.id for part, ref in weights_of(base).items()}
     local = [
         f"base.{part}.id={id_}" for part, id_ in refs.items() if id_[0] in "/.~" or Path(id_).expanduser().exists()
     ]

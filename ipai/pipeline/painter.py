@@ -8,22 +8,18 @@ from typing import Any
 
 import diffusers
 import torch
-from diffusers.models.controlnets.controlnet import ControlNetModel
-from diffusers.pipelines.controlnet.pipeline_controlnet import StableDiffusionControlNetPipeline
-from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 from PIL import Image
 
-from ipai.base.config import BUILTIN_TOY, BaseConfig, WeightsRef
-from ipai.base.frozen import load_base
-from ipai.base.hub import locate_refs
-from ipai.base.loading import freeze, load_network
+from ipai.backbones.backbone import Backbone
+from ipai.backbones.config import BUILTIN_TOY, BaseConfig, WeightsRef
+from ipai.backbones.families import family_of, load_base
+from ipai.backbones.hub import locate_refs
+from ipai.backbones.loading import load_part
 from ipai.data.images import as_seen, decode_image, square_box, to_square
 from ipai.errors import DataError, WeightsError
 from ipai.pipeline.attaching import Source, attach
 from ipai.pipeline.encoding import MAX_PIXELS
 from ipai.pipeline.settings import SCHEDULERS
-
-_PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 
 
 @dataclass(frozen=True)
@@ -75,14 +71,10 @@ class Painter:
     ) -> None:
         self.base = base
         place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
-        loaded = load_base(base, place, only=_PARTS)
-        parts: dict[str, Any] = {part: getattr(loaded, part) for part in _PARTS}
+        loaded = load_base(base, place, only=family_of(base).drawing)
         self._noise_schedule = loaded.scheduler.config
-        kind: Any = StableDiffusionPipeline
-        if controlnet is not None:
-            kind, parts["controlnet"] = StableDiffusionControlNetPipeline, _controlnet(controlnet, loaded.unet)
-        self.pipeline = kind(**parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False)
-        self.pipeline.set_progress_bar_config(disable=True)
+        lines = {} if controlnet is None else {"controlnet": _controlnet(controlnet, loaded)}
+        self.pipeline = loaded.pipeline(**lines)
         if lora is not None:
             _add_lora(self.pipeline, lora)
             self.weigh_lora(lora_scale)
@@ -157,19 +149,13 @@ def control_picture(source: Path | Image.Image, size: int) -> Image.Image:
     return Image.fromarray(to_square(picture, square_box(picture), size).permute(1, 2, 0).numpy())
 
 
-def _controlnet(name: str, unet: Any) -> Any:
+def _controlnet(name: str, base: Backbone) -> Any:
     ref = WeightsRef(BUILTIN_TOY, subfolder="controlnet") if name == "toy" else WeightsRef(name)
     with _told("controlnet", name):
         folder = locate_refs({"controlnet": ref}, f"controlnet={name}", "controlnet")["controlnet"]
-        network = load_network("controlnet", ControlNetModel.from_pretrained, "torch_dtype", folder, unet.dtype)
-    ours, its = (tuple(net.config[key] for key in ("in_channels", "cross_attention_dim")) for net in (unet, network))
-    if ours != its:
-        raise WeightsError(
-            f"controlnet={name} was made for latents and prompts of the widths {its}, and this base has {ours}; "
-            "use one of this base model"
-        )
-    freeze(network)
-    return network.to(unet.device)
+        network = load_part("controlnet", folder, base.denoiser.dtype, base.device)
+    base.refuse_controlnet(network, name)
+    return network
 
 
 def _add_lora(pipeline: Any, lora: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ipai.base.config import BaseConfig
+from ipai.backbones.config import BaseConfig
 from ipai.errors import ConfigError
 from ipai.pipeline.guidance import FourPass
 from ipai.tasks import DEFAULT_SCALE, get_task

@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 
 from ipai.adapter.adapter import InstructAdapter
 from ipai.adapter.formats import load_adapter, read_metadata
-from ipai.base.config import BaseConfig, WeightsFile
-from ipai.base.hub import resolve_file
+from ipai.backbones.config import BaseConfig, WeightsFile
+from ipai.backbones.hub import resolve_file
 from ipai.config import plain, typed
 from ipai.errors import CheckpointError, ConfigError, WeightsError
 from ipai.training.checkpoint import ADAPTER, EMA, resolve

@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ipai.backbones.shipped import shipped_stack
 from ipai.errors import WeightsError
 from ipai.files import atomic_path
 from ipai.toyworld.factors import CHOICES, HIDDEN, Portraits, Scenes, visible_factors
@@ -113,3 +114,13 @@ def agreement(read: dict[str, Tensor], wanted: dict[str, Tensor], factors: Seque
 def truth_of(pictures: Scenes | Portraits, factors: Sequence[str]) -> dict[str, Tensor]:
     """The true choices, int [N], by the factor's name; HIDDEN where a picture does not show it."""
     return {name: torch.from_numpy(values) for name, values in visible_factors(pictures, factors).items()}
+
+
+def load_oracles(folder: Path | None = None) -> dict[str, Oracle]:
+    """The oracles of a stack, by kind of picture; of the one that comes with the project if no folder is named.
+
+    Raises:
+        WeightsError: A file is missing or of something else.
+    """
+    folder = folder or shipped_stack()
+    return {kind: load_oracle(folder / "oracles" / f"{kind}.safetensors") for kind in KINDS}

@@ -10,16 +10,18 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from ipai.adapter.adapter import InstructAdapter, initialise, start_from_text_attention
+from ipai.adapter.adapter import InstructAdapter, initialise
 from ipai.adapter.formats import load_ip_adapter_plus
-from ipai.adapter.injection import Injection, inject
+from ipai.adapter.hosts.inject import inject, start_from_text_attention
+from ipai.adapter.hosts.injection import Injection
 from ipai.adapter.spec import AdapterSpec
-from ipai.base.config import PARTS
-from ipai.base.dims import BaseDims, read_dims
-from ipai.base.frozen import FrozenBase, load_base
-from ipai.base.hub import locate, resolve_file
+from ipai.backbones.backbone import Backbone
+from ipai.backbones.config import INSTRUCTION_ENCODER
+from ipai.backbones.dims import BaseDims
+from ipai.backbones.families import FoundBase, family_of, find_base
+from ipai.backbones.hub import resolve_file
 from ipai.caching.identity import identity_of
-from ipai.conditioning import Conditioning, reads_open_clip, spec_of
+from ipai.conditioning import Conditioning, measures_open_clip, reads_open_clip, spec_of
 from ipai.config import TrainingRun
 from ipai.data.ahead import fetched_ahead
 from ipai.data.cache import IMAGE_TOKENS, LATENTS, CachedArrays, null_tokens
@@ -59,20 +61,19 @@ def assemble(config: TrainingRun, accelerator: Accelerator) -> Parts:
         IpaiError: Shards, pools or weights cannot be used.
     """
     device, batching = accelerator.device, Batching.of(config.train, accelerator)
-    locate(config.base, [*PARTS, *(["instruction_encoder"] if reads_open_clip(config.adapter) else [])])
-    dims = read_dims(config.base)
-    base = load_base(config.base, device, only=parts_wanted(config))
+    found = find_parts(config)
+    base = found.load(device, parts_wanted(config))
     objective = build_objective(config, base)
-    training, validation = build_datasets(config, dims)
+    training, validation = build_datasets(config, found.dims)
 
-    adapter = build_adapter(config, dims, base).to(device)
-    injection = inject(base.unet, adapter)
-    module = build_predictor(config, base, adapter)
+    adapter = build_adapter(config, found.dims, base).to(device)
+    injection = inject(base.denoiser, adapter)
+    module = build_predictor(config, base, injection)
     with accelerator.main_process_first():  # the others then find its file
         table = build_table(config, adapter.spec, device)
     instructions = InstructionInputs(adapter.spec, table)
     step = DenoisingStep(base, module, instructions, objective, null_condition(config, base))
-    facts = measure_facts(step, dims, batching, device)
+    facts = measure_facts(step, found, batching, device)
 
     step.predictor = wrap(module, accelerator)
     parameters = {name: p for name, p in adapter.named_parameters() if p.requires_grad}
@@ -92,17 +93,34 @@ def assemble(config: TrainingRun, accelerator: Accelerator) -> Parts:
         accumulation=batching.accumulation,
         speed=Speedometer(facts, device),
         metadata=metadata_of(config),
-        made_from=origin_of(config, training, validation) if accelerator.is_main_process else {},
+        made_from=origin_of(config, found, training, validation) if accelerator.is_main_process else {},
     )
 
 
-def origin_of(config: TrainingRun, training: TrainingDataset, validation: ValidationDataset) -> dict[str, str]:
+def find_parts(config: TrainingRun) -> FoundBase:
+    """Where the parts of the base lie that the run is made of; all of them, though what is cached is not loaded.
+
+    Raises:
+        WeightsError: A part is missing, or they do not fit together.
+    """
+    family = family_of(config.base)
+    found = find_base(config.base, family.parts)
+    if not measures_open_clip(config.adapter):
+        return found
+    reads = reads_open_clip(config.adapter)
+    return found.joined(find_base(config.base, [INSTRUCTION_ENCODER], weights=reads))
+
+
+def origin_of(
+    config: TrainingRun, found: FoundBase, training: TrainingDataset, validation: ValidationDataset
+) -> dict[str, str]:
     """Digests of all that decides the numbers; see `made_from`."""
+    parts = [*parts_wanted(config), *([INSTRUCTION_ENCODER] if reads_open_clip(config.adapter) else [])]
     return made_from(
         config,
         [*training.shards.values(), *validation.shards.values()],
         {split: instructions_of(config, split) for split in ("train", "val")},
-        [*parts_wanted(config), *(["instruction_encoder"] if reads_open_clip(config.adapter) else [])],
+        {part: found.folders[part] for part in parts},
     )
 
 
@@ -125,18 +143,18 @@ def parts_wanted(config: TrainingRun) -> list[str]:
         spared.add("vae")
     if config.data.image_tokens == "cache":
         spared.add("image_encoder")
-    return [part for part in PARTS if part not in spared]
+    return [part for part in family_of(config.base).parts if part not in spared]
 
 
-def null_condition(config: TrainingRun, base: FrozenBase) -> Tensor:
+def null_condition(config: TrainingRun, base: Backbone) -> Tensor:
     """The encoding of a dropped image, from the cache if those of the other images come from there."""
     if config.data.image_tokens == "online":
         return base.null_condition()
     identity = identity_of(IMAGE_TOKENS, config.base)
-    return null_tokens(config.data.cache_root, identity).to(base.device, base.unet.dtype)
+    return null_tokens(config.data.cache_root, identity).to(base.device, base.denoiser.dtype)
 
 
-def build_objective(config: TrainingRun, base: FrozenBase) -> Objective:
+def build_objective(config: TrainingRun, base: Backbone) -> Objective:
     """What the denoiser learns, on the base's noise schedule.
 
     Raises:
@@ -228,7 +246,7 @@ def micro_batch_stream(
     return start
 
 
-def build_adapter(config: TrainingRun, dims: BaseDims, base: FrozenBase) -> InstructAdapter:
+def build_adapter(config: TrainingRun, dims: BaseDims, base: Backbone) -> InstructAdapter:
     """The adapter at step 0: IPAdapter+ where the base has one, and a new branch that does nothing yet."""
     seed = config.train.seed
     with torch.random.fork_rng(devices=[]):
@@ -236,22 +254,22 @@ def build_adapter(config: TrainingRun, dims: BaseDims, base: FrozenBase) -> Inst
         adapter = InstructAdapter(spec_of(config.adapter, config.base, dims))
     if config.base.adapter_init is None:
         log.warning("base %s has no IPAdapter+ weights: the adapter starts from RANDOM values", config.base.name)
-        start_from_text_attention(adapter, base.unet)
+        start_from_text_attention(adapter, base.denoiser)
     else:
         load_ip_adapter_plus(adapter, resolve_file(config.base.adapter_init))
     initialise(adapter, seed, config.adapter.init_sigma)
     return adapter
 
 
-def build_predictor(config: TrainingRun, base: FrozenBase, adapter: InstructAdapter) -> NoisePredictor:
-    """The UNet with the injected adapter, and the options that trade memory or start-up for speed."""
+def build_predictor(config: TrainingRun, base: Backbone, injection: Injection) -> NoisePredictor:
+    """The denoiser with the injected adapter, and the options that trade memory or start-up for speed."""
     if config.train.gradient_checkpointing:
-        base.unet.enable_gradient_checkpointing()
+        base.denoiser.enable_gradient_checkpointing()
     if config.train.channels_last:
         base.use_channels_last()
     if config.train.compile:
-        base.unet.compile_repeated_blocks()
-    return NoisePredictor(base.unet, adapter)
+        base.denoiser.compile_repeated_blocks()
+    return NoisePredictor(injection)
 
 
 def build_table(config: TrainingRun, spec: AdapterSpec, device: torch.device) -> EmbeddingTable | None:
@@ -281,24 +299,24 @@ def wrap(module: NoisePredictor, accelerator: Accelerator) -> nn.Module:
     return wrapped
 
 
-def measure_facts(step: DenoisingStep, dims: BaseDims, batching: Batching, device: torch.device) -> RunFacts:
+def measure_facts(step: DenoisingStep, found: FoundBase, batching: Batching, device: torch.device) -> RunFacts:
     """Count parameters and the FLOPs of one sample, and measure what this device can do."""
     parameters = list(step.module.parameters())
     return RunFacts(
         trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),
         frozen_parameters=sum(p.numel() for p in parameters if not p.requires_grad),
-        flops_per_sample=count_step_flops(step.base.unet, step.module.adapter.spec, dims),
-        ceiling=matmul_ceiling(device, step.base.unet.dtype),
+        flops_per_sample=count_step_flops(found, step.module.adapter.spec),
+        ceiling=matmul_ceiling(device, step.base.denoiser.dtype),
         batching=batching,
     )
 
 
 def metadata_of(config: TrainingRun) -> dict[str, str]:
     """What a saved adapter says of where it belongs."""
-    base = config.base
+    base, denoising = config.base, family_of(config.base).denoising
     return {
         "base": base.name,
-        "base_unet": str(base.unet),
+        f"base_{denoising}": str(getattr(base, denoising)),
         "base_image_encoder": str(base.image_encoder),
         "instruction_encoder": str(base.instruction_encoder if reads_open_clip(config.adapter) else base.text_encoder),
         "random_weights": str(base.random_weights).lower(),

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from ipai.adapter.spec import AdapterSpec
+from ipai.backbones.backbone import EncodedPrompts
 from ipai.conditioning import Conditioning
 from ipai.data.collate import Batch
 from ipai.instructions.table import EmbeddingTable
@@ -24,14 +25,13 @@ class InstructionInputs:
         """How many instructions of a batch that was seen are longer than the encoder reads."""
         return 0 if self.table is None else sum(text in self.table.cut for text in batch.instructions)
 
-    def __call__(self, batch: Batch, prompt: Tensor, prompt_mask: Tensor) -> dict[str, Tensor | None]:
+    def __call__(self, batch: Batch, prompts: EncodedPrompts) -> dict[str, Tensor | None]:
         """Inputs for a batch on its device.
 
         Args:
             batch: B samples.
-            prompt: Encoded prompts [B, 77, D].
-            prompt_mask: True at their real tokens, [B, 77].
+            prompts: Its encoded prompts.
         """
         pairs = zip(batch.tasks, batch.instructions, strict=True)
         told = [(self.conditioning.told(task, text) or "") if text else "" for task, text in pairs]
-        return self.conditioning.inputs(told, self.table, batch.task_index.device, prompt, prompt_mask)
+        return self.conditioning.inputs(told, self.table, batch.task_index.device, prompts.tokens, prompts.mask)

@@ -13,8 +13,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ipai.base.config import PARTS
-from ipai.base.hub import FILES, locate, resolve_file
+from ipai.backbones.hub import resolve_file
+from ipai.backbones.parts import PARTS
 from ipai.config import TrainingRun
 from ipai.data.cache import IMAGE_TOKENS, LATENTS, cache_shard, null_path
 from ipai.data.shards import ShardSet
@@ -30,7 +30,7 @@ def made_from(
     config: TrainingRun,
     shards: Iterable[ShardSet],
     instructions: Mapping[str, Mapping[str, tuple[str, ...]]],
-    parts: Iterable[str],
+    folders: Mapping[str, Path],
 ) -> dict[str, str]:
     """Digests of all that decides a run's numbers, by what they are of.
 
@@ -38,7 +38,7 @@ def made_from(
         config: The run.
         shards: Of every task, for training and for validation.
         instructions: Split -> task -> the instructions to draw from.
-        parts: Of the base, those that are read.
+        folders: Where the parts of the base lie that are read.
 
     Raises:
         DataError: With `verify=true`, a shard or a cache is not what its sidecar says.
@@ -49,7 +49,7 @@ def made_from(
     facts |= {f"shards of {held.task}, {held.split}": held.digest() for held in shards}
     for split, of_task in instructions.items():
         facts |= {f"instructions of {task}, {split}": _digest(texts) for task, texts in of_task.items()}
-    files = dict(_weights(config, parts))
+    files = dict(_weights(config, folders))
     facts |= {f"weights: {name}": _content(path) for name, path in files.items()}
     for kind in _cached(config):
         facts |= {f"{kind} cache of {held.task}, {held.split}": _tables(config, kind, held) for held in shards}
@@ -132,10 +132,9 @@ def _tables(config: TrainingRun, kind: str, held: ShardSet) -> str:
     return _digest([sha256_of(path) for path in [*sidecars, *null]])
 
 
-def _weights(config: TrainingRun, parts: Iterable[str]) -> Iterator[tuple[str, Path]]:
-    wanted = [part for part in (*PARTS, "instruction_encoder") if part in set(parts)]
-    for part, folder in locate(config.base, wanted).items():
-        names = dict.fromkeys(name for names in FILES[part] for name in names)
+def _weights(config: TrainingRun, folders: Mapping[str, Path]) -> Iterator[tuple[str, Path]]:
+    for part, folder in folders.items():
+        names = dict.fromkeys(name for names in PARTS[part].files for name in names)
         yield from ((f"{part}/{name}", folder / name) for name in names if (folder / name).is_file())
     if config.base.adapter_init is not None:
         yield "adapter_init", resolve_file(config.base.adapter_init)

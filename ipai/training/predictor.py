@@ -1,44 +1,43 @@
-"""The UNet with its injected adapter as one module: what DDP wraps and autocast covers."""
+"""The denoiser with its injected adapter as one module: what DDP wraps and autocast covers."""
+
+from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from ipai.adapter.adapter import InstructAdapter
+from ipai.adapter.hosts.injection import Injection
 
 
 class NoisePredictor(nn.Module):
     """epsilon_theta(z_t, t, text, R(C, I)): only the adapter's parameters require gradients (paper section 3.1)."""
 
-    def __init__(self, unet: nn.Module, adapter: InstructAdapter) -> None:
+    def __init__(self, injection: Injection) -> None:
         super().__init__()
-        self.unet = unet
-        self.adapter = adapter
+        self.denoiser: nn.Module = injection.denoiser
+        self.adapter = injection.adapter
+        self.injection = injection
 
     def forward(
         self,
         noisy_latents: Tensor,
         timesteps: Tensor,
-        encoder_hidden_states: Tensor,
+        prompt_arguments: Mapping[str, Tensor],
         cond_tokens: Tensor,
         **instruction: Tensor | None,
     ) -> Tensor:
-        """Predict the noise.
+        """Predict what the objective asks for.
 
         Args:
-            noisy_latents: [B, 4, h, w].
+            noisy_latents: [B, C, h, w].
             timesteps: [B].
-            encoder_hidden_states: The text prompt, [B, 77, D].
+            prompt_arguments: Of `EncodedPrompts`: the text prompts as the denoiser takes them.
             cond_tokens: The encoded condition images, [B, 257, 1280].
             instruction: What `InstructAdapter.forward` takes besides the image.
 
         Returns:
-            The predicted noise, [B, 4, h, w].
+            The prediction, [B, C, h, w].
         """
         tokens = self.adapter(cond_tokens, **instruction)
-        added = {"image_embeds": [tokens.unsqueeze(1)]}
-        prediction: Tensor = self.unet(
-            noisy_latents, timesteps, encoder_hidden_states, added_cond_kwargs=added, return_dict=False
-        )[0]
-        return prediction
+        return self.injection.predict(noisy_latents, timesteps, prompt_arguments, [tokens])
 
     def frozen_names(self) -> list[str]:
         """Names of parameters and buffers that never change: DDP need neither broadcast nor reduce them."""

@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, broadcast_object_list
 
-from ipai.base.loading import resolve_dtype
+from ipai.backbones.loading import resolve_dtype
 from ipai.config import TrainingRun, to_dict
 from ipai.errors import ConfigError
 from ipai.training import checkpoint, made_from, outcome

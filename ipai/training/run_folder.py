@@ -84,7 +84,11 @@ def freeze_config(folder: Path, config: TrainingRun) -> None:
 
 def upgraded(saved: Any) -> Any:
     """A frozen configuration of an earlier version with its keys where they are now."""
-    if not isinstance(saved, dict) or "objective" in saved or not isinstance(saved.get("train"), dict):
+    if not isinstance(saved, dict):
+        return saved
+    if isinstance(saved.get("base"), dict):
+        saved = {**saved, "base": {"family": "sd15"} | saved["base"]}
+    if "objective" in saved or not isinstance(saved.get("train"), dict):
         return saved
     train = dict(saved["train"])
     objective = {"name": "epsilon", "timestep_power": 1.0, "min_snr_gamma": None}
@@ -95,6 +99,7 @@ def upgraded(saved: Any) -> Any:
 def digest_of_settings(config: TrainingRun) -> str:
     """Of all settings that decide a run's numbers; they must not change on its way."""
     deciding = {key: value for key, value in _flat(to_dict(config)).items() if not _may_change(key)}
+    deciding.pop("base.family")  # the parts say more, and runs of earlier versions have none
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 

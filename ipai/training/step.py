@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ipai.base.frozen import FrozenBase
+from ipai.backbones.backbone import Backbone
 from ipai.data.collate import Batch, held
 from ipai.objective import Objective, squared_error
 from ipai.training.conditioning import InstructionInputs
@@ -17,7 +17,7 @@ class DenoisingStep:
 
     Args:
         base: The frozen stack.
-        module: UNet and adapter; `predictor` is the same, or what wraps it for several processes.
+        module: Denoiser and adapter; `predictor` is the same, or what wraps it for several processes.
         instructions: What the adapter takes besides the image.
         objective: What the denoiser learns.
         null_condition: The encoding of a dropped image, [1, 257, 1280].
@@ -25,7 +25,7 @@ class DenoisingStep:
 
     def __init__(
         self,
-        base: FrozenBase,
+        base: Backbone,
         module: NoisePredictor,
         instructions: InstructionInputs,
         objective: Objective,
@@ -53,13 +53,13 @@ class DenoisingStep:
         """The predictor's inputs and what it has to find; nothing here needs a gradient. Arguments as of `error`."""
         timesteps = self.objective.timesteps(batch.lots) if timesteps is None else timesteps
         latents = self.base.sample_latents(self.moments(batch), batch.posterior_noise)
-        prompt, prompt_mask = self.base.encode_prompts(batch.prompts)
+        prompts = self.base.encode_prompts(batch.prompts)
         inputs = {
             "noisy_latents": self.objective.noised(latents, batch.noise, timesteps),
             "timesteps": timesteps,
-            "encoder_hidden_states": prompt,
+            "prompt_arguments": prompts.arguments,
             "cond_tokens": self.condition(batch),
-            **self.instructions(batch, prompt, prompt_mask),
+            **self.instructions(batch, prompts),
         }
         return inputs, self.objective.target(latents, batch.noise, timesteps)
 

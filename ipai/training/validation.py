@@ -10,7 +10,7 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from PIL import Image
 from torch import Tensor
 
-from ipai.adapter.injection import Injection
+from ipai.adapter.hosts.injection import Injection
 from ipai.config import ValidationConfig
 from ipai.data.collate import Batch, collate, held
 from ipai.data.dataset import ValidationDataset
@@ -104,15 +104,7 @@ class Painter:
         self.accelerator = accelerator
         self.config = config
         base = validator.step.base
-        # Only a run that draws pays for the import, which takes seconds.
-        from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
-
-        self._pipeline = StableDiffusionPipeline(
-            vae=base.vae, text_encoder=base.text_encoder, tokenizer=base.tokenizer, unet=base.unet,
-            scheduler=DDIMScheduler.from_config(base.scheduler.config), requires_safety_checker=False,
-            safety_checker=None, feature_extractor=None,  # type: ignore[arg-type]
-        )  # fmt: skip
-        self._pipeline.set_progress_bar_config(disable=True)
+        self._pipeline = base.pipeline(scheduler=DDIMScheduler.from_config(base.scheduler.config))
 
     def paint(self, device: torch.device) -> list[Painted]:
         """Each task's first held-out samples, always the same with the same noise; the ranks share the work."""
@@ -133,14 +125,14 @@ class Painter:
         batch = collate([self.validator.samples[index]]).to(device)
         step, target = self.validator.step, held(batch.target)
         size = target.shape[-1]
-        prompt, mask = step.base.encode_prompts(batch.prompts)
+        prompts = step.base.encode_prompts(batch.prompts)
         adapter = step.module.adapter
-        tokens = adapter(step.condition(batch), **step.instructions(batch, prompt, mask))
+        tokens = adapter(step.condition(batch), **step.instructions(batch, prompts))
         unguided = batch.without_condition()
-        null = adapter(step.null_condition, **step.instructions(unguided, *step.base.encode_prompts(unguided.prompts)))
+        null = adapter(step.null_condition, **step.instructions(unguided, step.base.encode_prompts(unguided.prompts)))
         embeds = torch.cat([null, tokens])[:, None]
         picture = self._pipeline(
-            prompt_embeds=prompt, negative_prompt_embeds=step.base.encode_prompts([""])[0],
+            prompt_embeds=prompts.tokens, negative_prompt_embeds=step.base.encode_prompts([""]).tokens,
             ip_adapter_image_embeds=[embeds], num_inference_steps=self.config.image_steps,
             guidance_scale=self.config.guidance_scale, height=size, width=size,
             generator=torch.Generator("cpu").manual_seed(index), output_type="pt",

@@ -9,7 +9,8 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from ipai.adapter import AdapterSpec, InstructAdapter, attention_sizes_of, initialise
+from ipai.adapter import AdapterSpec, InstructAdapter, initialise
+from tests.helpers.specs import attention_sizes_of, paper_spec
 
 CROSS_DIM, IMAGE_DIM, TEXT_DIM = 32, 24, 20
 
@@ -37,7 +38,7 @@ def unet() -> UNet2DConditionModel:
 def small() -> AdapterSpec:
     """The paper's variant for the small UNet; heads of 64, as diffusers assumes when it reads a file."""
     sizes = attention_sizes_of(make_unet())
-    spec = AdapterSpec.paper(sizes, image_dim=IMAGE_DIM, cross_attention_dim=CROSS_DIM, instruction_dim=TEXT_DIM)
+    spec = paper_spec(sizes, image_dim=IMAGE_DIM, token_dim=CROSS_DIM, instruction_dim=TEXT_DIM)
     return replace(spec, width=48, heads=2, num_queries=4)
 
 

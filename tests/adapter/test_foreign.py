@@ -17,6 +17,7 @@ from ipai.adapter import (
 )
 from ipai.adapter.foreign import infer_spec
 from ipai.errors import WeightsError
+from tests.helpers.specs import paper_spec, plus_spec, released_spec
 
 SDXL_SIZES = (640,) * 10 + (1280,) * 60
 
@@ -36,10 +37,10 @@ def pairs(count: int, width: int) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     ("spec", "kind"),
     [
-        (AdapterSpec.ip_adapter_plus(), FileKind.PLUS),
-        (AdapterSpec.paper(), FileKind.INSTRUCT),
-        (AdapterSpec.released(), FileKind.RELEASED),
-        (replace(AdapterSpec.ip_adapter_plus(), width=1280, heads=20), FileKind.PLUS),
+        (plus_spec(), FileKind.PLUS),
+        (paper_spec(), FileKind.INSTRUCT),
+        (released_spec(), FileKind.RELEASED),
+        (replace(plus_spec(), width=1280, heads=20), FileKind.PLUS),
     ],
 )
 def test_kinds_by_names_and_shapes(spec: AdapterSpec, kind: FileKind) -> None:
@@ -53,8 +54,8 @@ def test_kinds_by_names_and_shapes(spec: AdapterSpec, kind: FileKind) -> None:
 
 
 def test_sdxl_files_are_refused() -> None:
-    for spec in (AdapterSpec.ip_adapter_plus(SDXL_SIZES), AdapterSpec.released(SDXL_SIZES)):
-        sdxl = replace(spec, cross_attention_dim=2048, width=1280, heads=20)
+    for spec in (plus_spec(SDXL_SIZES), released_spec(SDXL_SIZES)):
+        sdxl = replace(spec, token_dim=2048, width=1280, heads=20)
         with pytest.raises(WeightsError, match=r"file is an adapter for SDXL \(70 image attentions, width 2048\)"):
             identify(tensors_of(sdxl), "file")
     for alone in (pairs(70, 8), pairs(2, 2048), {"image_proj.proj_out.weight": torch.empty(2048, 8)}):
@@ -104,7 +105,7 @@ def test_a_released_file_is_no_start_for_plus(released: InstructAdapter, tmp_pat
 
 
 def test_an_incomplete_file_names_what_is_missing() -> None:
-    state = tensors_of(AdapterSpec.released())
+    state = tensors_of(released_spec())
     for name in ("image_proj.proj_prompt_input.weight", "image_proj.layers.0.1.1.weight"):
         with pytest.raises(WeightsError, match=name):
             infer_spec({key: tensor for key, tensor in state.items() if key != name}, FileKind.RELEASED, "file")

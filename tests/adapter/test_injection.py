@@ -115,7 +115,7 @@ def test_second_inject_is_refused_and_changes_nothing(unet: UNet2DConditionModel
     ("changes", "words"),
     [
         ({"attention_sizes": (8, 16)}, ["2 cross-attentions", r"\(8, 16\)", "has 16"]),
-        ({"cross_attention_dim": 40}, ["40", "32"]),
+        ({"token_dim": 40}, ["40", "32"]),
     ],
 )
 def test_an_adapter_of_another_unet_is_refused(

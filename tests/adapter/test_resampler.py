@@ -11,6 +11,7 @@ from torch import Tensor
 from ipai.adapter import AdapterSpec, InstructAdapter, Resampler
 from ipai.adapter.resampler import PerceiverAttention
 from ipai.errors import ConfigError
+from tests.helpers.specs import released_spec
 
 
 def attention_as_published(module: PerceiverAttention, context: Tensor, latents: Tensor) -> Tensor:
@@ -147,7 +148,7 @@ def test_bfloat16_is_allowed(small: AdapterSpec, cond_tokens: Tensor, texts: Ten
 
 
 def test_shapes_on_the_meta_device() -> None:
-    spec = AdapterSpec.released()
+    spec = released_spec()
     with torch.device("meta"):
         tokens = Resampler(spec)(torch.empty(3, 257, 1280), torch.empty(3, 77, 768), torch.empty(3, 77, 768))
     assert tokens.shape == (3, 16, 768)

@@ -8,9 +8,10 @@ from diffusers import UNet2DConditionModel
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipai.adapter import SD15_ATTENTION_SIZES, AdapterSpec, InstructAdapter, attention_sizes_of, cross_attention_names
+from ipai.adapter import SD15_ATTENTION_SIZES, AdapterSpec, InstructAdapter, host_of
 from ipai.adapter.spec import Instruction
 from ipai.errors import ConfigError, WeightsError
+from tests.helpers.specs import attention_sizes_of, paper_spec, plus_spec, released_spec
 
 SIZE = st.integers(1, 4096)
 
@@ -32,10 +33,10 @@ def specs(draw: st.DrawFn) -> AdapterSpec:
 @pytest.mark.parametrize(
     ("spec", "parameters", "tensors"),
     [
-        (AdapterSpec.ip_adapter_plus(), 49_087_488, 83),
-        (AdapterSpec.paper(), 68_767_488, 129),
-        (AdapterSpec.paper(instruction_dim=768), 68_570_880, 129),
-        (AdapterSpec.released(), 88_054_272, 175),
+        (plus_spec(), 49_087_488, 83),
+        (paper_spec(), 68_767_488, 129),
+        (paper_spec(instruction_dim=768), 68_570_880, 129),
+        (released_spec(), 88_054_272, 175),
     ],
 )
 def test_variants_have_the_published_sizes(spec: AdapterSpec, parameters: int, tensors: int) -> None:
@@ -56,12 +57,12 @@ def test_sd15_sizes_are_those_of_the_unet_and_end_with_the_middle_block() -> Non
         )
     assert attention_sizes_of(unet) == SD15_ATTENTION_SIZES
     assert len(SD15_ATTENTION_SIZES) == 16
-    assert cross_attention_names(unet)[-1].startswith("mid_block.")
+    assert host_of(unet).sites(unet)[-1].name.startswith("mid_block.")
 
 
 def test_released_layout_names_and_shapes() -> None:
     with torch.device("meta"):
-        state = InstructAdapter(AdapterSpec.released()).state_dict()
+        state = InstructAdapter(released_spec()).state_dict()
     for branch, hidden in {"layers": 3072, "prompt_layers": 1536, "new_input_layers": 1536}.items():
         assert state[f"image_proj.{branch}.3.0.to_kv.weight"].shape == (1536, 768)
         assert state[f"image_proj.{branch}.3.0.norm2.bias"].shape == (768,)

@@ -11,7 +11,8 @@ import webdataset
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
-from ipai.base.frozen import FrozenBase, load_base
+from ipai.backbones.backbone import Backbone
+from ipai.backbones.families import load_base
 from ipai.caching.building import fill_cache
 from ipai.caching.config import CachingConfig, parse
 from ipai.caching.identity import identity_of
@@ -61,7 +62,7 @@ def root(original: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def base() -> FrozenBase:
+def base() -> Backbone:
     return load_base(compose("experiment=joint", "base=micro", "data.root=x").base, "cpu")
 
 
@@ -82,7 +83,7 @@ def hashes(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): sha256_of(path) for path in folder.rglob("*.*") if path.is_file()}
 
 
-def test_cached_and_online_agree_in_every_moment(original: Path, tmp_path: Path, base: FrozenBase) -> None:
+def test_cached_and_online_agree_in_every_moment(original: Path, tmp_path: Path, base: Backbone) -> None:
     """fp16 keeps eleven bits: the arrays agree to 1e-3 of their size, and the drawn latents in mean and variance."""
     batch = next(assembled(original, tmp_path).micro_batches(0))
     cached = next(assembled(original, tmp_path, "data.latents=cache").micro_batches(0))
@@ -95,7 +96,7 @@ def test_cached_and_online_agree_in_every_moment(original: Path, tmp_path: Path,
     assert drawn[1].var() == pytest.approx(drawn[0].var().item(), rel=1e-3)
 
 
-def test_the_posterior_is_sampled_anew_from_the_cache(original: Path, base: FrozenBase) -> None:
+def test_the_posterior_is_sampled_anew_from_the_cache(original: Path, base: Backbone) -> None:
     """Moments, not latents: many draws have the posterior's own mean and variance."""
     moments = opened(original).read(0).float()[None]
     mean, log_variance = moments.chunk(2, dim=1)
@@ -127,7 +128,7 @@ def test_what_is_cached_is_neither_decoded_nor_loaded(original: Path, tmp_path: 
     assert set(parts.validator.losses(torch.device("cpu"))) >= {"validation/loss/copy", "validation/loss/style"}
 
 
-def test_a_dropped_image_is_the_same_null_from_the_cache(original: Path, base: FrozenBase) -> None:
+def test_a_dropped_image_is_the_same_null_from_the_cache(original: Path, base: Backbone) -> None:
     config = configure(original)
     cached = null_tokens(config.data.cache_root, identity_of(IMAGE_TOKENS, config.base))
     torch.testing.assert_close(cached.float(), base.null_condition(), rtol=1e-3, atol=1e-3)
@@ -264,14 +265,14 @@ def test_a_shard_of_damage_stops(tmp_path: Path) -> None:
 
 def test_values_that_are_not_finite_are_never_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_shards(tmp_path, "style", 8, shards=1, size=80)
-    encode = FrozenBase.target_moments
+    encode = Backbone.target_moments
 
-    def overflowing(self: FrozenBase, pixels: torch.Tensor) -> torch.Tensor:
+    def overflowing(self: Backbone, pixels: torch.Tensor) -> torch.Tensor:
         moments = encode(self, pixels)
         moments[0, 0, 0, 0] = float("inf")
         return moments
 
-    monkeypatch.setattr(FrozenBase, "target_moments", overflowing)
+    monkeypatch.setattr(Backbone, "target_moments", overflowing)
     with pytest.raises(DataError, match=r"'not_finite'.*base\.dtype=fp32"):
         make_cache(tmp_path, "splits=[train]", "image_tokens=false")
 

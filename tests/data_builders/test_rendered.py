@@ -7,8 +7,7 @@ import pytest
 
 from data_builders.rendered.pairs import draw_pair
 from ipai.tasks import TASKS
-from ipai.toyworld.oracles import Oracle
-from ipai.toyworld.weights import load_oracles
+from ipai.toyworld.oracles import Oracle, load_oracles
 from tests.data_builders.building import build_all, configure, digests
 
 COUNT = 60

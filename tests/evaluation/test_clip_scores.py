@@ -12,12 +12,12 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
+from ipai.backbones.shipped import shipped_stack
 from ipai.errors import WeightsError
 from ipai.evaluation.clip_model import ClipModel
 from ipai.evaluation.clip_scores import clip_i, clip_s, clip_score, diversity
 from ipai.toyworld.factors import draw_scenes
 from ipai.toyworld.render import render
-from ipai.toyworld.weights import shipped_stack
 
 FOLDER = shipped_stack() / "instruction_encoder"
 PARTS = {"self_attn.out_proj": "attn.out_proj", "layer_norm1": "ln_1", "layer_norm2": "ln_2",

@@ -9,8 +9,8 @@ from PIL import Image
 from ipai.evaluation.oracle_tables import OracleQuestions, oracle_report, oracle_sources
 from ipai.evaluation.parts import Part, parts_of, write_part
 from ipai.evaluation.table import oracle_lines
+from ipai.toyworld.oracles import load_oracles
 from ipai.toyworld.render import render
-from ipai.toyworld.weights import load_oracles
 
 COUNT = 40
 TEMPLATES = {"style": ("use the style",), "object": ("use the {object}",), "face": ("use the face",)}

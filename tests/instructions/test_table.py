@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
-from ipai.base.instruction_encoder import EncodedTexts
+from ipai.backbones.instruction_encoder import EncodedTexts
 from ipai.errors import InstructionError, WeightsError
 from ipai.instructions import EmbeddingTable
 from ipai.instructions.stored_rows import read_rows, rows_path

@@ -31,7 +31,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("ipai", "data_builders", "conf", "scripts"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "weights"))
     shutil.copy(ROOT / "train.py", folder)
-    (folder / "ipai/toyworld/weights").symlink_to(ROOT / "ipai/toyworld/weights")
+    (folder / "ipai/backbones/toy_weights").symlink_to(ROOT / "ipai/backbones/toy_weights")
     for name, text in BLOCKS.items():
         if name in ENDS:
             add_lines(folder / name, *ENDS[name], text)

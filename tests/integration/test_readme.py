@@ -10,7 +10,7 @@ from PIL import Image
 
 from ipai.adapter import InstructAdapter
 from ipai.adapter.formats import save_adapter
-from ipai.base.dims import read_dims
+from ipai.backbones.families import read_dims
 from ipai.conditioning import spec_of
 from ipai.config import to_dict
 from ipai.training.checkpoint import Progress, save

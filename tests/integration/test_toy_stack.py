@@ -14,10 +14,10 @@ from hydra import compose, initialize_config_dir
 
 from ipai.config import typed
 from ipai.errors import WeightsError
-from ipai.toyworld.stack.train import StackConfig, StackTraining
-from ipai.toyworld.stack.write import write_stack
 from tests.data_builders.building import ROOT
 from tests.shared_folder import made_once
+from tools.toy_stack.train import StackConfig, StackTraining
+from tools.toy_stack.write import write_stack
 
 PARTS = ("vae", "clip", "clip_text", "decoder", "unet", "ip_adapter", "controlnet", "oracles")
 SMALL = (

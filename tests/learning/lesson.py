@@ -18,13 +18,14 @@ import torch
 
 from ipai.adapter.adapter import InstructAdapter, is_new_branch
 from ipai.adapter.formats import load_adapter
-from ipai.base.dims import read_dims
-from ipai.base.frozen import load_base
-from ipai.base.instruction_encoder import OpenClipInstructionEncoder
+from ipai.backbones.families import load_base, read_dims
+from ipai.backbones.instruction_encoder import OpenClipInstructionEncoder
 from ipai.config import TrainingRun
+from ipai.evaluation.asking import Sampling, taken
+from ipai.pipeline.painter import Painter
 from ipai.tasks import TASKS
-from ipai.toyworld.asking import Sampling, Subject, questions
-from ipai.toyworld.weights import load_oracles
+from ipai.toyworld.oracles import load_oracles
+from ipai.toyworld.questions import questions
 from ipai.training import assemble
 from ipai.training.conditioning import InstructionInputs
 from ipai.training.run import train
@@ -105,21 +106,17 @@ def teach(shards: Path, run: Path, seed: int, broken: str | None = None) -> Less
 
 
 def _examined(config: TrainingRun, run: Path, zeros: bool) -> Lesson:
-    base = load_base(config.base, "cpu")
-    encoder: Any = OpenClipInstructionEncoder.from_config(config.base, "cpu")
-    encoder = _Silent(encoder) if zeros else encoder
     trained = load_adapter(run / "checkpoints/latest/adapter.safetensors")
-    subjects = {"before": assemble.build_adapter(config, read_dims(config.base), base), "after": trained}
+    before = assemble.build_adapter(config, read_dims(config.base), load_base(config.base, "cpu"))
     oracle, asked = load_oracles()["scenes"], questions(portraits=False, count=ASKED)
 
-    def taken(when: str, task: str) -> Taken:
-        subject = Subject(base, subjects[when], encoder)
-        try:
-            return subject.taken(asked, config.instructions.fixed[task], oracle, FACTORS, SAMPLING)
-        finally:
-            subject.close()
+    def taken_by(adapter: InstructAdapter, task: str) -> Taken:
+        painter = Painter(config.base, adapter, "cpu")
+        return taken(painter, asked, config.instructions.fixed[task], oracle, FACTORS, SAMPLING)
 
-    return Lesson(_loss_ratios(run), taken("before", "style"), taken("after", "style"), taken("after", "structure"))
+    with _silent() if zeros else nullcontext():
+        answers = taken_by(before, "style"), taken_by(trained, "style"), taken_by(trained, "structure")
+    return Lesson(_loss_ratios(run), *answers)
 
 
 def _loss_ratios(run: Path) -> dict[str, float]:
@@ -128,16 +125,17 @@ def _loss_ratios(run: Path) -> dict[str, float]:
     return {task: losses[-1][f"validation/loss/{task}"] / losses[0][f"validation/loss/{task}"] for task in TASKS}
 
 
-class _Silent:
-    """An instruction encoder that says nothing."""
+@contextmanager
+def _silent() -> Iterator[None]:
+    """The instruction encoder says nothing: zeros in the shape of its encodings."""
+    real = OpenClipInstructionEncoder.encode
 
-    def __init__(self, encoder: OpenClipInstructionEncoder) -> None:
-        self._encoder = encoder
-
-    def encode(self, texts: list[str]) -> Any:
-        """Zeros in the shape of the encodings."""
-        encoded = self._encoder.encode(texts)
+    def encode(self: OpenClipInstructionEncoder, texts: list[str]) -> Any:
+        encoded = real(self, texts)
         return encoded._replace(tokens=torch.zeros_like(encoded.tokens), pooled=torch.zeros_like(encoded.pooled))
+
+    with mock.patch.object(OpenClipInstructionEncoder, "encode", encode):
+        yield
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import torch
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 from ipai.adapter.formats import export_ip_adapter
-from ipai.base.hub import locate
+from ipai.backbones.hub import locate
 from ipai.errors import ConfigError, DataError, InstructionError
 from ipai.pipeline import Condition, FourPass, attach
 from tests.pipeline.using import CONFIG, PICTURE, adapter_for, draw

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
-from ipai.base.hub import locate
+from ipai.backbones.hub import locate
 from ipai.errors import ConfigError
 from ipai.pipeline import Condition, FourPass, attach
 from tests.pipeline.every_pipeline import CALLED_WITH, called, made, sd15_classes

@@ -8,10 +8,11 @@ import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 from PIL import Image
 
-from ipai.adapter import AdapterSpec, InstructAdapter, attention_sizes_of
-from ipai.base.config import BaseConfig
-from ipai.base.frozen import load_base
-from ipai.base.micro import micro_config
+from ipai.adapter import AdapterSpec, InstructAdapter
+from ipai.backbones.config import BaseConfig
+from ipai.backbones.families import load_base
+from ipai.backbones.micro import micro_config
+from tests.helpers.specs import attention_sizes_of
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (56, 56, 3), dtype=np.uint8))
 CONFIG: BaseConfig = replace(micro_config(), dtype="fp32")

@@ -1,22 +1,23 @@
 """The trained stack that comes with the project."""
 
+import json
+
 import torch
 from open_clip import create_model_and_transforms
 from transformers import CLIPVisionModelWithProjection
 
 from ipai.adapter.adapter import InstructAdapter, initialise
 from ipai.adapter.formats import load_ip_adapter_plus
-from ipai.base.dims import read_dims
-from ipai.base.frozen import load_base
-from ipai.base.hub import resolve_file
+from ipai.backbones.families import load_base, read_dims
+from ipai.backbones.hub import resolve_file
+from ipai.backbones.shipped import shipped_stack
 from ipai.conditioning import spec_of
 from ipai.config import TrainingRun
-from ipai.toyworld.oracles import truth_of
-from ipai.toyworld.stack.clip import normalised
-from ipai.toyworld.stack.pictures import draw_pictures
-from ipai.toyworld.stack.quality import identity_kept
-from ipai.toyworld.weights import load_oracles, read_scores, shipped_stack
+from ipai.toyworld.oracles import load_oracles, truth_of
 from tests.composing import compose
+from tools.toy_stack.clip import normalised
+from tools.toy_stack.pictures import draw_pictures
+from tools.toy_stack.quality import identity_kept
 
 LIMIT = 25_000_000  # bytes of all weights together
 
@@ -34,7 +35,7 @@ def test_it_is_small_and_holds_no_pickles() -> None:
 def test_it_loads_by_the_code_that_loads_sd15_and_draws_what_it_encodes() -> None:
     base = load_base(toy_run().base, "cpu")
     pixels = draw_pictures(9, 8, 4).pixels
-    latents = base.encode_targets(pixels, torch.zeros(12, 8, 16, 16))
+    latents = base.sample_latents(base.target_moments(pixels), torch.zeros(12, 8, 16, 16))
     assert 0.7 < latents.std() < 1.4
     error = (base.decode_latents(latents).float() - pixels.float()).abs().mean()
     assert error < 5  # of 255
@@ -80,7 +81,7 @@ def test_its_oracles_read_fresh_renders_as_well_as_their_card_says() -> None:
 
 def test_its_scores_are_those_of_a_stack_that_was_trained() -> None:
     """Guards against shipping a worse one unnoticed; docs/toy-world.md compares them with the bar."""
-    scores = read_scores()
+    scores = json.loads((shipped_stack() / "scores.json").read_text())
     assert scores["vae"]["scenes_object"] > 0.97
     assert scores["vae"]["scenes_style"] > 0.85
     assert identity_kept(scores["vae"]) > 0.85

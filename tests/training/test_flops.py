@@ -1,12 +1,14 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from ipai.adapter.spec import SD15_ATTENTION_SIZES, AdapterSpec
-from ipai.base.dims import BaseDims
+from ipai.backbones.families import FoundBase
+from ipai.backbones.micro import micro_config
 from ipai.training.flops import count_step_flops, matmul_ceiling
-
-SD15 = BaseDims(1280, 257, 768, 1024, SD15_ATTENTION_SIZES, (4, 64, 64), 512, 224)
+from tests.helpers.specs import paper_spec, plus_spec, released_spec
 
 
 def sd15_unet() -> UNet2DConditionModel:
@@ -19,19 +21,27 @@ def sd15_unet() -> UNet2DConditionModel:
         )  # fmt: skip
 
 
+def sd15() -> FoundBase:
+    """Stable Diffusion 1.5 as its configuration files describe it."""
+    configs = {
+        "unet": sd15_unet(),
+        "vae": SimpleNamespace(block_out_channels=(128, 256, 512, 512), latent_channels=4),
+        "text_encoder": SimpleNamespace(hidden_size=768),
+        "image_encoder": SimpleNamespace(hidden_size=1280, image_size=224, patch_size=14),
+    }
+    return FoundBase(replace(micro_config(), resolution=512, image_size=224), {}, configs)
+
+
 def test_a_training_sample_of_sd15_costs_what_arithmetic_says() -> None:
     """1,673 GFLOP for the UNet with gradients to the condition tokens alone; the adapter adds little."""
-    flops = count_step_flops(sd15_unet(), AdapterSpec.ip_adapter_plus(), SD15)
-    assert flops == pytest.approx(1.673e12, rel=0.02)
+    assert count_step_flops(sd15(), plus_spec()) == pytest.approx(1.673e12, rel=0.02)
 
 
 def test_the_instruction_branch_adds_its_share() -> None:
-    unet = sd15_unet()
-    plain, instruct, released = (
-        count_step_flops(unet, spec, SD15)
-        for spec in (AdapterSpec.ip_adapter_plus(), AdapterSpec.paper(), AdapterSpec.released())
-    )
+    base = sd15()
+    plain, instruct, released = (count_step_flops(base, spec) for spec in (plus_spec(), paper_spec(), released_spec()))
     assert plain < instruct < released < 1.03 * plain
+    assert count_step_flops(base, plus_spec()) == plain  # the network is as it was
 
 
 def test_the_ceiling_is_a_rate() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ipai.base.micro import ensure_micro
+from ipai.backbones.micro import ensure_micro
 from ipai.config import TrainingRun
 from ipai.errors import ConfigError, DataError
 from ipai.files import sha256_of, write_json

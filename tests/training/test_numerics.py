@@ -30,7 +30,7 @@ def relative_error(found: Tensor, expected: Tensor) -> float:
 
 def explicit_attention(parts: Parts) -> None:
     """Put diffusers' attention with a written-out softmax in the place of PyTorch's fused one."""
-    unet = parts.step.module.unet
+    unet = parts.step.module.denoiser
     processors = {}
     for name, fused in unet.attn_processors.items():
         processors[name] = AttnProcessor()
@@ -70,7 +70,7 @@ def test_channels_last_is_another_layout_of_the_same_step(parts: Assemble) -> No
     usual, last = parts(), parts("train.channels_last=true")
     loss, gradient = loss_and_gradient(usual, next(usual.micro_batches(0)))
     other_loss, other_gradient = loss_and_gradient(last, next(last.micro_batches(0)))
-    weight = last.step.module.unet.get_submodule("conv_in").weight
+    weight = last.step.module.denoiser.get_submodule("conv_in").weight
     assert weight.is_contiguous(memory_format=torch.channels_last)  # type: ignore[operator, call-arg]
     assert loss.item() == pytest.approx(other_loss.item(), rel=1e-5)
     assert relative_error(other_gradient, gradient) < 1e-4

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from ipai.backbones.backbone import EncodedPrompts
 from ipai.data.collate import Batch
 from ipai.errors import ConfigError
 from ipai.training.loop import Parts
@@ -67,7 +68,7 @@ def test_the_noisy_latents_follow_the_forward_process(parts: Assemble) -> None:
     batch = first_batch(built)
     inputs, noise = built.step.inputs(batch)
     alpha = built.step.base.scheduler.alphas_cumprod[inputs["timesteps"]].view(-1, 1, 1, 1)
-    latents = built.step.base.encode_targets(batch.target, batch.posterior_noise)
+    latents = built.step.base.sample_latents(built.step.base.target_moments(batch.target), batch.posterior_noise)
     torch.testing.assert_close(inputs["noisy_latents"], alpha.sqrt() * latents + (1 - alpha).sqrt() * batch.noise)
     assert torch.equal(noise, batch.noise)
 
@@ -75,7 +76,7 @@ def test_the_noisy_latents_follow_the_forward_process(parts: Assemble) -> None:
 def test_task_embeddings_start_after_the_null_row(parts: Assemble) -> None:
     built = parts("experiment=task_embedding", "data.drop.image=0.5")
     batch = first_batch(built)
-    rows = built.step.instructions(batch, torch.empty(0), torch.empty(0))["task_index"]
+    rows = built.step.instructions(batch, EncodedPrompts(torch.empty(0), torch.empty(0), {}))["task_index"]
     assert rows is not None
     expected = [
         0 if not text else int(task) + 1 for text, task in zip(batch.instructions, batch.task_index, strict=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from ipai.base.instruction_encoder import OpenClipInstructionEncoder
+from ipai.backbones.instruction_encoder import OpenClipInstructionEncoder
 from ipai.evaluation.figures.config import FigureConfig, check
 from ipai.evaluation.figures.figure_4 import instruction_map
 from ipai.evaluation.figures.figure_5 import data_entries

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.manifold import TSNE
 
-from ipai.base.instruction_encoder import InstructionEncoder
+from ipai.backbones.instruction_encoder import InstructionEncoder
 from ipai.instructions.slots import fill_slot
 
 _PERPLEXITY = 30

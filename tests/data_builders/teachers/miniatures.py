@@ -13,8 +13,8 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
-from ipai.adapter.spec import attention_sizes_of
-from ipai.base.micro import ensure_micro
+from ipai.backbones.micro import ensure_micro
+from tests.helpers.specs import attention_sizes_of
 
 WIDTH = 32  # of the miniature's prompt tokens and of its CLIP embedding
 TOKENS = 4  # condition tokens of an IP-Adapter that is not a Plus

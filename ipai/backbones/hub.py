@@ -1,0 +1,174 @@
+"""Finding the files of each part: in a local folder, in the hub's cache, or on the hub."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from ipai.backbones.config import BUILTIN_MICRO, BUILTIN_TOY, BaseConfig, WeightsFile, WeightsRef
+from ipai.backbones.parts import PARTS
+from ipai.backbones.shipped import shipped_stack
+from ipai.errors import WeightsError
+
+log = logging.getLogger(__name__)
+
+
+def _micro() -> Path:
+    from ipai.backbones.micro import ensure_micro  # it needs open_clip, which takes seconds to import
+
+    return ensure_micro()
+
+
+_BUILTIN: dict[str, Callable[[], Path]] = {BUILTIN_MICRO: _micro, BUILTIN_TOY: shipped_stack}
+
+
+class _Absent(Exception):
+    """One part cannot be had; the message says why."""
+
+
+@dataclass
+class _Hub:
+    """Asks the hub, but not again once it could not be reached: a retry for every part would take minutes."""
+
+    unreachable: str | None = None
+
+    def fetch(self, ref: WeightsRef, sets: Iterable[Sequence[str]]) -> Path:
+        """The folder with one of the `sets` of files, from the cache if one is there, else downloaded."""
+        wanted = [[f"{ref.subfolder}/{name}" if ref.subfolder else name for name in names] for names in sets]
+        for paths in wanted:
+            try:
+                return _download(ref, paths, cached=True)
+            except LocalEntryNotFoundError:
+                log.debug("the cache lacks some of %s from %s", paths, ref)
+            except HFValidationError as error:
+                raise _Absent(f"this is neither a folder nor a hub id ({error})") from error
+        reasons = []
+        for paths in wanted:
+            try:
+                return self._download(ref, paths)
+            except _Absent as error:
+                reasons.append(str(error))
+        raise _Absent("; ".join(dict.fromkeys(reasons)))
+
+    def _download(self, ref: WeightsRef, paths: list[str]) -> Path:
+        self._reach(ref, paths[0])
+        log.info("fetching %s", ref)
+        try:
+            return _download(ref, paths, cached=False)
+        except RemoteEntryNotFoundError as error:
+            raise _Absent(f"the repository does not have all of {', '.join(paths)}") from error
+        except Exception as error:  # httpx, Xet and the disk each have errors of their own
+            raise _Absent(f"the download failed ({type(error).__name__}: {error.__cause__ or error})") from error
+
+    def _reach(self, ref: WeightsRef, path: str) -> None:
+        """Ask for one file's metadata without the retries (20 s and more) that `hf_hub_download` would make."""
+        if self.unreachable:
+            raise _Absent(self.unreachable)
+        try:
+            get_hf_file_metadata(hf_hub_url(ref.id, path, revision=ref.revision))
+        except GatedRepoError as error:
+            raise _Absent("the repository is gated: accept its terms on the hub and run `hf auth login`") from error
+        except RepositoryNotFoundError as error:
+            raise _Absent("the hub has no such repository, or it is private: run `hf auth login`") from error
+        except RevisionNotFoundError as error:
+            raise _Absent(f"the repository has no revision {ref.revision}") from error
+        except RemoteEntryNotFoundError as error:
+            raise _Absent(f"the repository has no file {path}") from error
+        except Exception as error:  # connection, timeout, offline mode, server error
+            self.unreachable = f"not in the cache, and the hub cannot be reached ({type(error).__name__}: {error})"
+            raise _Absent(self.unreachable) from error
+
+
+def locate(config: BaseConfig, parts: Iterable[str], *, weights: bool = True) -> dict[str, Path]:
+    """Find the local folder of each of `parts`, downloading what is not there yet.
+
+    Args:
+        config: Where the parts lie.
+        parts: Keys of `PARTS`.
+        weights: False looks for the small configuration file only.
+
+    Returns:
+        For each part the folder that holds its files.
+
+    Raises:
+        WeightsError: Names every part that is missing, where it was looked for, why, and which files it needs.
+    """
+    refs = {part: getattr(config, part) for part in parts}
+    return locate_refs(refs, f"the base {config.name}", "base", weights=weights)
+
+
+def locate_refs(refs: Mapping[str, WeightsRef], owner: str, key: str, *, weights: bool = True) -> dict[str, Path]:
+    """As `locate`, for parts of anything: errors call it `owner` and its settings `key`.<part>.id.
+
+    Raises:
+        WeightsError: Names every part that is missing, where it was looked for, why, and which files it needs.
+    """
+    hub = _Hub()
+    folders: dict[str, Path] = {}
+    missing = []
+    for part, ref in refs.items():
+        files = PARTS[part].files
+        sets = files if weights else tuple(names[:1] for names in files)
+        try:
+            folders[part] = _locate(ref, sets, hub)
+        except _Absent as error:
+            needs = " or ".join(", ".join(names) for names in sets)
+            missing.append(f"  - {part} from {ref}: {error}. It needs {needs}")
+    if missing:
+        mend = f"Point {key}.<part>.id (and {key}.<part>.subfolder) at a local folder, or connect once to download."
+        raise WeightsError("\n".join([f"{owner} lacks {len(missing)} part(s):", *missing, mend]))
+    return folders
+
+
+def resolve_file(ref: WeightsFile) -> Path:
+    """The local path of one weights file, downloaded if need be.
+
+    Raises:
+        WeightsError: It is neither there nor to be had.
+    """
+    local = Path(ref.id).expanduser()
+    if local.is_file():
+        return local
+    try:
+        folder, name = str(Path(ref.filename).parent), Path(ref.filename).name
+        part = WeightsRef(ref.id, ref.revision, None if folder == "." else folder)
+        return _locate(part, ((name,),), _Hub()) / name
+    except _Absent as error:
+        mend = "point its id at a local folder or at the file itself, or connect once to download it"
+        raise WeightsError(f"cannot find {ref}: {error}; {mend}") from error
+
+
+def _locate(ref: WeightsRef, sets: tuple[tuple[str, ...], ...], hub: _Hub) -> Path:
+    if ref.id in _BUILTIN:
+        return _in_folder(_BUILTIN[ref.id]() / (ref.subfolder or ""), sets)
+    local = Path(ref.id).expanduser()
+    if local.is_dir():
+        return _in_folder(local / (ref.subfolder or ""), sets)
+    if ref.id.startswith(("/", ".", "~")) or ref.id.count("/") > 1:
+        raise _Absent("there is no such folder")
+    return hub.fetch(ref, sets)
+
+
+def _in_folder(folder: Path, sets: tuple[tuple[str, ...], ...]) -> Path:
+    if not folder.is_dir():
+        raise _Absent(f"there is no folder {folder}")
+    lacks = [[name for name in names if not (folder / name).is_file()] for names in sets]
+    if all(lacks):
+        raise _Absent(f"the folder {folder} lacks " + " or ".join(", ".join(names) for names in lacks))
+    return folder
+
+
+def _download(ref: WeightsRef, paths: list[str], *, cached: bool) -> Path:
+    """The snapshot folder that holds all of `paths`; `cached` looks on this machine only."""
+    files = [hf_hub_download(ref.id, path, revision=ref.revision, local_files_only=cached) for path in paths]
+    return Path(files[0]).parent

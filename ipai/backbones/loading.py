@@ -1,0 +1,88 @@
+"""Loading each part from its local folder: safetensors only, in its final precision, nothing missing, frozen."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ipai.backbones.parts import PARTS
+from ipai.backbones.quiet import quiet_bars
+from ipai.errors import ConfigError, WeightsError
+
+log = logging.getLogger(__name__)
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+
+def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The precision of the frozen parts: `auto` is bf16 on GPUs that compute in it, and fp32 elsewhere.
+
+    Raises:
+        ConfigError: `name` is none of auto, bf16, fp16, fp32.
+    """
+    if name in _DTYPES:
+        return _DTYPES[name]
+    if name != "auto":
+        raise ConfigError(f"base.dtype={name} is none of auto, {', '.join(_DTYPES)}")
+    fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if fast else torch.float32
+
+
+def vae_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The VAE's own precision: its activations overflow fp16 (latents become NaN), so that becomes fp32."""
+    return torch.float32 if dtype == torch.float16 else dtype
+
+
+def freeze(module: nn.Module) -> None:
+    """Evaluation mode, no gradients to any parameter."""
+    module.eval().requires_grad_(False)
+
+
+def read_config(part: str, folder: Path) -> Any:
+    """What a part's configuration file says, with the library's defaults filled in; reads no weights.
+
+    Raises:
+        WeightsError: The file cannot be read, or is not of this kind of model.
+    """
+    try:
+        return PARTS[part].read(folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"the configuration of {part} in {folder} cannot be used: {error}") from error
+
+
+def load_part(part: str, folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
+    """Load one part of `PARTS`; networks come frozen, in `dtype` (the VAE never in fp16) and on `device`.
+
+    Raises:
+        WeightsError: Tensors are missing or misshapen, or the files cannot be read.
+    """
+    log.info("loading %s from %s", part, folder)
+    if len(PARTS[part].files[0]) == 1 or "tokenizer" in part:
+        try:
+            return PARTS[part].load_class().from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise _unloadable(part, folder, error) from error
+    network = _load_network(part, folder, vae_dtype(dtype) if part == "vae" else dtype)
+    freeze(network)
+    return network.to(device)
+
+
+def _load_network(name: str, folder: Path, dtype: torch.dtype) -> Any:
+    part = PARTS[name]
+    options: dict[str, Any] = {part.precision: dtype, "use_safetensors": True, "local_files_only": True}
+    try:
+        with quiet_bars():
+            network, info = part.load_class().from_pretrained(folder, **options, output_loading_info=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _unloadable(name, folder, error) from error
+    # Both libraries only log this and go on with random values in the gaps.
+    for kind in ("missing_keys", "mismatched_keys", "error_msgs"):
+        if info[kind]:
+            raise WeightsError(f"{name} in {folder} does not fill its model: {kind} {sorted(map(str, info[kind]))[:8]}")
+    return network
+
+
+def _unloadable(part: str, folder: Path, error: Exception) -> WeightsError:
+    return WeightsError(f"cannot load {part} from {folder}: {error}")

@@ -1,0 +1,1 @@
+"""What makes the files that ship with the project; no part of the installed package."""

@@ -1,0 +1,192 @@
+"""What the finished stack can do, read by the oracles (and CLIP by its own retrieval).
+
+Everything is measured on the written folder, loaded as a user would load it, in fp32.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    DPMSolverMultistepScheduler,
+    StableDiffusionControlNetPipeline,
+)
+from open_clip import SimpleTokenizer, create_model_and_transforms
+from torch import Tensor
+from torch.nn import functional
+from transformers import CLIPVisionModelWithProjection
+
+from data_builders.teachers.one_each import OneEachPipeline
+from ipai.adapter.adapter import InstructAdapter
+from ipai.adapter.formats import load_ip_adapter_plus
+from ipai.adapter.hosts.inject import inject
+from ipai.toyworld.factors import IDENTITY, Portraits, Scenes
+from ipai.toyworld.oracles import Oracle, agreement, truth_of
+from tools.toy_stack.adapter import encode_condition, plus_spec
+from tools.toy_stack.clip import normalised
+from tools.toy_stack.controlnet import edges_of
+from tools.toy_stack.pictures import Pictures
+from tools.toy_stack.sizes import IP_ADAPTER_FILE, RESOLUTION
+from tools.toy_stack.tokens import MERGES_FILE
+from tools.toy_stack.vae import reconstruct
+
+STEPS = 25
+GUIDANCE_SCALE = 4.0
+_BATCH = 50
+
+Progress = Callable[[str], None]
+
+
+def measure(
+    folder: Path, oracles: dict[str, Oracle], held_out: Pictures, samples: int, progress: Progress
+) -> dict[str, Any]:
+    """Scores of every part on `samples` held-out pictures of each kind (as far as there are so many)."""
+    scenes, portraits = _first(held_out, "scenes", samples), _first(held_out, "portraits", samples)
+    scores: dict[str, Any] = {"settings": {"samples": samples, "steps": STEPS, "guidance_scale": GUIDANCE_SCALE}}
+    for name, score in (
+        ("oracles", lambda: {kind: oracle.accuracy for kind, oracle in oracles.items()}),
+        ("vae", lambda: _vae_scores(folder, oracles, scenes, portraits)),
+        ("clip", lambda: _clip_scores(folder, held_out)),
+        ("text_to_image", lambda: _text_scores(folder, oracles, scenes, portraits)),
+        ("controlnet", lambda: _controlnet_scores(folder, oracles, scenes)),
+        ("ip_adapter", lambda: _adapter_scores(folder, oracles, scenes, portraits)),
+    ):
+        progress(name)
+        scores[name] = score()
+    return scores
+
+
+class _Some:
+    """Some pictures of one kind: factors, pixels uint8 [N, 3, 64, 64] and plain captions."""
+
+    def __init__(self, kind: str, factors: Scenes | Portraits, pixels: Tensor, captions: list[str]) -> None:
+        self.kind, self.factors, self.pixels, self.captions = kind, factors, pixels, captions
+
+    def truth(self, oracle: Oracle) -> dict[str, Tensor]:
+        return truth_of(self.factors, oracle.net.factors)
+
+
+def _first(pictures: Pictures, kind: str, count: int) -> _Some:
+    factors = getattr(pictures, kind)[:count]
+    start = 0 if kind == "scenes" else len(pictures.scenes)
+    rows = torch.arange(start, start + len(factors))
+    return _Some(kind, factors, pictures.pixels[rows], pictures.plain(rows, rows))
+
+
+def generate(pipeline: Any, prompts: list[str], **inputs: Any) -> Tensor:
+    """A picture for each prompt, uint8 [N, 3, 64, 64]; the noise of picture i has seed i."""
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
+    pipeline.set_progress_bar_config(disable=True)
+    output = pipeline(
+        prompts,
+        num_inference_steps=STEPS,
+        guidance_scale=GUIDANCE_SCALE,
+        generator=[torch.Generator().manual_seed(index) for index in range(len(prompts))],
+        output_type="pt",
+        **inputs,
+    )
+    pictures: Tensor = (output.images.clamp(0, 1) * 255).round().to(torch.uint8)
+    return pictures
+
+
+def load_pipeline(folder: Path) -> Any:
+    """The stack as diffusers' own pipeline."""
+    return OneEachPipeline.from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True)
+
+
+def _vae_scores(folder: Path, oracles: dict[str, Oracle], *parts: _Some) -> dict[str, float]:
+    """How often a reconstruction is read as its original is."""
+    vae = AutoencoderKL.from_pretrained(folder / "vae", local_files_only=True)
+    scores: dict[str, float] = {}
+    for some in parts:
+        oracle = oracles[some.kind]
+        decoded = reconstruct(vae, some.pixels.float() / 127.5 - 1)
+        pixels = ((decoded.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+        scores |= _prefixed(some.kind, agreement(oracle.read(pixels), oracle.read(some.pixels), oracle.net.factors))
+    return scores
+
+
+def _clip_scores(folder: Path, held_out: Pictures) -> dict[str, float]:
+    """Picture-to-text retrieval among 100 rich captions, the mean over all such hundreds."""
+    model, _, _ = create_model_and_transforms(f"local-dir:{folder / 'instruction_encoder'}")
+    tokenizer = SimpleTokenizer(bpe_path=str(folder / "instruction_encoder" / MERGES_FILE))
+    hits = []
+    for rows in torch.randperm(len(held_out), generator=torch.Generator().manual_seed(0)).split(100):
+        with torch.no_grad():
+            pictures = functional.normalize(model.encode_image(normalised(held_out.images(rows))), dim=1)
+            texts = functional.normalize(model.encode_text(tokenizer(held_out.rich(rows, rows))), dim=1)
+        hits.append(((pictures @ texts.T).argmax(1) == torch.arange(len(rows))).float())
+    return {"retrieval_among_100": float(torch.cat(hits).mean())}
+
+
+def _text_scores(folder: Path, oracles: dict[str, Oracle], scenes: _Some, portraits: _Some) -> dict[str, float]:
+    pipeline = load_pipeline(folder)
+    scores: dict[str, float] = {}
+    for some, factors in ((scenes, ("object", "colour", "background")), (portraits, ("expression", "background"))):
+        starts = range(0, len(some.captions), _BATCH)
+        pictures = [generate(pipeline, some.captions[start : start + _BATCH]) for start in starts]
+        read = oracles[some.kind].read(torch.cat(pictures))
+        scores |= _prefixed(some.kind, agreement(read, some.truth(oracles[some.kind]), factors))
+    return scores
+
+
+def _controlnet_scores(folder: Path, oracles: dict[str, Oracle], scenes: _Some) -> dict[str, float]:
+    controlnet = ControlNetModel.from_pretrained(folder / "controlnet", local_files_only=True)
+    pipeline = StableDiffusionControlNetPipeline.from_pretrained(
+        folder, controlnet=controlnet, torch_dtype=torch.float32, local_files_only=True
+    )
+    edges = edges_of(scenes.pixels)
+    starts = [slice(start, start + _BATCH) for start in range(0, len(edges), _BATCH)]
+    pictures = torch.cat([generate(pipeline, scenes.captions[rows], image=edges[rows]) for rows in starts])
+    read = oracles["scenes"].read(pictures)
+    scores = agreement(read, scenes.truth(oracles["scenes"]), ("place", "object", "colour", "background"))
+    return scores | {"edge_f1": edge_f1(edges_of(pictures), edges)}
+
+
+@torch.no_grad()
+def _adapter_scores(folder: Path, oracles: dict[str, Oracle], *parts: _Some) -> dict[str, float]:
+    """What IPAdapter+ gives back of a picture without any prompt."""
+    pipeline = load_pipeline(folder)
+    tower = CLIPVisionModelWithProjection.from_pretrained(
+        folder / "image_encoder", dtype=torch.float32, local_files_only=True
+    )
+    adapter = InstructAdapter(plus_spec(pipeline.unet))
+    load_ip_adapter_plus(adapter, folder / IP_ADAPTER_FILE)
+    inject(pipeline.unet, adapter)
+    nothing = adapter(encode_condition(tower, torch.zeros(1, 3, RESOLUTION, RESOLUTION)))
+    scores: dict[str, float] = {}
+    for some in parts:
+        pictures = []
+        for pixels in some.pixels.split(_BATCH):
+            tokens = adapter(encode_condition(tower, normalised(pixels.float() / 127.5 - 1)))
+            embeds = torch.cat([nothing.expand_as(tokens), tokens])[:, None]
+            pictures.append(generate(pipeline, [""] * len(pixels), ip_adapter_image_embeds=[embeds]))
+        oracle = oracles[some.kind]
+        read = oracle.read(torch.cat(pictures))
+        scores |= _prefixed(some.kind, agreement(read, some.truth(oracle), oracle.net.factors))
+    return scores
+
+
+def edge_f1(found: Tensor, wanted: Tensor) -> float:
+    """Agreement of two sets of edge maps 0/1 [N, 3, S, S], one pixel of tolerance, the mean over the maps."""
+    scores = []
+    for one, other in zip(found[:, 0].numpy(), wanted[:, 0].numpy(), strict=True):
+        kernel = np.ones((3, 3), np.uint8)
+        precision = (one * cv2.dilate(other, kernel)).sum() / max(one.sum(), 1)
+        recall = (other * cv2.dilate(one, kernel)).sum() / max(other.sum(), 1)
+        scores.append(2 * precision * recall / max(precision + recall, 1e-6))
+    return float(np.mean(scores))
+
+
+def identity_kept(scores: dict[str, float]) -> float:
+    """The lowest of the identity's factors among the scores of portraits."""
+    return min(scores[f"portraits_{name}"] for name in IDENTITY)
+
+
+def _prefixed(kind: str, scores: dict[str, float]) -> dict[str, float]:
+    return {f"{kind}_{name}": value for name, value in scores.items()}
