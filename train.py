@@ -26,7 +26,7 @@ _sweeping = False
 
 def run(point: Point) -> int:
     """Train in this process, or start the processes that do; returns the exit code."""
-    from ipai.training.launch import inside_launcher, processes_wanted, run_processes
+    from ipai.launch.processes import inside_launcher, processes_wanted, run_processes
 
     processes = processes_wanted(point.config.launch)
     if inside_launcher() or (processes == 1 and not _sweeping):
@@ -47,7 +47,7 @@ def submit(points: list[Point]) -> None:
 
 def start(points: list[Point]) -> int:
     """Run or submit the points of one command, in order; the first that fails ends it with its exit code."""
-    from ipai.training.launch import inside_launcher
+    from ipai.launch.processes import inside_launcher
 
     points = distinct(points)
     if points and points[0].config.launch.name == "slurm" and not inside_launcher():

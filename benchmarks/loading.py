@@ -19,14 +19,14 @@ from benchmarks.reference import TutorialPictures
 from benchmarks.report import Report, Row
 from benchmarks.shards import TASKS, ensure_shards
 from benchmarks.timing import Times, Work, take_turns
-from ipai.caching.pictures import Picture
+from ipai.caching.decoding import Picture
 from ipai.caching.writing import write_shard
 from ipai.data.cache import IMAGE_TOKENS, LATENTS, CachedArrays, CacheIdentity, cache_shard
 from ipai.data.config import DataConfig
 from ipai.data.dataset import TrainingDataset
 from ipai.data.loader import SlotBatches, make_loader, micro_batches
 from ipai.data.order import SampleOrder
-from ipai.data.pictures import Cached, Sizes
+from ipai.data.sample_images import Cached, Sizes
 from ipai.data.shards import ShardSet
 
 SIZES = Sizes(resolution=512, image_size=224, latent_shape=(4, 64, 64))

@@ -19,8 +19,8 @@ from benchmarks.ours import CONF, settings
 from benchmarks.report import Report, Row
 from benchmarks.timing import Times, Work, take_turns
 from ipai.errors import IpaiError
-from ipai.training import checkpoint
-from ipai.training.checkpoint import ADAPTER, OPTIMIZER, Progress
+from ipai.runs import checkpoint
+from ipai.runs.checkpoint import ADAPTER, OPTIMIZER, Progress
 
 _PATIENCE_S = 1800.0
 CONTESTANTS = {"a new run": None, "at sample 10": 10, "at sample 10 million": 10_000_000}

@@ -14,9 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ipai.backbones.config import BaseConfig, config_problems
-from ipai.cluster.config import LaunchConfig
 from ipai.data.config import SOURCES, DataConfig
 from ipai.errors import ConfigError
+from ipai.launch.config import LaunchConfig
 from ipai.tasks import TASKS
 
 VARIANTS = ("instruct", "instruct_released", "ip_adapter_plus")

@@ -21,7 +21,7 @@ class Task:
         slot: Name of the placeholder that is replaced by the object's name, or None.
         condition_is_target: The condition image is the target image itself, so shards hold it once.
         scale: Of the adapter when pictures are drawn; the released code lowers it by 0.2 for the composition.
-        scores: What Table 1 gives for the task (see `ipai.evaluation.scores`).
+        scores: What Table 1 gives for the task (see `ipai.evaluation.scoring.scores`).
         guidance: `ordinary` or `four_pass`, which the released code uses for the object and the composition.
     """
 

@@ -37,13 +37,13 @@ def run(raw: DictConfig) -> None:
 
     from ipai.app.config import AppConfig, check
     from ipai.app.page import build
-    from ipai.app.studio import Studio, require
+    from ipai.app.session import Session, require
     from ipai.config import typed
 
     config: AppConfig = typed(raw, AppConfig)
     check(config)
     require(config.checkpoint)
-    page = build(Studio(config))
+    page = build(Session(config))
     try:
         page.launch(server_name=config.host, server_port=config.port)
     except OSError as error:

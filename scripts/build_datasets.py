@@ -71,8 +71,8 @@ class Planned:
 
 def run_all(raw: DictConfig) -> None:
     """Plan all that the recipe names, say what is missing, then build the rest; exits with 2 if anything is missing."""
+    from data_builders.build_all import make_all, plan_all
     from data_builders.engine.room import refuse_too_little
-    from data_builders.together import make_all, plan_all
 
     plans = plan_all(raw, list(HydraConfig.get().overrides.task), planned)
     for task, error in plans.missing.items():

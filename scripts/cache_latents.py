@@ -34,7 +34,7 @@ def main(raw: DictConfig) -> None:
 def run(raw: DictConfig) -> int:
     """Fill the cache with a bar that counts samples; returns the exit code."""
     from ipai.caching.config import parse
-    from ipai.training.launch import inside_launcher, processes_wanted, run_processes
+    from ipai.launch.processes import inside_launcher, processes_wanted, run_processes
 
     config = parse(raw)
     processes = processes_wanted(config.launch)

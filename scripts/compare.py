@@ -22,8 +22,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
     arguments = parser.parse_args()
 
-    from ipai.evaluation.comparing import read_lines
-    from ipai.evaluation.comparison_page import as_data, comparison
+    from ipai.evaluation.reporting.comparing import read_lines
+    from ipai.evaluation.reporting.comparison_page import as_data, comparison
     from ipai.files import write_json, write_text
 
     try:

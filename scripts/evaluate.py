@@ -36,7 +36,7 @@ def run(raw: DictConfig) -> None:
     from ipai.evaluation.config import EvaluationConfig
     from ipai.evaluation.evaluating import evaluate
     from ipai.evaluation.layout import TABLE
-    from ipai.evaluation.publishing import publish
+    from ipai.evaluation.reporting.publishing import publish
 
     config = typed(raw, EvaluationConfig)
     done = evaluate(config, pictures_bar)

@@ -34,8 +34,8 @@ def main(raw: DictConfig) -> None:
 def run(raw: DictConfig) -> None:
     """Run what is not done and write the results."""
     from ipai.config import typed
-    from ipai.evaluation.reproducing import ReproduceConfig, reproduce
-    from ipai.evaluation.results import results
+    from ipai.evaluation.reporting.reproducing import ReproduceConfig, reproduce
+    from ipai.evaluation.reporting.results import results
     from ipai.files import write_text
 
     config = typed(raw, ReproduceConfig)

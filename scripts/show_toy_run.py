@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="a .png file (default: <run>/report/before-and-after.png)")
     arguments = parser.parse_args()
 
-    from ipai.evaluation.before_and_after import before_and_after
+    from ipai.evaluation.figures.before_and_after import before_and_after
     from ipai.evaluation.figures.plates import save_png
     from ipai.evaluation.layout import BEFORE_AND_AFTER
 

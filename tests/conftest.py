@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.slurm import cluster, refuse_without_slurm
+from tests.helpers.slurm import cluster, refuse_without_slurm
 
 # A shell's background jobs ignore Ctrl-C and hand that on, and then the tests of an interrupted command would fail.
 signal.signal(signal.SIGINT, signal.default_int_handler)

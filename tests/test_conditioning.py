@@ -1,6 +1,5 @@
 """What each variant is told, in one table; and that nothing else decides it."""
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from ipai.backbones.families import read_dims
 from ipai.backbones.micro import micro_config
 from ipai.conditioning import Conditioning, reads_open_clip, spec_of
 from ipai.errors import ConfigError, InstructionError
-from tests.composing import compose
+from tests.helpers.composing import compose
 
 BASE = micro_config()
 CPU = torch.device("cpu")
@@ -84,20 +83,3 @@ def test_what_nobody_can_hear_is_refused() -> None:
     with pytest.raises(ConfigError, match="takes no instruction"):
         deaf.checked("use the style", None)
     assert deaf.checked(None, None) == ""
-
-
-def test_nothing_else_decides_what_a_variant_is_told() -> None:
-    """The adapter says what it can take, the configuration which there are, this module the rest."""
-    allowed = {
-        "conditioning.py",
-        "config.py",
-        "evaluation/subject.py",
-    }  # the last makes the baseline that hears nothing
-    allowed |= {"toyworld/asking.py", "toyworld/stack/adapter.py"}
-    decides = re.compile(r"spec\.instruction\b|instruction=\"none\"|variant == ")
-    found = {
-        path.relative_to(IPAI).as_posix()
-        for path in IPAI.rglob("*.py")
-        if path.parts[-2] != "adapter" and decides.search(path.read_text())
-    }
-    assert found <= allowed

@@ -10,9 +10,9 @@ from omegaconf import OmegaConf
 from ipai.config import TrainingRun, parse, plain, to_dict, typed
 from ipai.errors import ConfigError
 from ipai.evaluation.config import ClipChoice
-from ipai.evaluation.subject import read_run
-from ipai.training.run_folder import freeze_config
-from tests.composing import CONF, compose, compose_raw
+from ipai.evaluation.evaluated_run import read_run
+from ipai.runs.run_folder import freeze_config
+from tests.helpers.composing import CONF, compose, compose_raw
 
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.warm import WarmProcess, WarmServer
+from tests.helpers.warm import WarmProcess, WarmServer
 
 TELLING = """
 import json, os, signal, sys, threading

@@ -14,13 +14,13 @@ from PIL import Image
 from data_builders.captions.checks import VERSION, caption_fault, is_refusal
 from data_builders.captions.prompts import load_prompt
 from data_builders.engine.config import BuildConfig, OpenaiCaptioner
-from data_builders.engine.keyed import digest_of
-from data_builders.engine.pictures import encode_jpeg
+from data_builders.engine.image_files import encode_jpeg
+from data_builders.engine.keyed_hash import digest_of
 from data_builders.engine.records import Builder, Drop, Record
-from data_builders.engine.words import one_line
 from data_builders.llm.cache import AnswerCache
 from data_builders.llm.config import cache_path
 from data_builders.llm.question import Answer, Flaw, Form, Question, picture_part, text_part
+from data_builders.words import one_line
 from ipai.errors import DataError
 
 # Of the picture that is sent. It is no part of a question's identity: that is made of the pixels before it.

@@ -12,8 +12,8 @@ from data_builders.celeba.card import DATASETS, LICENCE, card_sections
 from data_builders.celeba.config import FaceBuild
 from data_builders.celeba.geometry import face_square, hq_face_square
 from data_builders.celeba.pairs import Pair, choose
+from data_builders.engine.image_files import Square, cut, encode_jpeg, middle_square, read_picture
 from data_builders.engine.likeness import hash_distance, perceptual_hash
-from data_builders.engine.pictures import Square, cut, encode_jpeg, middle_square, read_picture
 from data_builders.engine.records import CardSection, Drop, Record, Sample, Selection, Source
 
 

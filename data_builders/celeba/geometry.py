@@ -2,7 +2,7 @@
 
 import math
 
-from data_builders.engine.pictures import Square
+from data_builders.engine.image_files import Square
 
 LANDMARKS = tuple(
     f"{point}_{axis}" for point in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for axis in "xy"

@@ -8,7 +8,7 @@ from itertools import permutations
 
 from data_builders.celeba.annotations import Face
 from data_builders.celeba.config import FaceBuild
-from data_builders.engine.keyed import rank, share
+from data_builders.engine.keyed_hash import rank, share
 
 FILTERS = (
     ("partition", "its pictures are in different partitions of CelebA"),

@@ -13,8 +13,8 @@ from data_builders.coco.config import ObjectBuild
 from data_builders.coco.filters import Candidate, select
 from data_builders.coco.geometry import condition_square, target_square
 from data_builders.coco.masks import mask_of, usable
-from data_builders.engine.keyed import rank
-from data_builders.engine.pictures import cut, encode_jpeg, read_picture
+from data_builders.engine.image_files import cut, encode_jpeg, read_picture
+from data_builders.engine.keyed_hash import rank
 from data_builders.engine.records import CardSection, Drop, Record, Sample, Selection, Source
 
 

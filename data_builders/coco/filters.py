@@ -14,9 +14,9 @@ from data_builders.coco.annotations import Instances, Photo
 from data_builders.coco.config import ObjectBuild
 from data_builders.coco.geometry import borders_touched, target_square
 from data_builders.coco.masks import usable
-from data_builders.engine.keyed import rank
+from data_builders.engine.image_files import Box
+from data_builders.engine.keyed_hash import rank
 from data_builders.engine.licences import is_permissive
-from data_builders.engine.pictures import Box
 
 # A box may reach this far (px) beyond its photograph; COCO rounds to hundredths.
 _BOX_SLACK = 1.0

@@ -2,7 +2,7 @@
 
 import math
 
-from data_builders.engine.pictures import Box, Square
+from data_builders.engine.image_files import Box, Square
 
 
 def target_square(width: int, height: int, box: Box) -> tuple[Square, float]:

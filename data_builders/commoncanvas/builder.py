@@ -12,8 +12,8 @@ from data_builders.commoncanvas.config import StructureBuild
 from data_builders.commoncanvas.filters import in_order, passing
 from data_builders.commoncanvas.lines import agreement, density, edge_map
 from data_builders.commoncanvas.rows import PICTURE, Row, files_of, rows_of
+from data_builders.engine.image_files import cut, decode_picture, encode_jpeg, middle_square
 from data_builders.engine.parquet import PictureCells
-from data_builders.engine.pictures import cut, decode_picture, encode_jpeg, middle_square
 from data_builders.engine.plan import drawn
 from data_builders.engine.records import CardSection, Drop, Locality, Record, Sample, Selection, Source
 from data_builders.teachers.batches import Draft, make_alone, make_in_batches, seed_of

@@ -9,7 +9,7 @@ from urllib.parse import quote_plus, unquote_plus
 
 from data_builders.commoncanvas.config import CatalogSource
 from data_builders.engine.parquet import ParquetFolder
-from data_builders.engine.words import one_line
+from data_builders.words import one_line
 from ipai.errors import DataError
 
 PICTURE = "jpg"

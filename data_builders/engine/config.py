@@ -7,13 +7,13 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from data_builders.engine.executors.config import ExecutorConfig, RayExecutor, SlurmExecutor
-from data_builders.engine.keyed import digest_of
+from data_builders.engine.keyed_hash import digest_of
 from data_builders.llm import config as llm
 from ipai.config import typed
 from ipai.errors import ConfigError
 from ipai.tasks import TASKS
 
-# Not a task but every one: its settings, under this key, say which builds there are (data_builders.together).
+# Not a task but every one: its settings, under this key, say which builds there are (data_builders.build_all).
 ALL = "all"
 # None of these changes a byte of the shards (a moved source or another prompt is recognised by its plan), so they may
 # differ between starts of one build.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from data_builders.engine.config import BuildConfig, ValidationSplit
-from data_builders.engine.keyed import digest_of, rank
+from data_builders.engine.keyed_hash import digest_of, rank
 from data_builders.engine.records import Locality, Record, Selection
 from ipai.errors import DataError
 

@@ -7,8 +7,8 @@ from typing import Any
 from PIL import Image
 
 from data_builders.captions.captioner import Caption, ModelCaptioner, model_captioner
-from data_builders.engine.keyed import share
-from data_builders.engine.pictures import cut, encode_jpeg, middle_square
+from data_builders.engine.image_files import cut, encode_jpeg, middle_square
+from data_builders.engine.keyed_hash import share
 from data_builders.engine.records import CardSection, Drop, Locality, Record, Sample, Selection, Source
 from data_builders.instantstyle.captions import captions_of
 from data_builders.instantstyle.card import card_sections

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from data_builders.engine.words import one_line
 from data_builders.instantstyle.config import StyleBuild
+from data_builders.words import one_line
 from ipai.errors import DataError
 
 # As `datasets` calls them: each line is {"file_name": below this folder, "text": ...}.

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from data_builders.engine.image_files import decode_picture, read_bytes
 from data_builders.engine.likeness import hash_distance, perceptual_hash
 from data_builders.engine.parquet import ParquetFolder, PictureCells
-from data_builders.engine.pictures import decode_picture, read_bytes
 from data_builders.engine.records import Drop
 from data_builders.instantstyle.config import StyleSource
 from ipai.errors import DataError

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from data_builders.engine.parquet import ParquetFolder
-from data_builders.engine.words import one_line
 from data_builders.instantstyle.config import Prompts, StyleBuild
 from data_builders.instantstyle.content import content_words, says_nothing
+from data_builders.words import one_line
 from ipai.errors import DataError
 
 _LONGEST = 2000  # letters; nobody looks for the content of more

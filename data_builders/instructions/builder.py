@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_builders.engine.keyed import rank
+from data_builders.engine.keyed_hash import rank
 from data_builders.instructions.config import InstructionsConfig
 from data_builders.instructions.judging import Collection
 from data_builders.instructions.pool_file import Written, write_pools

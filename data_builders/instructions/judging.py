@@ -4,7 +4,7 @@ import re
 from collections import Counter
 
 from data_builders.captions.checks import is_refusal
-from data_builders.engine.words import one_line
+from data_builders.words import one_line
 from ipai.instructions.keywords import foreign_keyword, holds_keyword
 from ipai.instructions.pools import normalised
 from ipai.instructions.slots import slots_in

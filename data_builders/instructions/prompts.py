@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from data_builders.captions.checks import is_refusal
-from data_builders.engine.keyed import digest_of, rank
+from data_builders.engine.keyed_hash import digest_of, rank
 from data_builders.llm.config import LanguageModel
 from data_builders.llm.question import Flaw, Form, Question, text_part
 from ipai.tasks import TASKS, get_task

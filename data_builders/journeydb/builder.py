@@ -4,17 +4,17 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from data_builders.engine.keyed import digest_of
-from data_builders.engine.pictures import cut, decode_picture, encode_jpeg, middle_square
+from data_builders.engine.image_files import cut, decode_picture, encode_jpeg, middle_square
+from data_builders.engine.keyed_hash import digest_of
 from data_builders.engine.plan import drawn
 from data_builders.engine.records import CardSection, Drop, Locality, Record, Sample, Selection, Source
-from data_builders.engine.words import one_line
 from data_builders.journeydb.annotations import annotation_file, annotation_lines, obtain, split_folder
 from data_builders.journeydb.archives import archive_path, pictures_of, present_archives
 from data_builders.journeydb.card import LICENCE, card_sections
 from data_builders.journeydb.config import CopyBuild
 from data_builders.journeydb.filters import Picture, Sieve
 from data_builders.journeydb.prompts import group_of
+from data_builders.words import one_line
 from ipai.errors import DataError
 
 _PLAIN_NAME = re.compile(r"([a-z0-9_-]{1,64})\.jpg")

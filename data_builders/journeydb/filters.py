@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from data_builders.engine.keyed import rank
+from data_builders.engine.keyed_hash import rank
 from data_builders.journeydb.prompts import clean
 
 _PATH = re.compile(r"(?:\./)?(\d{3})/([^/\\]+\.\w+)")

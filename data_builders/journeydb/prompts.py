@@ -2,8 +2,8 @@
 
 import re
 
-from data_builders.engine.keyed import digest_of
-from data_builders.engine.words import one_line
+from data_builders.engine.keyed_hash import digest_of
+from data_builders.words import one_line
 
 _URL = re.compile(r"<?\bhttps?://[^\s>]+>?")
 # Phones turn two hyphens into a dash, or one of them. After a dash, a space, or a word without a space between

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_builders.llm.batch_log import BatchLog
-from data_builders.llm.budget import Purse
+from data_builders.llm.budget import BudgetLeft
 from data_builders.llm.cache import AnswerCache, Payment, fault_of, today
 from data_builders.llm.claims import Claims
 from data_builders.llm.client import Client, Unavailable
@@ -109,9 +109,9 @@ def ask_all(
         with Claims(claims_path(path)) as claims:
             if BatchLog(cache, scope).open_batches():
                 raise DataError(f"questions of {scope} are in batches: collect them first, with mode=batch")
-            purse = Purse(model, cache.spent(scope), cache.observed)
-            tally.requests, tally.dollars = purse.requests, purse.dollars
-            asyncio.run(_Asking(questions, total, model, scope, tally, report, cache, claims, purse).run())
+            budget_left = BudgetLeft(model, cache.spent(scope), cache.observed)
+            tally.requests, tally.dollars = budget_left.requests, budget_left.dollars
+            asyncio.run(_Asking(questions, total, model, scope, tally, report, cache, claims, budget_left).run())
     finally:
         cache.close()
 
@@ -135,7 +135,7 @@ class _Asking:
     report: Report
     cache: AnswerCache
     claims: Claims
-    purse: Purse
+    budget_left: BudgetLeft
 
     def __post_init__(self) -> None:
         self.pulling = threading.Lock()
@@ -235,10 +235,10 @@ class _Asking:
 
     def _keep(self, question: Question, reply: Reply, answer: Answer | None, held: float) -> None:
         fault = fault_of(reply)
-        self.purse.release(held)
-        paid = self.purse.spend(question.kind, reply.usage)
+        self.budget_left.release(held)
+        paid = self.budget_left.spend(question.kind, reply.usage)
         self.cache.keep(Payment(self.scope, question.key, question.kind, reply.usage, paid, fault), answer)
-        self.tally.requests, self.tally.dollars = self.purse.requests, self.purse.dollars
+        self.tally.requests, self.tally.dollars = self.budget_left.requests, self.budget_left.dollars
         if fault is not None:
             self.tally.faults[reply.content] += 1
 
@@ -259,9 +259,9 @@ class _Asking:
                     self.away_since = None
                     return reply
         except BaseException:
-            self.purse.release(held)
+            self.budget_left.release(held)
             raise
-        self.purse.release(held)
+        self.budget_left.release(held)
         return None
 
     def _postpone(self, error: Unavailable, wait: float) -> None:
@@ -276,7 +276,7 @@ class _Asking:
             )
 
     def _held(self, question: Question) -> float:
-        held = self.purse.hold(question.kind)
+        held = self.budget_left.hold(question.kind)
         if held is None:
             raise _Ended(f"another request might exceed the budget of {self.scope}: raise it to go on.")
         return held

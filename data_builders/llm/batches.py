@@ -15,16 +15,16 @@ from typing import Any
 from openai import APIError
 from openai.types import Batch
 
-from data_builders.engine.words import one_line
 from data_builders.llm.asking import ATTEMPTS, Report, Tally, claims_path, settled_by, useless_text
 from data_builders.llm.batch_files import ENDPOINT, RequestFile, error_code, read_results
 from data_builders.llm.batch_log import BatchLog, OpenBatch
-from data_builders.llm.budget import Purse
+from data_builders.llm.budget import BudgetLeft
 from data_builders.llm.cache import AnswerCache, Payment, Spent, fault_of
 from data_builders.llm.claims import Claims
 from data_builders.llm.client import REFUSALS, Client, Unavailable, read_reply, usage_of
 from data_builders.llm.config import LanguageModel, cache_path
 from data_builders.llm.question import Question, Reply, Usage
+from data_builders.words import one_line
 from ipai.errors import DataError
 
 _TOKEN = "ipai_token"  # the key of the metadata that holds a batch's token
@@ -51,8 +51,8 @@ def ask_in_batches(
             if not claims.take(_ALL):
                 raise DataError(f"another process hands in batches and keeps their answers in {path}; wait for it")
             log = BatchLog(cache, scope)
-            purse = _purse(model, cache, cache.spent(scope), log.promised())
-            asyncio.run(_Batches(questions, total, model, scope, tally, report, cache, log, purse).run())
+            budget_left = _budget_left(model, cache, cache.spent(scope), log.promised())
+            asyncio.run(_Batches(questions, total, model, scope, tally, report, cache, log, budget_left).run())
     finally:
         cache.close()
 
@@ -67,7 +67,7 @@ class _Batches:
     report: Report
     cache: AnswerCache
     log: BatchLog
-    purse: Purse
+    budget_left: BudgetLeft
     waiting: int = 0
     held: float = 0.0
     beyond_budget: bool = False
@@ -105,14 +105,14 @@ class _Batches:
                 self.log.collect(batch.token, bodies, self._price)
         spent, promised = self.cache.spent(self.scope), self.log.promised()
         self.tally.requests, self.tally.dollars = spent.requests, spent.dollars
-        self.purse = _purse(self.model, self.cache, spent, promised)
+        self.budget_left = _budget_left(self.model, self.cache, spent, promised)
 
     def _price(self, kind: str, body: dict[str, Any]) -> tuple[Usage | None, float] | None:
         """What an answer costs; a failed request costs nothing."""
         if error_code(body) is not None:
             return None
         usage = usage_of(body)
-        return usage, self.purse.spend(kind, usage)
+        return usage, self.budget_left.spend(kind, usage)
 
     async def _find_lost(self, batches: list[OpenBatch], client: Client) -> None:
         """Learn the ids of batches whose start ended before it was told; what the server does not know is forgotten."""
@@ -136,7 +136,7 @@ class _Batches:
                 if self.log.is_pending(question.key) or question.key in file.kinds or self.failures:
                     self.waiting += 1
                     continue
-                held = self.purse.hold(question.kind)
+                held = self.budget_left.hold(question.kind)
                 if held is None:
                     self.beyond_budget = True
                     continue
@@ -234,7 +234,7 @@ class _Batches:
             )
 
 
-def _purse(model: LanguageModel, cache: AnswerCache, spent: Spent, promised: Spent) -> Purse:
+def _budget_left(model: LanguageModel, cache: AnswerCache, spent: Spent, promised: Spent) -> BudgetLeft:
     """What is left of the budget, when batches under way cost their worst."""
     both = Spent(spent.requests + promised.requests, spent.dollars + promised.dollars)
-    return Purse(model, both, cache.observed)
+    return BudgetLeft(model, both, cache.observed)

@@ -22,7 +22,7 @@ def likely_cost(model: LanguageModel, observed: Observed | None) -> float:
     return dollars_of(observed.input, observed.output, model)
 
 
-class Purse:
+class BudgetLeft:
     """What is left of `max_dollars` and `max_requests`. A request is held back whose worst case might not fit."""
 
     def __init__(self, model: LanguageModel, spent: Spent, observed: Callable[[str], Observed | None]) -> None:

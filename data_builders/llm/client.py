@@ -26,9 +26,9 @@ from openai import (
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import ValidationError
 
-from data_builders.engine.words import one_line
 from data_builders.llm.config import LanguageModel
 from data_builders.llm.question import Form, Question, Reply, Usage, text_part
+from data_builders.words import one_line
 from ipai.errors import ConfigError, DataError
 
 # The SDK's own retries, which wait as long as the server says; what still fails is for the caller's patience.

@@ -2,7 +2,7 @@
 
 from PIL import Image
 
-from data_builders.engine.pictures import encode_jpeg
+from data_builders.engine.image_files import encode_jpeg
 from data_builders.engine.records import CardSection, Record, Sample, Selection, Source
 from data_builders.rendered.config import RenderedBuild
 from data_builders.rendered.pairs import draw_pair

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from data_builders.engine.keyed import rank
+from data_builders.engine.keyed_hash import rank
 from data_builders.engine.records import Drop, Record, Sample
 from data_builders.teachers.config import Teacher
 from data_builders.teachers.loaded import painter_of

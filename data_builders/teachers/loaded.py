@@ -8,7 +8,7 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from data_builders.engine.keyed import digest_of
+from data_builders.engine.keyed_hash import digest_of
 from data_builders.teachers.config import EdgeTeacher, StyleTeacher, Teacher
 
 if TYPE_CHECKING:

@@ -5,21 +5,21 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from ipai.app.studio import Fields, Studio
+from ipai.app.session import Fields, Session
 from ipai.errors import IpaiError
 from ipai.instructions.pools import load_pool
 from ipai.pipeline.settings import GUIDANCES
 from ipai.tasks import TASKS, get_task
 
 
-def build(studio: Studio) -> gr.Blocks:
-    """The page of a studio, not served yet."""
+def build(session: Session) -> gr.Blocks:
+    """The page of a session, not served yet."""
     with gr.Blocks(title="ipai", analytics_enabled=False) as page:
-        gr.Markdown(f"# ipai\nTell the adapter what to take from a picture. Base: **{studio.base.name}**.")
+        gr.Markdown(f"# ipai\nTell the adapter what to take from a picture. Base: **{session.base.name}**.")
         with gr.Row():
             with gr.Column():
-                what, task = _what(studio)
-                how = _how(studio)
+                what, task = _what(session)
+                how = _how(session)
                 fields = what + how + _extras()
                 task.change(lambda name: (get_task(name).scale, get_task(name).guidance), task, how[:2], queue=False)
             with gr.Column():
@@ -33,23 +33,23 @@ def build(studio: Studio) -> gr.Blocks:
                     buttons=["download", "fullscreen"],
                     elem_id="result",
                 )
-        draw.click(_told(studio.draw), fields, result, concurrency_id="pipeline")
-        five.click(_told(studio.five), fields, result, concurrency_id="pipeline")
+        draw.click(_told(session.draw), fields, result, concurrency_id="pipeline")
+        five.click(_told(session.five), fields, result, concurrency_id="pipeline")
     return page
 
 
-def _what(studio: Studio) -> tuple[list[Any], Any]:
+def _what(session: Session) -> tuple[list[Any], Any]:
     """Condition image, instruction with examples, and prompt: the first six of `Fields`; and the choice of a task."""
     image = gr.Image(label="Condition image", type="pil", image_mode=None, elem_id="image", height=240)
     task = gr.Radio(list(TASKS), label="Examples of instructions for", value="style")
     instruction = gr.Dropdown(
-        _examples("style", studio),
+        _examples("style", session),
         value="use the style",
         label="Instruction: write your own or choose one",
         allow_custom_value=True,
         elem_id="instruction",
     )
-    task.change(lambda name: gr.Dropdown(choices=_examples(name, studio)), task, instruction, queue=False)
+    task.change(lambda name: gr.Dropdown(choices=_examples(name, session)), task, instruction, queue=False)
     with gr.Row():
         name = gr.Textbox(label="Object's name, for {object}")
         seeds = gr.Textbox("0, 1, 2", label="Seeds")
@@ -58,11 +58,11 @@ def _what(studio: Studio) -> tuple[list[Any], Any]:
     return [image, instruction, name, prompt, negative, seeds], task
 
 
-def _how(studio: Studio) -> list[Any]:
+def _how(session: Session) -> list[Any]:
     """Scales and steps: the next four."""
     with gr.Row():
         scale = gr.Slider(0, 1.5, get_task("style").scale, step=0.05, label="Adapter scale")
-        steps = gr.Slider(1, 100, studio.config.steps, step=1, label="Steps")
+        steps = gr.Slider(1, 100, session.config.steps, step=1, label="Steps")
     with gr.Row():
         guidance = gr.Radio(list(GUIDANCES), value="ordinary", label="Guidance")
         guidance_scale = gr.Slider(1, 15, 5, step=0.5, label="Scale of ordinary guidance")
@@ -93,5 +93,5 @@ def _told(action: Any) -> Any:
     return run
 
 
-def _examples(task: str, studio: Studio) -> list[str]:
-    return list(load_pool(task, "val")[: studio.config.examples])
+def _examples(task: str, session: Session) -> list[str]:
+    return list(load_pool(task, "val")[: session.config.examples])

@@ -1,6 +1,6 @@
 """The families of bases, and finding and loading one of them.
 
-A further family is a subclass of `Backbone` in a file of its own and a row in `_FAMILIES`.
+A further family is a subclass of `Backbone` in a file of its own and a row in `FAMILIES`.
 """
 
 import importlib
@@ -19,7 +19,7 @@ from ipai.backbones.hub import locate
 from ipai.backbones.loading import load_part, read_config, resolve_dtype
 from ipai.errors import ConfigError, WeightsError
 
-_FAMILIES = {"sd15": ("ipai.backbones.sd15", "StableDiffusion15")}
+FAMILIES = {"sd15": ("ipai.backbones.sd15", "StableDiffusion15")}
 
 
 def family_of(config: BaseConfig) -> type[Backbone]:
@@ -28,9 +28,9 @@ def family_of(config: BaseConfig) -> type[Backbone]:
     Raises:
         ConfigError: There is none of that name.
     """
-    if config.family not in _FAMILIES:
-        raise ConfigError(f"base.family={config.family} is none of {', '.join(_FAMILIES)}")
-    module, name = _FAMILIES[config.family]
+    if config.family not in FAMILIES:
+        raise ConfigError(f"base.family={config.family} is none of {', '.join(FAMILIES)}")
+    module, name = FAMILIES[config.family]
     kind: type[Backbone] = getattr(importlib.import_module(module), name)
     return kind
 

@@ -11,14 +11,14 @@ import torch
 from ipai.backbones.backbone import Backbone
 from ipai.backbones.families import load_base
 from ipai.caching.config import CachingConfig
-from ipai.caching.pictures import Picture, ShardPictures, batches_of, picture_stream
-from ipai.caching.plan import Plan
+from ipai.caching.decoding import Picture, ShardPictures, batches_of, picture_stream
+from ipai.caching.plan import CachePlan
 from ipai.caching.writing import Encode, npy_bytes, write_shard
 from ipai.data.cache import IMAGE_TOKENS, LATENTS, CacheIdentity, null_path
 from ipai.files import atomic_path, write_json
 
 
-def fill_cache(config: CachingConfig, plan: Plan, advance: Callable[[int], object]) -> None:
+def fill_cache(config: CachingConfig, plan: CachePlan, advance: Callable[[int], object]) -> None:
     """Compute and write this process's share of the plan; `advance` is called with the samples of each batch.
 
     Raises:

@@ -7,9 +7,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from ipai.backbones.config import BaseConfig, config_problems
-from ipai.cluster.config import LaunchConfig
 from ipai.config import typed
 from ipai.errors import ConfigError
+from ipai.launch.config import LaunchConfig
 from ipai.tasks import TASKS
 
 

@@ -29,7 +29,7 @@ class Work:
 
 
 @dataclass
-class Plan:
+class CachePlan:
     """What is to be computed.
 
     Attributes:
@@ -50,7 +50,7 @@ class Plan:
         return [work for work in self.works[rank::processes] if not work.done]
 
 
-def plan_cache(config: CachingConfig) -> Plan:
+def plan_cache(config: CachingConfig) -> CachePlan:
     """Find the shards and compare what is cached of them; stale and foreign caches are made anew.
 
     Raises:
@@ -65,7 +65,7 @@ def plan_cache(config: CachingConfig) -> Plan:
             for number, shard in enumerate(shards.files):
                 path = cache_shard(config.data.cache_root, kind, shards.task, shard)
                 works.append(Work(kind, shards, number, path, _is_done(path, shard, identities[kind])))
-    return Plan(identities, works)
+    return CachePlan(identities, works)
 
 
 def _shard_sets(config: CachingConfig) -> Iterator[ShardSet]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ipai.caching.pictures import Picture
+from ipai.caching.decoding import Picture
 from ipai.data.cache import CacheIdentity
 from ipai.errors import DataError
 from ipai.files import atomic_path, fingerprint, sha256_of, write_json

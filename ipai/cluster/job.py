@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ipai.files import write_text
-from ipai.training import outcome
-from ipai.training.launch import Meeting, run_processes
-from ipai.training.signals import TIME_LIMIT_CODES, exit_code
-from ipai.training.step_folders import step_folders
+from ipai.launch.processes import Meeting, run_processes
+from ipai.launch.signals import TIME_LIMIT_CODES, exit_code
+from ipai.runs import outcome
+from ipai.runs.step_folders import step_folders
 
 MISUSE = 2
 _STOPPED = exit_code(15)

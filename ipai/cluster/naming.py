@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ipai.config import TrainingRun
 from ipai.errors import ConfigError
-from ipai.training.run_folder import folder_of
+from ipai.runs.run_folder import folder_of
 
 
 @dataclass(frozen=True)

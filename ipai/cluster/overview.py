@@ -12,7 +12,7 @@ import yaml
 
 from ipai.cluster.queue import QueuedJob, queued_jobs
 from ipai.files import is_held
-from ipai.training import outcome
+from ipai.runs import outcome
 
 _TAIL_BYTES = 65_536  # of metrics.jsonl: far more than the lines between two validations at the default settings
 _SCORES = ("loss/train", "validation/loss")

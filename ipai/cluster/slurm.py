@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ipai.cluster.config import LaunchConfig
 from ipai.cluster.job import TrainingJob
 from ipai.cluster.naming import Point
 from ipai.cluster.queue import queued_jobs
 from ipai.cluster.snapshot import freeze_code
 from ipai.errors import ConfigError
-from ipai.training import outcome
-from ipai.training.run_folder import folder_of, freeze_config, locked
+from ipai.launch.config import LaunchConfig
+from ipai.runs import outcome
+from ipai.runs.run_folder import folder_of, freeze_config, locked
 
 # A run may reach its time limit any number of times; submitit's own count, which we do not use, must not end it.
 _NO_LIMIT = 1_000_000

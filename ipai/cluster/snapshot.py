@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from ipai.files import write_json
-from ipai.training.run_folder import GIT_STATE, git_state
+from ipai.runs.run_folder import GIT_STATE, git_state
 
 _REPOSITORY = Path(__file__).parents[2]
 _PARTS = ("train.py", "conf", "ipai")

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from ipai.data.collate import Sample
 from ipai.data.config import DataConfig, DropConfig
-from ipai.data.keyed import KeyedPermutation, keyed_generator
+from ipai.data.counter_rng import KeyedPermutation, keyed_generator
 from ipai.data.order import SampleOrder
-from ipai.data.pictures import Cached, PictureReader, Pictures, Sizes
+from ipai.data.sample_images import Cached, PictureReader, Pictures, Sizes
 from ipai.data.shards import RawSample, ShardSet
 from ipai.errors import DataError, InstructionError, SampleError
 from ipai.instructions.slots import fill_slot

@@ -7,8 +7,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from ipai.errors import SampleError
-from ipai.pictures import is_plain, open_picture, to_rgb
+from ipai.image_io import is_plain, open_picture, to_rgb
 
+MAX_PIXELS = 100_000_000  # of one picture that a user gives
 ORIENTATION = 0x0112  # EXIF
 Box = tuple[int, int, int, int]
 
@@ -34,7 +35,7 @@ def decode_image(data: bytes, max_pixels: int) -> Image.Image:
 
 
 def as_seen(image: Image.Image, max_pixels: int) -> Image.Image:
-    """An opened image in sRGB as a person would see it: turned upright, see `ipai.pictures.to_rgb`.
+    """An opened image in sRGB as a person would see it: turned upright, see `ipai.image_io.to_rgb`.
 
     Args:
         image: Not changed, but loaded; the result may be the same object.

@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from ipai.data.counter_rng import keyed_generator
 from ipai.data.images import ImageError, decode_image
-from ipai.data.keyed import keyed_generator
 from ipai.data.shards import ShardSet
 from ipai.errors import DataError
 from ipai.instructions.pools import SPLITS, load_pool

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from ipai.data.collate import Batch, Sample, collate
 from ipai.data.dataset import TrainingDataset
-from ipai.training.signals import STOP_SIGNALS
+from ipai.launch.signals import STOP_SIGNALS
 
 
 @dataclass(frozen=True)

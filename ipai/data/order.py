@@ -6,8 +6,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from ipai.data.keyed import KeyedPermutation, keyed_generator
-from ipai.data.windows import ShardWindows
+from ipai.data.counter_rng import KeyedPermutation, keyed_generator
+from ipai.data.shard_shuffle import ShardWindows
 from ipai.errors import DataError
 
 CYCLE = 1000

@@ -1,7 +1,7 @@
 """Shards in an object store, read as `ShardSet` reads those of a folder: the same samples in the same order.
 
 Which samples there are is read from the sidecars at the start; a shard comes to the node when one of its samples is
-wanted, or ahead of that (`ipai.data.ahead`), and is read from the node's disk.
+wanted, or ahead of that (`ipai.data.prefetch`), and is read from the node's disk.
 """
 
 import hashlib

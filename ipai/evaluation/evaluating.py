@@ -15,23 +15,23 @@ import pyarrow.parquet
 import torch
 
 from ipai.backbones.config import INSTRUCTION_ENCODER, weights_of
+from ipai.clip.model import TOY, ClipModel, embedding_cache
 from ipai.errors import CheckpointError
-from ipai.evaluation.clip_model import TOY, ClipModel, embedding_cache
 from ipai.evaluation.config import EvaluationConfig, check
-from ipai.evaluation.crossed import Crossed, crossed_sources
-from ipai.evaluation.drawing import draw_missing
+from ipai.evaluation.evaluated_run import EvaluatedRun, resolve
 from ipai.evaluation.layout import PARQUET, SCORES, TABLE
-from ipai.evaluation.means import Row, summarise
-from ipai.evaluation.oracle_tables import OracleQuestions, oracle_report, oracle_sources
-from ipai.evaluation.parts import Part, parts_of
-from ipai.evaluation.questions import HeldOut
-from ipai.evaluation.sampling import sampling_of
-from ipai.evaluation.scores import score_part
-from ipai.evaluation.subject import Subject, resolve
-from ipai.evaluation.table import table
+from ipai.evaluation.reporting.table import table
+from ipai.evaluation.sampling.cross_task import Crossed, crossed_sources
+from ipai.evaluation.sampling.eval_samples import HeldOut
+from ipai.evaluation.sampling.generating import draw_missing
+from ipai.evaluation.sampling.image_shards import Part, parts_of
+from ipai.evaluation.sampling.settings import sampling_of
+from ipai.evaluation.scoring.oracle_tables import OracleQuestions, oracle_report, oracle_sources
+from ipai.evaluation.scoring.scores import score_part
+from ipai.evaluation.scoring.statistics import Row, summarise
 from ipai.files import atomic_path, held_alone, sha256_of, write_json, write_text
+from ipai.runs.run_folder import git_state
 from ipai.toyworld.oracles import load_oracles
-from ipai.training.run_folder import git_state
 
 FORMAT = 1
 _LIBRARIES = ("ipai", "torch", "diffusers", "transformers", "open_clip_torch", "numpy", "pillow")
@@ -50,7 +50,7 @@ class Evaluated:
         rows: A row for each picture.
         parts: The pictures of the held-out samples.
         crossed: Those of the same conditions under the instructions of every task.
-        subject: What was evaluated.
+        evaluated: What was evaluated.
     """
 
     folder: Path
@@ -58,7 +58,7 @@ class Evaluated:
     rows: list[Row]
     parts: list[Part]
     crossed: list[Part]
-    subject: Subject
+    evaluated: EvaluatedRun
 
 
 def evaluate(config: EvaluationConfig, bar: Bar) -> Evaluated:
@@ -68,22 +68,22 @@ def evaluate(config: EvaluationConfig, bar: Bar) -> Evaluated:
         IpaiError: Settings, weights, samples or pictures cannot be used, or another process evaluates into this folder.
     """
     check(config)
-    subject = resolve(config)
-    folder = subject.output
-    held_out, oracles, crossed = _sources(config, subject)
+    evaluated = resolve(config)
+    folder = evaluated.output
+    held_out, oracles, crossed = _sources(config, evaluated)
     folder.mkdir(parents=True, exist_ok=True)
     with held_alone(folder, CheckpointError(f"another process evaluates into {folder}; wait for it or give output=")):
-        artist = _artist(config, subject)
-        images = folder / f"images-{_fingerprint(config, subject, artist)}"
+        options = _artist(config, evaluated)
+        images = folder / f"images-{_fingerprint(config, evaluated, options)}"
         size = -(-config.part_size // config.seeds_per_sample) * config.seeds_per_sample  # a sample stays together
         parts, asked, side_by_side = (parts_of(images, kind, size) for kind in (held_out, oracles, crossed))
         everything = [*parts, *asked, *side_by_side]
         with bar("drawing", sum(len(part.questions) for part in everything)) as progress:
-            draw_missing(everything, processes(config), progress, **artist)
-        clip = _clip(config, subject)
+            draw_missing(everything, processes(config), progress, **options)
+        clip = _clip(config, evaluated)
         with bar("scoring", sum(len(part.questions) for part in parts)) as progress:
             rows = [row for part in parts for row in score_part(part, part.source, clip, progress)]  # type: ignore[arg-type]
-        scores = _facts(config, subject, clip) | {
+        scores = _facts(config, evaluated, clip) | {
             "tasks": {task: {name: asdict(mean) for name, mean in of.items()} for task, of in summarise(rows).items()},
             "oracles": oracle_report(asked, load_oracles()) if asked else None,
         }
@@ -91,18 +91,20 @@ def evaluate(config: EvaluationConfig, bar: Bar) -> Evaluated:
         write_text(folder / TABLE, table(scores))
         write_json(folder / SCORES, scores)
         _remove_older(images)
-    return Evaluated(folder, scores, rows, parts, side_by_side, subject)
+    return Evaluated(folder, scores, rows, parts, side_by_side, evaluated)
 
 
-def _sources(config: EvaluationConfig, subject: Subject) -> tuple[list[HeldOut], list[OracleQuestions], list[Crossed]]:
+def _sources(
+    config: EvaluationConfig, evaluated: EvaluatedRun
+) -> tuple[list[HeldOut], list[OracleQuestions], list[Crossed]]:
     """What is drawn: the held-out samples, what the oracles look at, and rows of one condition under all tasks."""
     held_out = [
-        HeldOut(subject.shards, task, subject.templates[task], config.limit, config.seed, config.seeds_per_sample)
-        for task in subject.tasks
+        HeldOut(evaluated.shards, task, evaluated.templates[task], config.limit, config.seed, config.seeds_per_sample)
+        for task in evaluated.tasks
     ]
-    in_toy_world = subject.base.name == TOY and config.oracles > 0
-    oracles = oracle_sources(subject.tasks, subject.templates, config.oracles, config.seed) if in_toy_world else []
-    return held_out, oracles, crossed_sources(held_out, subject.templates, config.crossed, config.seed)
+    in_toy_world = evaluated.base.name == TOY and config.oracles > 0
+    oracles = oracle_sources(evaluated.tasks, evaluated.templates, config.oracles, config.seed) if in_toy_world else []
+    return held_out, oracles, crossed_sources(held_out, evaluated.templates, config.crossed, config.seed)
 
 
 def processes(config: EvaluationConfig) -> int:
@@ -110,25 +112,27 @@ def processes(config: EvaluationConfig) -> int:
     return config.processes or max(torch.cuda.device_count() if config.device != "cpu" else 1, 1)
 
 
-def _artist(config: EvaluationConfig, subject: Subject) -> dict[str, Any]:
+def _artist(config: EvaluationConfig, evaluated: EvaluatedRun) -> dict[str, Any]:
     return {
-        "base": subject.base,
-        "adapter": subject.adapter,
-        "sampling": {task: sampling_of(config, subject, task) for task in subject.tasks},
+        "base": evaluated.base,
+        "adapter": evaluated.adapter,
+        "sampling": {task: sampling_of(config, evaluated, task) for task in evaluated.tasks},
         "scheduler": config.scheduler,
         "batch_size": config.batch_size,
         "device": config.device,
     }
 
 
-def _fingerprint(config: EvaluationConfig, subject: Subject, artist: dict[str, Any]) -> str:
+def _fingerprint(config: EvaluationConfig, evaluated: EvaluatedRun, options: dict[str, Any]) -> str:
     """Names everything that the pictures depend on: others are not taken for ours."""
     decides = {
-        "adapter": subject.digest,
-        "base": asdict(subject.base),
-        "samples": {path.name: sha256_of(path) for task in subject.tasks for path in _validation_shards(subject, task)},
-        "templates": subject.templates,
-        "sampling": {task: asdict(sampling) for task, sampling in artist["sampling"].items()},
+        "adapter": evaluated.digest,
+        "base": asdict(evaluated.base),
+        "samples": {
+            path.name: sha256_of(path) for task in evaluated.tasks for path in _validation_shards(evaluated, task)
+        },
+        "templates": evaluated.templates,
+        "sampling": {task: asdict(sampling) for task, sampling in options["sampling"].items()},
         "cuda": torch.cuda.is_available() and config.device != "cpu",
         "versions": {name: version(name) for name in _LIBRARIES},
     }
@@ -139,41 +143,41 @@ def _fingerprint(config: EvaluationConfig, subject: Subject, artist: dict[str, A
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _validation_shards(subject: Subject, task: str) -> list[Path]:
-    return sorted((subject.shards / task).glob("val-*.tar"))
+def _validation_shards(evaluated: EvaluatedRun, task: str) -> list[Path]:
+    return sorted((evaluated.shards / task).glob("val-*.tar"))
 
 
-def _clip(config: EvaluationConfig, subject: Subject) -> ClipModel:
+def _clip(config: EvaluationConfig, evaluated: EvaluatedRun) -> ClipModel:
     name, pretrained = config.clip.model, config.clip.pretrained
     if name == "auto":
         # The miniature with random weights is for trying the commands: nothing should be downloaded for it.
-        name = TOY if subject.base.name == TOY or subject.base.random_weights else "ViT-L-14"
+        name = TOY if evaluated.base.name == TOY or evaluated.base.random_weights else "ViT-L-14"
     device = "cuda" if torch.cuda.is_available() and config.device != "cpu" else "cpu"
     return ClipModel(name, pretrained, device, config.clip.batch_size, embedding_cache())
 
 
-def _facts(config: EvaluationConfig, subject: Subject, clip: ClipModel) -> dict[str, Any]:
+def _facts(config: EvaluationConfig, evaluated: EvaluatedRun, clip: ClipModel) -> dict[str, Any]:
     """What the numbers depend on, without anything that changes from one evaluation to the next."""
-    training = subject.training
-    parts = {part: str(ref) for part, ref in weights_of(subject.base).items() if part != INSTRUCTION_ENCODER}
-    sampling = {task: asdict(sampling_of(config, subject, task)) for task in subject.tasks}
+    training = evaluated.training
+    parts = {part: str(ref) for part, ref in weights_of(evaluated.base).items() if part != INSTRUCTION_ENCODER}
+    sampling = {task: asdict(sampling_of(config, evaluated, task)) for task in evaluated.tasks}
     return {
         "format": FORMAT,
-        "run": None if subject.run is None else subject.run.resolve().name,
+        "run": None if evaluated.run is None else evaluated.run.resolve().name,
         "experiment": None if training is None else training.names.experiment,
         "recipe": None if training is None else training.names.recipe,
         "weights": config.weights,
-        "adapter_sha256": subject.digest,
-        "step": int(subject.facts.get("step", 0)),
-        "samples_seen": int(subject.facts.get("samples_seen", 0)),
+        "adapter_sha256": evaluated.digest,
+        "step": int(evaluated.facts.get("step", 0)),
+        "samples_seen": int(evaluated.facts.get("samples_seen", 0)),
         "models": {"clip": clip.identity, **parts},
-        "base": subject.base.name,
-        "random_weights": subject.base.random_weights,
+        "base": evaluated.base.name,
+        "random_weights": evaluated.base.random_weights,
         "settings": {
             "limit": config.limit,
             "seed": config.seed,
             "seeds_per_sample": config.seeds_per_sample,
-            "instructions": subject.wordings,
+            "instructions": evaluated.wordings,
             "scheduler": config.scheduler,
             "batch_size": config.batch_size,
             "sampling": sampling,

@@ -15,12 +15,12 @@ from ipai.pipeline.calling import denoiser_of, refuse_unknown
 from ipai.pipeline.encoding import Encoding
 from ipai.pipeline.sources import LoadedAdapter, Weights, load
 
-Source = LoadedAdapter | InstructAdapter | Path | str
+AdapterSource = LoadedAdapter | InstructAdapter | Path | str
 
 
 def attach(
     pipeline: Any,
-    adapter: Source | Sequence[Source],
+    adapter: AdapterSource | Sequence[AdapterSource],
     *,
     base: BaseConfig | None = None,
     scale: float = 0.7,
@@ -54,7 +54,7 @@ def attach(
     return Attachment(pipeline, [_encoding(source, base, weights, denoiser) for source in several], scale)
 
 
-def _encoding(source: Source, base: BaseConfig | None, weights: Weights, denoiser: Any) -> Encoding:
+def _encoding(source: AdapterSource, base: BaseConfig | None, weights: Weights, denoiser: Any) -> Encoding:
     if isinstance(source, InstructAdapter):
         loaded = LoadedAdapter(source, None, {})
     else:

@@ -8,7 +8,7 @@ from PIL import Image
 from ipai.instructions.slots import fill_slot
 from ipai.pipeline.encoding import Condition
 from ipai.pipeline.grid import grid
-from ipai.pipeline.painter import Painter, Wish, control_picture
+from ipai.pipeline.picture_generator import PictureGenerator, PictureRequest, control_picture
 from ipai.pipeline.record import facts_of, write_png
 from ipai.pipeline.settings import DrawingConfig, check
 from ipai.pipeline.sources import base_for, load
@@ -30,21 +30,21 @@ def draw(config: DrawingConfig, progress: Callable[[], object]) -> Path:
     check(config)
     loaded = load(config.checkpoint, weights=config.weights, base=config.base)  # type: ignore[arg-type]
     config.base = base_for(loaded, config.checkpoint)
-    painter = Painter(
+    generator = PictureGenerator(
         config.base, loaded, config.device, config.controlnet, lora=config.lora, lora_scale=config.lora_scale
     )
-    painter.schedule(config.scheduler)
-    painter.attached.set_scale(config.chosen_scale())
+    generator.schedule(config.scheduler)
+    generator.attached.set_scale(config.chosen_scale())
     control = None
     if config.controlnet_image is not None:
         control = control_picture(Path(config.controlnet_image), config.base.resolution)
     rows = []
     for instruction in config.instruction:
         condition = Condition(Path(config.image), instruction, object=config.object)
-        painter.attached.condition(condition, guidance=config.chosen_guidance())
+        generator.attached.condition(condition, guidance=config.chosen_guidance())
         row = []
         for seed in config.seeds:
-            row.append(painter.paint(_wish(config, seed, control)))
+            row.append(generator.generate(_request(config, seed, control)))
             progress()
         rows.append(row)
     output = Path(config.output)
@@ -52,8 +52,8 @@ def draw(config: DrawingConfig, progress: Callable[[], object]) -> Path:
     return output
 
 
-def _wish(config: DrawingConfig, seed: int, control: Image.Image | None) -> Wish:
-    return Wish(
+def _request(config: DrawingConfig, seed: int, control: Image.Image | None) -> PictureRequest:
+    return PictureRequest(
         config.prompt, config.negative, seed, config.steps, config.guidance_scale, control, config.controlnet_scale
     )
 

@@ -14,11 +14,10 @@ from ipai.adapter.adapter import InstructAdapter
 from ipai.backbones.config import BaseConfig
 from ipai.backbones.families import load_base
 from ipai.conditioning import Conditioning
-from ipai.data.images import ImageError, as_seen, decode_image, square_box, to_square
+from ipai.data.images import MAX_PIXELS, ImageError, as_seen, decode_image, square_box, to_square
 from ipai.errors import ConfigError, DataError
-from ipai.pictures import FORMATS
+from ipai.image_io import FORMATS
 
-MAX_PIXELS = 100_000_000
 _KEPT = 16  # encoded pictures: 0.7 MB each in fp16 with ViT-H/14
 
 

@@ -16,8 +16,8 @@ from ipai.errors import ConfigError
 from ipai.files import sync, write_text
 from ipai.pages import render_page
 from ipai.pipeline.sources import CONFIG, LoadedAdapter, adapter_file, base_for, load
+from ipai.runs.checkpoint import ADAPTER
 from ipai.tasks import TASKS
-from ipai.training.checkpoint import ADAPTER
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _TABLE = Path("evaluation/table.md")

@@ -14,7 +14,7 @@ from ipai.backbones.config import BaseConfig, WeightsFile
 from ipai.backbones.hub import resolve_file
 from ipai.config import plain, typed
 from ipai.errors import CheckpointError, ConfigError, WeightsError
-from ipai.training.checkpoint import ADAPTER, EMA, resolve
+from ipai.runs.checkpoint import ADAPTER, EMA, resolve
 
 Weights = Literal["ema", "raw"]
 CONFIG = "config.yaml"

@@ -18,12 +18,12 @@ from ipai.toyworld.layers import Layer
 
 _PATTERN = 8  # repeats of a pattern a side
 _BLOCKS = 16  # a side, of the pixelated style
-Painter = Callable[[np.ndarray, Sequence[Layer], np.ndarray], np.ndarray]
+Style = Callable[[np.ndarray, Sequence[Layer], np.ndarray], np.ndarray]
 
 
 def paint(style: int, background: np.ndarray, layers: Sequence[Layer], texture: np.ndarray) -> np.ndarray:
     """Paint pictures of one style; see the module for the arguments."""
-    return _PAINTERS[STYLES[style]](background, layers, texture)
+    return _STYLES[STYLES[style]](background, layers, texture)
 
 
 def _flat(background: np.ndarray, layers: Sequence[Layer], _texture: np.ndarray) -> np.ndarray:
@@ -113,7 +113,7 @@ def _halftone(background: np.ndarray, layers: Sequence[Layer], texture: np.ndarr
     return _over(np.clip(flat * 1.15 + 0.06, 0, 1), palette.INK, dots * 0.75)
 
 
-_PAINTERS: dict[str, Painter] = {
+_STYLES: dict[str, Style] = {
     "flat": _flat,
     "outlined": _outlined,
     "hatched": _hatched,

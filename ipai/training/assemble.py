@@ -23,23 +23,23 @@ from ipai.backbones.hub import resolve_file
 from ipai.caching.identity import identity_of
 from ipai.conditioning import Conditioning, measures_open_clip, reads_open_clip, spec_of
 from ipai.config import TrainingRun
-from ipai.data.ahead import fetched_ahead
 from ipai.data.cache import IMAGE_TOKENS, LATENTS, CachedArrays, null_tokens
 from ipai.data.collate import Batch
 from ipai.data.dataset import TrainingDataset, ValidationDataset
 from ipai.data.loader import SlotBatches, make_loader, micro_batches
 from ipai.data.order import SampleOrder
-from ipai.data.pictures import Cached, Sizes
+from ipai.data.prefetch import fetched_ahead
 from ipai.data.remote_shards import open_shards
+from ipai.data.sample_images import Cached, Sizes
+from ipai.data.shard_shuffle import ShardWindows
 from ipai.data.shards import ShardSet
-from ipai.data.windows import ShardWindows
 from ipai.errors import ConfigError
-from ipai.evaluation.during_training import ClipDuringTraining
 from ipai.instructions.pools import load_pool
 from ipai.instructions.slots import slots_in
 from ipai.instructions.table import EmbeddingTable
 from ipai.objective import Objective, make_objective, objectives
 from ipai.training.batching import Batching
+from ipai.training.collective_errors import CollectiveErrors
 from ipai.training.conditioning import InstructionInputs
 from ipai.training.ema import MovingAverage
 from ipai.training.facts import RunFacts, Speedometer
@@ -48,8 +48,8 @@ from ipai.training.loop import Parts
 from ipai.training.made_from import made_from, refuse_shared_samples
 from ipai.training.predictor import NoisePredictor
 from ipai.training.step import DenoisingStep
-from ipai.training.together import Together
-from ipai.training.validation import Painter, Validator
+from ipai.training.validation import ValidationImages, Validator
+from ipai.training.validation_scores import ClipDuringTraining
 
 log = logging.getLogger(__name__)
 
@@ -85,9 +85,9 @@ def assemble(config: TrainingRun, accelerator: Accelerator) -> Parts:
         optimizer=build_optimizer(config, list(parameters.values())),
         ema=MovingAverage(parameters, half_life) if half_life is not None else None,
         validator=validator,
-        painter=build_painter(config, validator, injection, accelerator) if config.validation.images else None,
+        images=build_validation_images(config, validator, injection, accelerator) if config.validation.images else None,
         fetch_validation=validation.fetch,
-        together=Together(config.data.is_remote, config.data.store.patience_minutes * 60),
+        collective=CollectiveErrors(config.data.is_remote, config.data.store.patience_minutes * 60),
         micro_batches=micro_batch_stream(config, training, batching, pin_memory=device.type == "cuda"),
         keys_of=training.keys_of,
         accumulation=batching.accumulation,
@@ -124,7 +124,9 @@ def origin_of(
     )
 
 
-def build_painter(config: TrainingRun, validator: Validator, injection: Injection, accelerator: Accelerator) -> Painter:
+def build_validation_images(
+    config: TrainingRun, validator: Validator, injection: Injection, accelerator: Accelerator
+) -> ValidationImages:
     """What draws the validation's pictures, with the CLIP that scores them in the first process.
 
     Raises:
@@ -133,7 +135,7 @@ def build_painter(config: TrainingRun, validator: Validator, injection: Injectio
     choice, score = config.validation, None
     if choice.clip_model is not None and accelerator.is_main_process:
         score = ClipDuringTraining(choice.clip_model, choice.clip_pretrained, accelerator.device)
-    return Painter(validator, injection, choice, accelerator, score)
+    return ValidationImages(validator, injection, choice, accelerator, score)
 
 
 def parts_wanted(config: TrainingRun) -> list[str]:

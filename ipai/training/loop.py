@@ -19,18 +19,18 @@ from ipai.adapter.formats import load_state_strict, save_adapter
 from ipai.config import TrainingRun
 from ipai.data.collate import Batch
 from ipai.errors import DataError, NonFiniteLossError, StoreError
-from ipai.training import checkpoint
-from ipai.training.checkpoint import Progress
+from ipai.launch.signals import StopRequest, exit_code
+from ipai.runs import checkpoint
+from ipai.runs.checkpoint import Progress
+from ipai.training.collective_errors import CollectiveErrors
 from ipai.training.ema import MovingAverage
 from ipai.training.facts import Speedometer
 from ipai.training.loggers import Logger
 from ipai.training.made_from import digest_of
 from ipai.training.metrics import Accumulator
 from ipai.training.schedule import learning_rate
-from ipai.training.signals import StopRequest, exit_code
 from ipai.training.step import DenoisingStep
-from ipai.training.together import Together
-from ipai.training.validation import Painter, Validator, grids
+from ipai.training.validation import ValidationImages, Validator, grids
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Parts:
     Attributes:
         micro_batches: From a step number to the endless-enough stream of micro-batches that starts there.
         fetch_validation: Brings the validation's shards to this node.
-        together: Calls what may lose the store of the shards.
+        collective: Calls what may lose the store of the shards.
         made_from: Digests of all that decides the numbers.
         keys_of: From (step, slots) to the names of the samples in them, for error messages.
     """
@@ -52,10 +52,10 @@ class Parts:
     optimizer: torch.optim.Optimizer
     ema: MovingAverage | None
     validator: Validator
-    painter: Painter | None
+    images: ValidationImages | None
     micro_batches: Callable[[int], Iterator[Batch]]
     fetch_validation: Callable[[], None]
-    together: Together
+    collective: CollectiveErrors
     keys_of: Callable[[int, list[int]], list[str]]
     accumulation: int
     speed: Speedometer
@@ -159,7 +159,7 @@ class Trainer:
             group["lr"] = learning_rate(train, self.progress.samples_seen)
         for index in range(parts.accumulation):
             with parts.speed.waiting():
-                batch = parts.together(partial(next, stream))
+                batch = parts.collective(partial(next, stream))
             self._count_skipped(batch)
             batch = batch.to(self.device)
             if settle and index == 0:
@@ -219,21 +219,21 @@ class Trainer:
     def _validate(self, step: int) -> None:
         if not self.config.validation.samples:
             return
-        self.parts.together(self.parts.fetch_validation)
+        self.parts.collective(self.parts.fetch_validation)
         values = self.parts.validator.losses(self.device)
         for logger in self.loggers:
             logger.log(self.progress.samples_seen, values)
         images_due = step % self.config.validation.image_every == 0 or step == self.config.train.steps
-        if self.parts.painter is not None and images_due:
-            self._paint(self.parts.painter)
+        if self.parts.images is not None and images_due:
+            self._paint(self.parts.images)
 
-    def _paint(self, painter: Painter) -> None:
-        painted = painter.paint(self.device)
+    def _paint(self, images: ValidationImages) -> None:
+        drawn = images.draw(self.device)
         if not self.loggers:
-            return  # another process shows and scores what all have painted
-        scores = painter.score(painted) if painter.score is not None else {}
+            return  # another process shows and scores what all have drawn
+        scores = images.score(drawn) if images.score is not None else {}
         for logger in self.loggers:
-            logger.log_images(self.progress.samples_seen, grids(painted))
+            logger.log_images(self.progress.samples_seen, grids(drawn))
             if scores:
                 logger.log(self.progress.samples_seen, scores)
 

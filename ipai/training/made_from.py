@@ -20,7 +20,7 @@ from ipai.data.cache import IMAGE_TOKENS, LATENTS, cache_shard, null_path
 from ipai.data.shards import ShardSet
 from ipai.errors import CheckpointError, ConfigError, DataError
 from ipai.files import fingerprint, sha256_of, write_json
-from ipai.training.run_folder import digest_of_settings
+from ipai.runs.run_folder import digest_of_settings
 
 NAME = "made_from.json"
 _SMALL = 64 << 20  # bytes that take a moment to read whole

@@ -14,12 +14,13 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from ipai.backbones.loading import resolve_dtype
 from ipai.config import TrainingRun, to_dict
 from ipai.errors import ConfigError
-from ipai.training import checkpoint, made_from, outcome
+from ipai.runs import checkpoint, outcome
+from ipai.runs.run_folder import digest_of_settings, folder_of, freeze_config, locked, write_environment
+from ipai.training import made_from
 from ipai.training.assemble import assemble
 from ipai.training.batching import Batching
 from ipai.training.loggers import JsonLines, Logger, WandbLogger, last_logged, wandb_id
 from ipai.training.loop import Trainer
-from ipai.training.run_folder import digest_of_settings, folder_of, freeze_config, locked, write_environment
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from PIL import Image
 from torch import Tensor
 
@@ -14,6 +13,7 @@ from ipai.adapter.hosts.injection import Injection
 from ipai.config import ValidationConfig
 from ipai.data.collate import Batch, collate, held
 from ipai.data.dataset import ValidationDataset
+from ipai.pipeline.from_tokens import TokenPipeline
 from ipai.tasks import TASKS
 from ipai.training.step import DenoisingStep
 
@@ -60,7 +60,7 @@ class Validator:
 
 
 @dataclass(frozen=True)
-class Painted:
+class ValidationImage:
     """One fixed held-out sample and what the adapter makes of it; pictures are uint8 [3, S, S] on the CPU."""
 
     index: int
@@ -75,19 +75,19 @@ class Painted:
         return torch.cat([self.condition, self.generated, self.target], dim=2)
 
 
-Score = Callable[[Sequence[Painted]], dict[str, float]]
-"""From painted samples to metrics by name."""
+Score = Callable[[Sequence[ValidationImage]], dict[str, float]]
+"""From drawn samples to metrics by name."""
 
 
-class Painter:
+class ValidationImages:
     """Draws condition, generated picture and target side by side through diffusers' own pipeline.
 
     Args:
         validator: Whose samples and frozen stack are used.
-        injection: Whose scale is turned down while painting.
+        injection: Whose scale is turned down while drawing.
         config: Steps, guidance and the adapter's scale.
         accelerator: For its autocast.
-        score: Scores what was painted; None leaves it unscored.
+        score: Scores what was drawn; None leaves it unscored.
     """
 
     def __init__(
@@ -103,25 +103,24 @@ class Painter:
         self.injection = injection
         self.accelerator = accelerator
         self.config = config
-        base = validator.step.base
-        self._pipeline = base.pipeline(scheduler=DDIMScheduler.from_config(base.scheduler.config))
+        self._pipeline = TokenPipeline(validator.step.base)
 
-    def paint(self, device: torch.device) -> list[Painted]:
+    def draw(self, device: torch.device) -> list[ValidationImage]:
         """Each task's first held-out samples, always the same with the same noise; the ranks share the work."""
         chosen = self.validator.samples.first_of_each_task(self.config.images)
         own = chosen[self.validator.rank :: self.validator.world_size]
         self.injection.set_scale(self.config.adapter_scale)
         try:
             with self.accelerator.autocast():
-                painted = [self._painted(index, device) for index in own]
+                drawn = [self._drawn(index, device) for index in own]
         finally:
             self.injection.set_scale(1.0)
         if torch.distributed.is_initialized():
-            painted = gather_object(painted)
-        return sorted(painted, key=lambda one: one.index)
+            drawn = gather_object(drawn)
+        return sorted(drawn, key=lambda one: one.index)
 
     @torch.no_grad()
-    def _painted(self, index: int, device: torch.device) -> Painted:
+    def _drawn(self, index: int, device: torch.device) -> ValidationImage:
         batch = collate([self.validator.samples[index]]).to(device)
         step, target = self.validator.step, held(batch.target)
         size = target.shape[-1]
@@ -130,24 +129,20 @@ class Painter:
         tokens = adapter(step.condition(batch), **step.instructions(batch, prompts))
         unguided = batch.without_condition()
         null = adapter(step.null_condition, **step.instructions(unguided, step.base.encode_prompts(unguided.prompts)))
-        embeds = torch.cat([null, tokens])[:, None]
-        picture = self._pipeline(
-            prompt_embeds=prompts.tokens, negative_prompt_embeds=step.base.encode_prompts([""]).tokens,
-            ip_adapter_image_embeds=[embeds], num_inference_steps=self.config.image_steps,
-            guidance_scale=self.config.guidance_scale, height=size, width=size,
-            generator=torch.Generator("cpu").manual_seed(index), output_type="pt",
-        ).images[0]  # fmt: skip
-        generated = (picture.float().clamp(0, 1) * 255).round().byte().cpu()
+        generated = self._pipeline.draw(
+            prompts.tokens, tokens, null,
+            steps=self.config.image_steps, guidance_scale=self.config.guidance_scale, seed=index,
+        )  # fmt: skip
         condition = (
             torch.nn.functional.interpolate(held(batch.condition).float(), size, mode="bilinear")[0].round().byte()
         )
-        return Painted(index, batch.tasks[0], batch.prompts[0], condition.cpu(), generated, target[0].cpu())
+        return ValidationImage(index, batch.tasks[0], batch.prompts[0], condition.cpu(), generated, target[0].cpu())
 
 
-def grids(painted: Sequence[Painted]) -> dict[str, Image.Image]:
+def grids(drawn: Sequence[ValidationImage]) -> dict[str, Image.Image]:
     """One picture a task: a row of condition | generated | target for each sample."""
     by_task: dict[str, list[Tensor]] = {}
-    for one in painted:
+    for one in drawn:
         by_task.setdefault(one.task, []).append(one.row())
     return {task: _image(torch.cat(rows, dim=1)) for task, rows in by_task.items()}
 

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from ipai.adapter.formats import save_adapter
-from tests.browser import opened_page
+from tests.helpers.browser import opened_page
+from tests.helpers.small_pipeline import PICTURE, adapter_for, make_pipeline
 from tests.integration.conftest import start
-from tests.pipeline.using import PICTURE, adapter_for, make_pipeline
 
 pytest.importorskip("gradio", reason="gradio is not installed (extra gradio)")
 

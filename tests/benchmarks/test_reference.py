@@ -11,7 +11,7 @@ from benchmarks.ours import composed
 from benchmarks.reference import TutorialStep, tutorial_batches
 from benchmarks.shards import TASKS, ensure_shards
 from ipai.training.run import make_accelerator
-from tests.composing import compose
+from tests.helpers.composing import compose
 
 
 @pytest.fixture(scope="module")

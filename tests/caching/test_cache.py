@@ -26,8 +26,8 @@ from ipai.files import sha256_of
 from ipai.training.assemble import assemble
 from ipai.training.loop import Parts
 from ipai.training.run import make_accelerator
-from tests.composing import CONF, compose
-from tests.data.shard_writer import sample, write_shard, write_shards
+from tests.helpers.composing import CONF, compose
+from tests.helpers.shard_writer import sample, write_shard, write_shards
 
 TASKS = ("copy", "style")
 

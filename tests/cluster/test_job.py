@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ipai.cluster import job
-from ipai.training import outcome
+from ipai.runs import outcome
 
 
 @pytest.fixture

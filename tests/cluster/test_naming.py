@@ -4,8 +4,8 @@ import pytest
 
 from ipai.cluster.naming import Point, distinct
 from ipai.errors import ConfigError
-from ipai.training.run_folder import folder_of
-from tests.composing import compose
+from ipai.runs.run_folder import folder_of
+from tests.helpers.composing import compose
 
 
 def point(*overrides: str) -> Point:

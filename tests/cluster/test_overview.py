@@ -10,8 +10,8 @@ from ipai.cluster.queue import QueuedJob, queued_jobs
 from ipai.config import to_dict
 from ipai.errors import CheckpointError
 from ipai.files import held_alone
-from ipai.training import outcome
-from tests.composing import compose
+from ipai.runs import outcome
+from tests.helpers.composing import compose
 
 
 @pytest.fixture

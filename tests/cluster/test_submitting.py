@@ -8,7 +8,7 @@ from ipai.cluster.job import _newest_step
 from ipai.cluster.naming import Point
 from ipai.cluster.slurm import submit
 from ipai.errors import ConfigError
-from tests.composing import compose
+from tests.helpers.composing import compose
 
 
 def test_a_colon_in_the_run_folder_is_refused(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from ipai.data.config import DataConfig, DropConfig
 from ipai.data.dataset import TrainingDataset, ValidationDataset, dropped
 from ipai.data.loader import SlotBatches, make_loader
 from ipai.data.order import SampleOrder
-from ipai.data.pictures import Sizes
+from ipai.data.sample_images import Sizes
 from ipai.data.shards import ShardSet
 from ipai.errors import DataError
-from tests.data.shard_writer import sample, write_shard, write_shards
+from tests.helpers.shard_writer import sample, write_shard, write_shards
 
 SIZES = Sizes(resolution=16, image_size=8, latent_shape=(4, 2, 2))
 POOLS = {"copy": ("everything", "all of it"), "object": ("the {object}", "an {object}, please")}

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from ipai.data.images import ImageError, decode_image, square_box, to_square
-from tests.data.shard_writer import encode, noise_image
+from tests.helpers.shard_writer import encode, noise_image
 
 LIMIT = 1_000_000
 

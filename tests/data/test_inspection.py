@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.browser import opened_page
-from tests.data_builders.building import ROOT, build_all, configure, environment, samples_in
+from tests.helpers.browser import opened_page
+from tests.helpers.building import ROOT, build_all, configure, environment, samples_in
 
 
 @pytest.fixture(scope="module")

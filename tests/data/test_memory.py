@@ -8,8 +8,8 @@ import torch
 
 from ipai.data.collate import collate
 from ipai.data.loader import SlotBatches, make_loader
-from tests.data.shard_writer import write_shards
 from tests.data.test_dataset import COUNTS, training
+from tests.helpers.shard_writer import write_shards
 
 MIB = 2**20
 STATUS = Path("/proc/self/status")

@@ -11,16 +11,16 @@ import pytest
 pytest.importorskip("s3fs")
 pytest.importorskip("moto")
 
-from ipai.data.ahead import FetchAhead
 from ipai.data.loader import SlotBatches
 from ipai.data.order import SampleOrder
+from ipai.data.prefetch import FetchAhead
 from ipai.data.remote_shards import RemoteShardSet, open_shards
+from ipai.data.shard_shuffle import ShardWindows
 from ipai.data.shards import ShardSet
-from ipai.data.windows import ShardWindows
 from ipai.errors import DataError
 from ipai.store.config import StoreConfig
-from tests.data.shard_writer import write_shards
-from tests.store.s3 import Store, serving, write_sidecars
+from tests.helpers.s3 import Store, serving, write_sidecars
+from tests.helpers.shard_writer import write_shards
 
 _SHARDS = 6
 

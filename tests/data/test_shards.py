@@ -10,7 +10,7 @@ import webdataset
 
 from ipai.data.shards import ShardSet
 from ipai.errors import DataError
-from tests.data.shard_writer import sample, write_shard, write_shards
+from tests.helpers.shard_writer import sample, write_shard, write_shards
 
 
 def test_every_sample_is_read_as_webdataset_reads_it(tmp_path: Path) -> None:

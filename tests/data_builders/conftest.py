@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.data_builders.building import ROOT
-from tests.data_builders.coco_source import write_coco_source
-from tests.data_builders.teachers.miniatures import write_teachers
+from tests.helpers.building import ROOT
+from tests.helpers.coco_source import write_coco_source
+from tests.helpers.teacher_miniatures import write_teachers
 
 
 @pytest.fixture(scope="session")

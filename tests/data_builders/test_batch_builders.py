@@ -9,8 +9,8 @@ import pytest
 from data_builders.engine.plan import ShardPlan
 from data_builders.engine.records import CardSection, Drop, Record, Sample, Selection, Source
 from data_builders.engine.shard import Stamp, build_shard
-from tests.data_builders.building import samples_in
-from tests.data_builders.coco_source import jpeg, textured
+from tests.helpers.building import samples_in
+from tests.helpers.coco_source import jpeg, textured
 
 STAMP = Stamp("style", "batches", 1, "0" * 64)
 PICTURE = jpeg(textured(32, 32, 1))

@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from data_builders.coco.filters import FILTERS
-from data_builders.engine.keyed import rank
+from data_builders.engine.keyed_hash import rank
 from data_builders.engine.run import plan_build
 from data_builders.registry import create_builder
 from ipai.errors import DataError
-from tests.data_builders.building import build_all, configure, samples_in
-from tests.data_builders.coco_source import SPLIT, CocoWriter, ellipse, jpeg, textured, write_coco_source
+from tests.helpers.building import build_all, configure, samples_in
+from tests.helpers.coco_source import SPLIT, CocoWriter, ellipse, jpeg, textured, write_coco_source
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 GOOD = (60.0, 40.0, 120.0, 120.0)

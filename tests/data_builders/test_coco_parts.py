@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from data_builders.coco.geometry import borders_touched, condition_square, target_square
 from data_builders.coco.masks import mask_of, usable
 from data_builders.coco.words import counted, plural, with_article
+from data_builders.engine.image_files import Box
 from data_builders.engine.licences import is_permissive
-from data_builders.engine.pictures import Box
-from data_builders.engine.words import listed, one_line
-from tests.data_builders.coco_source import LICENCES, ellipse
+from data_builders.words import listed, one_line
+from tests.helpers.coco_source import LICENCES, ellipse
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 SIDES = st.integers(20, 700)

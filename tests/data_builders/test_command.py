@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.data_builders.building import ROOT, command, digests, environment, run_command, samples_in
-from tests.data_builders.coco_source import write_coco_source
+from tests.helpers.building import ROOT, command, digests, environment, run_command, samples_in
+from tests.helpers.coco_source import write_coco_source
 
 
 def test_a_build_and_its_repetition(tmp_path: Path, coco: Path) -> None:

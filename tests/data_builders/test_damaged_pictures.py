@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from data_builders.engine.pictures import decode_picture
+from data_builders.engine.image_files import decode_picture
 from data_builders.engine.records import Drop
 from data_builders.engine.run import plan_build
 from data_builders.registry import create_builder
-from tests.data_builders.building import build_all, configure, samples_in
-from tests.data_builders.celeba.celeba_source import CelebaWriter
-from tests.data_builders.coco_source import CocoWriter, textured
-from tests.data_builders.commoncanvas.catalog_source import photograph, row, write_part
-from tests.data_builders.damaged_pictures import KEPT, PICTURES
-from tests.data_builders.instantstyle.style_source import PROMPTS, write_captions, write_images
-from tests.data_builders.journeydb.journey_source import JourneyWriter
-from tests.data_builders.teachers.miniatures import edge_overrides
+from tests.helpers.building import build_all, configure, samples_in
+from tests.helpers.catalog_source import photograph, row, write_part
+from tests.helpers.celeba_source import CelebaWriter
+from tests.helpers.coco_source import CocoWriter, textured
+from tests.helpers.damaged_pictures import KEPT, PICTURES
+from tests.helpers.journey_source import JourneyWriter
+from tests.helpers.style_source import PROMPTS, write_captions, write_images
+from tests.helpers.teacher_miniatures import edge_overrides
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 COMMON = ("source.max_pixels=200000", "max_drop_fraction=1", "shard_size=50")

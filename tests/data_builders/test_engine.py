@@ -14,8 +14,8 @@ from data_builders.engine.folder import locked
 from data_builders.engine.run import build, plan_build
 from ipai.errors import ConfigError, DataError
 from ipai.files import sha256_of
-from tests.data_builders.building import build_all, configure, digests, samples_in
-from tests.data_builders.coco_source import CocoWriter, write_coco_source
+from tests.helpers.building import build_all, configure, digests, samples_in
+from tests.helpers.coco_source import CocoWriter, write_coco_source
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.data_builders.building import build_all, configure, digests
-from tests.data_builders.celeba.celeba_source import write_celeba_source
-from tests.data_builders.commoncanvas.catalog_source import write_catalog_source
-from tests.data_builders.instantstyle.style_source import write_style_source
-from tests.data_builders.journeydb.journey_source import write_journey_source
-from tests.data_builders.teachers.miniatures import edge_overrides, style_overrides
+from tests.helpers.building import build_all, configure, digests
+from tests.helpers.catalog_source import write_catalog_source
+from tests.helpers.celeba_source import write_celeba_source
+from tests.helpers.journey_source import write_journey_source
+from tests.helpers.style_source import write_style_source
+from tests.helpers.teacher_miniatures import edge_overrides, style_overrides
 
 pytestmark = pytest.mark.long
 WRITERS: dict[str, Callable[[Path], Path]] = {

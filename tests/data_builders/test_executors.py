@@ -10,7 +10,7 @@ import pytest
 from data_builders.engine.executors import run_jobs
 from data_builders.engine.executors.config import ExecutorConfig, RayExecutor, SlurmExecutor
 from ipai.errors import ConfigError, DataError
-from tests.data_builders.building import build_all, configure, digests
+from tests.helpers.building import build_all, configure, digests
 
 RAY = RayExecutor(name="ray", cpus=0.25)
 

@@ -3,7 +3,7 @@ import io
 from PIL import Image
 
 from data_builders.engine.likeness import hash_distance, perceptual_hash
-from tests.data_builders.coco_source import jpeg, textured
+from tests.helpers.coco_source import jpeg, textured
 
 
 def test_a_copy_is_alike_whatever_its_size_and_compression() -> None:

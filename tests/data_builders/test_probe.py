@@ -12,7 +12,7 @@ from data_builders.engine.records import Drop, Record, Sample
 from data_builders.engine.run import plan_build
 from data_builders.registry import create_builder
 from ipai.errors import ConfigError, DataError
-from tests.data_builders.building import command, configure, run_command
+from tests.helpers.building import command, configure, run_command
 
 
 class Counting:

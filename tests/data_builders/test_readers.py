@@ -8,7 +8,7 @@ import pytest
 import webdataset
 from PIL import Image
 
-from tests.data_builders.building import build_all, configure, samples_in
+from tests.helpers.building import build_all, configure, samples_in
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

@@ -8,7 +8,7 @@ import pytest
 from data_builders.rendered.pairs import draw_pair
 from ipai.tasks import TASKS
 from ipai.toyworld.oracles import Oracle, load_oracles
-from tests.data_builders.building import build_all, configure, digests
+from tests.helpers.building import build_all, configure, digests
 
 COUNT = 60
 ZOOM = (0.0, 1.5)

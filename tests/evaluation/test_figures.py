@@ -11,7 +11,7 @@ from ipai.evaluation.config import DataRoot
 from ipai.evaluation.figures.config import FigureConfig, check
 from ipai.evaluation.figures.figure_7 import evaluated_checkpoints, scores_over_training
 from ipai.evaluation.figures.figures_8_and_10 import spreads
-from tests.evaluation.test_comparing import write_evaluation
+from tests.helpers.evaluations import write_evaluation
 
 
 def test_wordings_and_noises_are_told_apart() -> None:

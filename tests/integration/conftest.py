@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ipai.files import sha256_of
-from tests.data_builders.coco_source import write_coco_source
-from tests.shared_folder import made_once
-from tests.warm import Running, WarmServer
+from tests.helpers.coco_source import write_coco_source
+from tests.helpers.shared_folder import made_once
+from tests.helpers.warm import Running, WarmServer
 
 REPOSITORY = Path(__file__).parents[2]
 STATE = ("adapter.safetensors", "ema.safetensors", "optimizer.safetensors")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.data_builders.building import ROOT, samples_in
-from tests.data_builders.coco_source import jpeg, textured
+from tests.helpers.building import ROOT, samples_in
+from tests.helpers.coco_source import jpeg, textured
 
 PAGE = ROOT / "docs" / "add-a-task.md"
 BLOCKS = dict(re.findall(r"^`([^`\n]+)`\n\n```\w+\n(.*?)```$", PAGE.read_text(), re.MULTILINE | re.DOTALL))
@@ -29,7 +29,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project with the sixth task."""
     folder = tmp_path_factory.mktemp("project")
     for name in ("ipai", "data_builders", "conf", "scripts"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "weights"))
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "toy_weights"))
     shutil.copy(ROOT / "train.py", folder)
     (folder / "ipai/backbones/toy_weights").symlink_to(ROOT / "ipai/backbones/toy_weights")
     for name, text in BLOCKS.items():

@@ -22,7 +22,7 @@ from ipai.errors import CheckpointError, ConfigError, DataError, WeightsError
 from ipai.evaluation.config import EvaluationConfig
 from ipai.evaluation.evaluating import Evaluated, evaluate
 from ipai.files import sha256_of
-from tests.composing import CONF
+from tests.helpers.composing import CONF
 from tests.integration.conftest import run, start
 
 SMALL = ("limit=5", "part_size=2", "batch_size=2", "steps=2", "wandb=off", "clip.batch_size=4")

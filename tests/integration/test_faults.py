@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ipai.training import outcome
+from ipai.runs import outcome
+from tests.helpers.faults import KILL_AT, signal_all, until_path
 from tests.integration.conftest import (
     REPOSITORY,
     environment,
@@ -24,13 +25,12 @@ from tests.integration.conftest import (
     train,
     training_command,
 )
-from tests.integration.faults import KILL_AT, signal_all, until_path
 
 pytestmark = pytest.mark.faults
 
 _PLACES = {
     "the second file of a checkpoint": """
-import ipai.training.checkpoint as c
+import ipai.runs.checkpoint as c
 calls, sync = [], c.sync
 def fatal(path):
     calls.append(path)
@@ -39,7 +39,7 @@ def fatal(path):
 c.sync = fatal
 """,
     "before a checkpoint's rename": """
-import ipai.training.checkpoint as c
+import ipai.runs.checkpoint as c
 calls, write_json = [], c.write_json
 def fatal(*a):
     write_json(*a); calls.append(a)
@@ -47,7 +47,7 @@ def fatal(*a):
 c.write_json = fatal
 """,
     "before the link to the newest": """
-import ipai.training.checkpoint as c
+import ipai.runs.checkpoint as c
 calls, link = [], c._link_latest
 def fatal(*a):
     calls.append(a)
@@ -56,7 +56,7 @@ def fatal(*a):
 c._link_latest = fatal
 """,
     "half way through removing an old one": """
-import ipai.training.checkpoint as c
+import ipai.runs.checkpoint as c
 rmtree = c.shutil.rmtree
 def fatal(path, *a, **k):
     if Path(path).name.startswith("step-") and Path(path).exists():

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.faults import descendants, until_path
 from tests.integration.conftest import REPOSITORY, environment, fingerprint, train, training_command
-from tests.integration.faults import descendants, until_path
 from tests.integration.test_interruptions import assert_close
 
 pytestmark = pytest.mark.faults
 
 _NODE = """
 import sys
-from ipai.training.launch import Meeting, run_processes
+from ipai.launch.processes import Meeting, run_processes
 sys.exit(run_processes({words!r}, 2, "train.py", Meeting("127.0.0.1", {port}, {node}, 2)))
 """
 _STOP_SECONDS = 60

@@ -13,8 +13,8 @@ from ipai.adapter.formats import save_adapter
 from ipai.backbones.families import read_dims
 from ipai.conditioning import spec_of
 from ipai.config import to_dict
-from ipai.training.checkpoint import Progress, save
-from tests.composing import compose
+from ipai.runs.checkpoint import Progress, save
+from tests.helpers.composing import compose
 from tests.integration.conftest import REPOSITORY, environment
 
 

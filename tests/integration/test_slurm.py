@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ipai.cluster.queue import queued_jobs
-from ipai.training import outcome
+from ipai.runs import outcome
 from tests.integration.conftest import REPOSITORY, environment, fingerprint, run, training_command
 
 _SECONDS = 300

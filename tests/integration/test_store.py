@@ -11,11 +11,11 @@ import pytest
 pytest.importorskip("s3fs")
 pytest.importorskip("moto")
 
-from ipai.training import outcome
+from ipai.runs import outcome
+from tests.helpers.faults import KILL_AT, until_path
+from tests.helpers.s3 import _SECRET, Store, serving
+from tests.helpers.warm import Running
 from tests.integration.conftest import STATE, fingerprint, run, start, stop, train, training_command
-from tests.integration.faults import KILL_AT, until_path
-from tests.store.s3 import _SECRET, Store, serving
-from tests.warm import Running
 
 _TRY_LATER = 75
 GONE = 10**9

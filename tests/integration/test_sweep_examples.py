@@ -11,7 +11,7 @@ import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from ipai.training.loggers import wandb_id
-from tests.composing import compose
+from tests.helpers.composing import compose
 from tests.integration.conftest import REPOSITORY
 
 SWEEPS = REPOSITORY / "examples" / "sweeps"

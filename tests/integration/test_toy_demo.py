@@ -17,10 +17,10 @@ from ipai.config import typed
 from ipai.evaluation.figures.config import FigureConfig
 from ipai.evaluation.figures.drawing import draw_figure
 from ipai.tasks import TASKS
-from tests.composing import CONF
-from tests.data_builders.building import digests, samples_in
+from tests.helpers.building import digests, samples_in
+from tests.helpers.composing import CONF
+from tests.helpers.shared_folder import made_once
 from tests.integration.conftest import run, start
-from tests.shared_folder import made_once
 
 BRIEF = ("train.steps=2", "validation.samples=2", "validation.images=0")
 

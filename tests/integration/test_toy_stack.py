@@ -14,8 +14,8 @@ from hydra import compose, initialize_config_dir
 
 from ipai.config import typed
 from ipai.errors import WeightsError
-from tests.data_builders.building import ROOT
-from tests.shared_folder import made_once
+from tests.helpers.building import ROOT
+from tests.helpers.shared_folder import made_once
 from tools.toy_stack.train import StackConfig, StackTraining
 from tools.toy_stack.write import write_stack
 

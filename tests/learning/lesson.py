@@ -21,16 +21,16 @@ from ipai.adapter.formats import load_adapter
 from ipai.backbones.families import load_base, read_dims
 from ipai.backbones.instruction_encoder import OpenClipInstructionEncoder
 from ipai.config import TrainingRun
-from ipai.evaluation.asking import Sampling, taken
-from ipai.pipeline.painter import Painter
+from ipai.evaluation.sampling.asking import Sampling, taken
+from ipai.pipeline.picture_generator import PictureGenerator
 from ipai.tasks import TASKS
 from ipai.toyworld.oracles import load_oracles
 from ipai.toyworld.questions import questions
 from ipai.training import assemble
 from ipai.training.conditioning import InstructionInputs
 from ipai.training.run import train
-from tests.composing import compose
-from tests.data_builders.building import build_all, configure
+from tests.helpers.building import build_all, configure
+from tests.helpers.composing import compose
 
 PAIRS, STEPS = 800, 560
 ASKED = 64
@@ -111,8 +111,8 @@ def _examined(config: TrainingRun, run: Path, zeros: bool) -> Lesson:
     oracle, asked = load_oracles()["scenes"], questions(portraits=False, count=ASKED)
 
     def taken_by(adapter: InstructAdapter, task: str) -> Taken:
-        painter = Painter(config.base, adapter, "cpu")
-        return taken(painter, asked, config.instructions.fixed[task], oracle, FACTORS, SAMPLING)
+        generator = PictureGenerator(config.base, adapter, "cpu")
+        return taken(generator, asked, config.instructions.fixed[task], oracle, FACTORS, SAMPLING)
 
     with _silent() if zeros else nullcontext():
         answers = taken_by(before, "style"), taken_by(trained, "style"), taken_by(trained, "structure")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline.using import make_pipeline
+from tests.helpers.small_pipeline import make_pipeline
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from ipai.adapter.formats import export_ip_adapter
 from ipai.backbones.hub import locate
 from ipai.errors import ConfigError, DataError, InstructionError
 from ipai.pipeline import Condition, FourPass, attach
-from tests.pipeline.using import CONFIG, PICTURE, adapter_for, draw
+from tests.helpers.small_pipeline import CONFIG, PICTURE, adapter_for, draw
 
 
 def test_equals_diffusers_own_loader(pipeline: Any, tmp_path: Path) -> None:

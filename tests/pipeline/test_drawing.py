@@ -16,9 +16,9 @@ from ipai.pipeline.drawing import draw
 from ipai.pipeline.grid import GAP, grid
 from ipai.pipeline.record import read_facts, repeated, write_png
 from ipai.pipeline.settings import DrawingConfig
-from tests.data_builders.building import ROOT
-from tests.pipeline.extras import give_controlnet_a_say, write_lora
-from tests.pipeline.using import PICTURE, adapter_for, make_pipeline
+from tests.helpers.building import ROOT
+from tests.helpers.pipeline_extras import give_controlnet_a_say, write_lora
+from tests.helpers.small_pipeline import PICTURE, adapter_for, make_pipeline
 
 BRIEF = ("prompt=a cat", "steps=2", "base=micro", "device=cpu")
 

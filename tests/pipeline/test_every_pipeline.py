@@ -13,8 +13,8 @@ from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 from ipai.backbones.hub import locate
 from ipai.errors import ConfigError
 from ipai.pipeline import Condition, FourPass, attach
-from tests.pipeline.every_pipeline import CALLED_WITH, called, made, sd15_classes
-from tests.pipeline.using import CONFIG, PICTURE, adapter_for, make_pipeline
+from tests.helpers.every_pipeline import CALLED_WITH, called, made, sd15_classes
+from tests.helpers.small_pipeline import CONFIG, PICTURE, adapter_for, make_pipeline
 
 TABLE = Path(__file__).parents[2] / "docs" / "pipelines.md"
 ROW = re.compile(r"^\| `(\w+)` \| (works|refused) \| (works|refused) \|", re.MULTILINE)

@@ -20,9 +20,9 @@ from ipai.config import to_dict, typed
 from ipai.errors import CheckpointError, ConfigError, WeightsError
 from ipai.pipeline import Condition, attach, sources
 from ipai.pipeline.exporting import ExportConfig, export
-from ipai.training.checkpoint import Progress, save
-from tests.composing import CONF, compose
-from tests.pipeline.using import PICTURE, adapter_for, draw, make_pipeline
+from ipai.runs.checkpoint import Progress, save
+from tests.helpers.composing import CONF, compose
+from tests.helpers.small_pipeline import PICTURE, adapter_for, draw, make_pipeline
 
 BITS = {"fp32": 0.0, "fp16": 1e-3, "bf16": 1e-2}
 

@@ -11,11 +11,11 @@ from torch import Tensor
 from ipai.config import typed
 from ipai.errors import ConfigError
 from ipai.evaluation.config import EvaluationConfig
-from ipai.evaluation.sampling import sampling_of
+from ipai.evaluation.sampling.settings import sampling_of
 from ipai.pipeline import Attachment, Condition, FourPass, attach
 from ipai.pipeline.settings import DrawingConfig
+from tests.helpers.small_pipeline import CONFIG, PICTURE, adapter_for, draw
 from tests.pipeline.test_drawing import raw_settings
-from tests.pipeline.using import CONFIG, PICTURE, adapter_for, draw
 
 PROMPT, NEGATIVE, QUERY = "a red cat", "blurred, grey", "use the style"
 CONDITION = Condition(PICTURE, QUERY)

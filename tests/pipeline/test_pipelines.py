@@ -21,8 +21,8 @@ from PIL import Image
 
 from ipai.errors import ConfigError, WeightsError
 from ipai.pipeline import Condition, FourPass, attach
-from tests.pipeline.extras import give_controlnet_a_say, write_lora
-from tests.pipeline.using import CONFIG, PICTURE, adapter_for, assert_unchanged, draw, snapshot
+from tests.helpers.pipeline_extras import give_controlnet_a_say, write_lora
+from tests.helpers.small_pipeline import CONFIG, PICTURE, adapter_for, assert_unchanged, draw, snapshot
 
 STYLE = Condition(PICTURE, "use the style")
 TURNED = Condition(PICTURE.rotate(90), "use the style")

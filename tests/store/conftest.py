@@ -9,7 +9,7 @@ pytest.importorskip("moto")
 
 import s3fs
 
-from tests.store.s3 import Store, serving
+from tests.helpers.s3 import Store, serving
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from ipai.errors import StoreError
 from ipai.files import sha256_of
 from ipai.store.cache import Blob, ShardCache
 from ipai.store.remote import RemoteStore
-from tests.data.shard_writer import write_shards
-from tests.store.s3 import Store
+from tests.helpers.s3 import Store
+from tests.helpers.shard_writer import write_shards
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from ipai.toyworld.factors import EYES, OBJECTS, STYLES, Portraits, Scenes, draw
 from ipai.toyworld.layers import RADII, centres_of, landmarks_of, scene_layers
 from ipai.toyworld.render import render
 from ipai.toyworld.shapes import place_outline
-from tests.toyworld.polygons import covered
+from tests.helpers.polygons import covered
 
 Draw = Callable[[int, int, int], Scenes | Portraits]
 BOTH = pytest.mark.parametrize("draw", [draw_scenes, draw_portraits])

@@ -14,10 +14,10 @@ from ipai.backbones.shipped import shipped_stack
 from ipai.conditioning import spec_of
 from ipai.config import TrainingRun
 from ipai.toyworld.oracles import load_oracles, truth_of
-from tests.composing import compose
+from tests.helpers.composing import compose
 from tools.toy_stack.clip import normalised
-from tools.toy_stack.pictures import draw_pictures
 from tools.toy_stack.quality import identity_kept
+from tools.toy_stack.rendered_set import draw_pictures
 
 LIMIT = 25_000_000  # bytes of all weights together
 

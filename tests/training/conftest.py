@@ -9,8 +9,8 @@ from ipai.config import TrainingRun
 from ipai.training.assemble import assemble
 from ipai.training.loop import Parts
 from ipai.training.run import make_accelerator
-from tests.composing import compose
-from tests.data.shard_writer import write_shards
+from tests.helpers.composing import compose
+from tests.helpers.shard_writer import write_shards
 
 Assemble = Callable[..., Parts]
 

@@ -11,8 +11,8 @@ from ipai.adapter.formats import load_adapter
 from ipai.config import TrainingRun
 from ipai.errors import DataError
 from ipai.training.run import train
-from tests.composing import CONF
-from tests.data.shard_writer import sample, write_shard
+from tests.helpers.composing import CONF
+from tests.helpers.shard_writer import sample, write_shard
 
 Configure = Callable[..., TrainingRun]
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))

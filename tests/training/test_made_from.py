@@ -13,10 +13,11 @@ from ipai.backbones.micro import ensure_micro
 from ipai.config import TrainingRun
 from ipai.errors import ConfigError, DataError
 from ipai.files import sha256_of, write_json
-from ipai.training import checkpoint, made_from
+from ipai.runs import checkpoint
+from ipai.training import made_from
 from ipai.training.assemble import assemble
 from ipai.training.run import make_accelerator, train
-from tests.data.shard_writer import sample, write_shard
+from tests.helpers.shard_writer import sample, write_shard
 
 Configure = Callable[..., TrainingRun]
 SHORT = ("experiment=single_style", "train.steps=1", "train.batch_size=2", "checkpoint.every=1", "data.workers=0")

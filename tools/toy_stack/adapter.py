@@ -12,7 +12,7 @@ from ipai.adapter.hosts.inject import host_of
 from ipai.adapter.spec import AdapterSpec
 from tools.toy_stack.clip import normalised
 from tools.toy_stack.diffusion import add_noise, denoising_loss, draw_captions, tokenise
-from tools.toy_stack.pictures import Pictures, draw_rows
+from tools.toy_stack.rendered_set import Pictures, draw_rows
 from tools.toy_stack.sizes import CLIP_VISION, RESAMPLER, TEXT_WIDTH
 from tools.toy_stack.stage import Losses
 

@@ -20,7 +20,7 @@ from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from ipai.files import write_json
 from ipai.toyworld.factors import CHOICES, Portraits, Scenes
-from tools.toy_stack.pictures import Pictures, draw_rows, draw_variants
+from tools.toy_stack.rendered_set import Pictures, draw_rows, draw_variants
 from tools.toy_stack.sizes import CLIP_TEXT, CLIP_VISION, TEXT_WIDTH
 from tools.toy_stack.stage import Losses
 from tools.toy_stack.tokens import MERGES_FILE

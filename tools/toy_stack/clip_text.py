@@ -18,7 +18,7 @@ from ipai.instructions.slots import fill_slot
 from ipai.tasks import TASKS
 from ipai.toyworld.factors import OBJECTS
 from tools.toy_stack.clip import ClipWithHeads, normalised
-from tools.toy_stack.pictures import Pictures, draw_rows, draw_variants
+from tools.toy_stack.rendered_set import Pictures, draw_rows, draw_variants
 from tools.toy_stack.sizes import CLIP_TEXT, TEXT_WIDTH
 from tools.toy_stack.stage import Losses
 

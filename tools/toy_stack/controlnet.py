@@ -17,7 +17,7 @@ from tools.toy_stack.diffusion import (
     tokenise,
     use_plain_attention,
 )
-from tools.toy_stack.pictures import Pictures, draw_rows
+from tools.toy_stack.rendered_set import Pictures, draw_rows
 from tools.toy_stack.sizes import CONTROLNET_EMBEDDING
 from tools.toy_stack.stage import Losses
 

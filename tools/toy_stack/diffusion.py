@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from ipai.objective import Epsilon, squared_error
-from tools.toy_stack.pictures import Pictures, draw_rows, draw_variants
+from tools.toy_stack.rendered_set import Pictures, draw_rows, draw_variants
 from tools.toy_stack.sizes import SCHEDULER, SD_TEXT, UNET
 from tools.toy_stack.stage import Losses
 

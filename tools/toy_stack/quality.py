@@ -30,7 +30,7 @@ from ipai.toyworld.oracles import Oracle, agreement, truth_of
 from tools.toy_stack.adapter import encode_condition, plus_spec
 from tools.toy_stack.clip import normalised
 from tools.toy_stack.controlnet import edges_of
-from tools.toy_stack.pictures import Pictures
+from tools.toy_stack.rendered_set import Pictures
 from tools.toy_stack.sizes import IP_ADAPTER_FILE, RESOLUTION
 from tools.toy_stack.tokens import MERGES_FILE
 from tools.toy_stack.vae import reconstruct

@@ -13,8 +13,8 @@ from PIL import Image
 from ipai.files import write_text
 from ipai.pages import chart_url, data_url, render_page
 from ipai.toyworld.sheets import sheet
-from tools.toy_stack.pictures import Pictures
 from tools.toy_stack.quality import generate, identity_kept, load_pipeline
+from tools.toy_stack.rendered_set import Pictures
 from tools.toy_stack.train import StackConfig, StackTraining
 from tools.toy_stack.vae import reconstruct
 

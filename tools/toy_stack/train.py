@@ -20,7 +20,7 @@ from ipai.errors import WeightsError
 from ipai.files import atomic_path
 from ipai.toyworld.oracles import KINDS, Oracle, truth_of
 from tools.toy_stack import adapter, clip, clip_text, controlnet, diffusion, oracle_training, tokens, vae
-from tools.toy_stack.pictures import HELD_OUT_SEED, TRAIN_SEED, Pictures, draw_pictures
+from tools.toy_stack.rendered_set import HELD_OUT_SEED, TRAIN_SEED, Pictures, draw_pictures
 from tools.toy_stack.sizes import PROMPT_CONTEXT
 from tools.toy_stack.stage import Losses, Stage, StageSettings
 

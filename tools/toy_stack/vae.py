@@ -8,7 +8,7 @@ from transformers import CLIPVisionModelWithProjection
 
 from tools.toy_stack.clip import normalised
 from tools.toy_stack.pca_start import start_from_pca
-from tools.toy_stack.pictures import Pictures, draw_rows
+from tools.toy_stack.rendered_set import Pictures, draw_rows
 from tools.toy_stack.sizes import LATENT_SIDE, RESOLUTION, VAE
 from tools.toy_stack.stage import Losses
 

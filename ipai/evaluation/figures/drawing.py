@@ -6,6 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from ipai.backbones.instruction_encoder import OpenClipInstructionEncoder
+from ipai.evaluation.evaluated_run import read_run
 from ipai.evaluation.figures.config import FigureConfig, check
 from ipai.evaluation.figures.figure_4 import instruction_map
 from ipai.evaluation.figures.figure_5 import data_entries
@@ -14,7 +15,6 @@ from ipai.evaluation.figures.figure_7 import scores_over_training
 from ipai.evaluation.figures.figure_9 import one_image_all_instructions
 from ipai.evaluation.figures.figures_8_and_10 import Scene, rewordings, with_others
 from ipai.evaluation.figures.plates import save
-from ipai.evaluation.subject import read_run
 from ipai.instructions.pools import load_pool
 
 _INSTRUCTIONS, _SAMPLES, _CONDITIONS = 1000, 2, 5

@@ -8,7 +8,7 @@ from PIL import Image
 
 from ipai.data.images import square_box
 from ipai.evaluation.figures.plates import plate
-from ipai.evaluation.questions import HeldOut
+from ipai.evaluation.sampling.eval_samples import HeldOut
 
 
 def data_entries(root: Path, templates: Mapping[str, Sequence[str]], count: int, seed: int) -> Figure:

@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ipai.errors import DataError
-from ipai.evaluation.comparing import read_evaluation
 from ipai.evaluation.figures.plates import plate
 from ipai.evaluation.figures.stored import samples_of, stored_pictures
 from ipai.evaluation.layout import FOLDER
+from ipai.evaluation.reporting.comparing import read_evaluation
 from ipai.tasks import TASKS
 
 

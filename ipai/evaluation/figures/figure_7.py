@@ -7,9 +7,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from ipai.errors import DataError
-from ipai.evaluation.comparing import read_evaluation
 from ipai.evaluation.layout import FOLDER, SCORES
-from ipai.evaluation.means import SCORES as NAMES
+from ipai.evaluation.reporting.comparing import read_evaluation
+from ipai.evaluation.scoring.statistics import SCORES as NAMES
 
 
 def scores_over_training(runs: Sequence[Path], wanted: Sequence[str]) -> Figure:

@@ -5,10 +5,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ipai.evaluation.comparing import read_evaluation
 from ipai.evaluation.figures.plates import plate
 from ipai.evaluation.figures.stored import samples_of, stored_pictures
 from ipai.evaluation.layout import FOLDER, SCORES
+from ipai.evaluation.reporting.comparing import read_evaluation
 from ipai.tasks import TASKS
 
 _PLUS = "ip_adapter_plus"

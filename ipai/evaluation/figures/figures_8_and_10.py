@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ipai.conditioning import Conditioning
+from ipai.evaluation.evaluated_run import read_run
 from ipai.evaluation.figures.plates import plate
-from ipai.evaluation.questions import HeldOut, noise_seed
-from ipai.evaluation.subject import read_run
+from ipai.evaluation.sampling.eval_samples import HeldOut, noise_seed
 from ipai.instructions.pools import load_pool
 from ipai.instructions.slots import fill_slot
 from ipai.pipeline.encoding import Condition
-from ipai.pipeline.painter import Painter, Wish, control_picture
+from ipai.pipeline.picture_generator import PictureGenerator, PictureRequest, control_picture
 from ipai.pipeline.sources import load
 
 _CANNY = (100, 200)
@@ -54,14 +54,16 @@ def rewordings(scene: Scene, wordings: int) -> Figure:
     Raises:
         IpaiError: Run, shards or weights cannot be used.
     """
-    easel = _Easel(scene)
+    generator = _SceneGenerator(scene)
     pool = load_pool(scene.task, "val")
     drawn = {
-        instruction: easel.paint(instruction)
-        for instruction in (fill_slot(template, easel.source.slot(easel.question)) for template in pool[:wordings])
+        instruction: generator.generate(instruction)
+        for instruction in (
+            fill_slot(template, generator.source.slot(generator.question)) for template in pool[:wordings]
+        )
     }
     rows: list[tuple[str, list[Image.Image | None]]] = [
-        (instruction, [easel.condition(), *pictures]) for instruction, pictures in drawn.items()
+        (instruction, [generator.condition(), *pictures]) for instruction, pictures in drawn.items()
     ]
     figure = plate(rows, ["condition", *(f"noise {number}" for number in range(scene.seeds))])
     pixels = np.stack([[np.asarray(picture, dtype=np.float64) / 255 for picture in row] for row in drawn.values()])
@@ -101,14 +103,14 @@ def with_others(scene: Scene, controlnet: str | None, lora: str | None, lora_sca
     variants += [("with both", controlnet, lora)] if controlnet and lora else []
     rows: list[tuple[str, list[Image.Image | None]]] = []
     for name, net, style in variants:
-        easel = _Easel(scene, net, style, lora_scale)
-        lines = easel.lines() if net else None
-        rows.append((name, [easel.condition(), lines, *easel.paint(easel.question.instruction, lines)]))
+        generator = _SceneGenerator(scene, net, style, lora_scale)
+        lines = generator.lines() if net else None
+        rows.append((name, [generator.condition(), lines, *generator.generate(generator.question.instruction, lines)]))
     return plate(rows, ["condition", "lines", *(f"noise {number}" for number in range(scene.seeds))])
 
 
-class _Easel:
-    """A painter in front of one held-out sample."""
+class _SceneGenerator:
+    """A generator in front of one held-out sample."""
 
     def __init__(
         self, scene: Scene, controlnet: str | None = None, lora: str | None = None, lora_scale: float = 1.0
@@ -119,9 +121,11 @@ class _Easel:
         self.question = self.source.questions[-1]
         loaded = load(scene.run)
         self._conditioning = Conditioning(loaded.adapter.spec)
-        self._painter = Painter(training.base, loaded, scene.device, controlnet, lora=lora, lora_scale=lora_scale)
-        self._painter.schedule("dpm++")
-        self._painter.attached.set_scale(training.validation.adapter_scale)
+        self._generator = PictureGenerator(
+            training.base, loaded, scene.device, controlnet, lora=lora, lora_scale=lora_scale
+        )
+        self._generator.schedule("dpm++")
+        self._generator.attached.set_scale(training.validation.adapter_scale)
         self._side = training.base.resolution
 
     def condition(self) -> Image.Image:
@@ -132,11 +136,14 @@ class _Easel:
         edges = cv2.Canny(np.asarray(target.convert("L")), *_CANNY)
         return Image.fromarray(edges).convert("RGB")
 
-    def paint(self, instruction: str, lines: Image.Image | None = None) -> Sequence[Image.Image]:
+    def generate(self, instruction: str, lines: Image.Image | None = None) -> Sequence[Image.Image]:
         words = self._conditioning.told(self._scene.task, instruction)
-        self._painter.attached.condition(Condition(self.source.condition(self.question), words))
+        self._generator.attached.condition(Condition(self.source.condition(self.question), words))
         steps, guidance = self._scene.steps or self._sampler.image_steps, self._sampler.guidance_scale
         seeds = [
             noise_seed(self._scene.task, "figure", number, self._scene.seed) for number in range(self._scene.seeds)
         ]
-        return [self._painter.paint(Wish(self.question.prompt, "", seed, steps, guidance, lines)) for seed in seeds]
+        return [
+            self._generator.generate(PictureRequest(self.question.prompt, "", seed, steps, guidance, lines))
+            for seed in seeds
+        ]

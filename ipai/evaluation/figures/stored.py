@@ -7,10 +7,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from ipai.data.images import decode_image, square_box
+from ipai.data.images import MAX_PIXELS, decode_image, square_box
 from ipai.data.shards import ShardSet
 from ipai.errors import DataError
-from ipai.pipeline.encoding import MAX_PIXELS
 
 
 def stored_pictures(folder: Path, source: str) -> dict[str, Image.Image]:

@@ -13,7 +13,7 @@ from ipai.toyworld.factors import Portraits, draw_portraits
 from ipai.toyworld.layers import landmarks_of
 from ipai.toyworld.render import render
 from ipai.toyworld.sources.people import ATTRIBUTES, attributes_of, looks_of, pictures_each
-from ipai.toyworld.sources.pictures import jpeg, shuffled
+from ipai.toyworld.sources.source_files import jpeg, shuffled
 
 WIDTH, HEIGHT = 178, 218
 _ABOVE = (HEIGHT - WIDTH) // 2  # px above and below the square picture, filled with its edge as in CelebA itself

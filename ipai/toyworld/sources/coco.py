@@ -10,7 +10,7 @@ import numpy as np
 from ipai.toyworld.factors import OBJECTS, Scenes, draw_portraits, draw_scenes
 from ipai.toyworld.layers import RADII, centres_of, scene_layers
 from ipai.toyworld.shapes import place_outline
-from ipai.toyworld.sources.pictures import VARIANTS, Mixture, choices, chunks, jpeg, variants_of
+from ipai.toyworld.sources.source_files import VARIANTS, Mixture, choices, chunks, jpeg, variants_of
 
 # Numbers with gaps, as COCO's.
 CATEGORIES = {name: 1 + 9 * index + index % 3 for index, name in enumerate(OBJECTS)}

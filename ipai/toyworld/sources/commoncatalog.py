@@ -10,7 +10,7 @@ from urllib.parse import quote_plus
 import pyarrow as pa
 from pyarrow import parquet
 
-from ipai.toyworld.sources.pictures import choices, chunks, draw_mixture, jpeg, variants_of
+from ipai.toyworld.sources.source_files import choices, chunks, draw_mixture, jpeg, variants_of
 
 _FILE_ROWS = 500  # at most
 _FOLDERS = 10

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ipai.toyworld.factors import BACKGROUNDS, COLOURS, OBJECTS, STYLES
-from ipai.toyworld.sources.pictures import Mixture, choices, chunks, draw_mixture, jpeg, variants_of
+from ipai.toyworld.sources.source_files import Mixture, choices, chunks, draw_mixture, jpeg, variants_of
 
 _ANNOTATIONS = "train_anno_realease_repath.jsonl"  # spelled so by its authors
 _ARCHIVES = 4

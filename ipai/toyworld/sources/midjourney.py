@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from ipai.toyworld.sources.pictures import choices, chunks, draw_mixture, jpeg, png, variants_of
+from ipai.toyworld.sources.source_files import choices, chunks, draw_mixture, jpeg, png, variants_of
 
 _PNGS = 0.3  # share of the files
 _TWICE = 25  # of so many files the last is a copy of the first

@@ -12,7 +12,7 @@ from ipai.toyworld.factors import (
     SKINS,
     Portraits,
 )
-from ipai.toyworld.sources.pictures import choices, shuffled
+from ipai.toyworld.sources.source_files import choices, shuffled
 
 FEWEST, MOST = 2, 30  # pictures of a person
 _MEAN = 8

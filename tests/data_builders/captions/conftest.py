@@ -1,6 +1,6 @@
 import pytest
 
-from tests.data_builders.llm.model_server import KEY
+from tests.helpers.model_server import KEY
 
 
 @pytest.fixture(autouse=True)

@@ -17,9 +17,9 @@ from data_builders.captions.captioner import model_captioner
 from data_builders.engine.config import deciding_settings
 from data_builders.registry import create_builder
 from ipai.errors import ConfigError, DataError
-from tests.data_builders.building import build_all, command, configure, digests, environment, run_command, samples_in
-from tests.data_builders.coco_source import CocoWriter, write_coco_source
-from tests.data_builders.llm.model_server import KEY, Asked, Does, fails, says, serving
+from tests.helpers.building import build_all, command, configure, digests, environment, run_command, samples_in
+from tests.helpers.coco_source import CocoWriter, write_coco_source
+from tests.helpers.model_server import KEY, Asked, Does, fails, says, serving
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

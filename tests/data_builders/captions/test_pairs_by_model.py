@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.data_builders.building import command, digests, run_command, samples_in
-from tests.data_builders.celeba.celeba_source import write_celeba_source
-from tests.data_builders.instantstyle.style_source import write_style_source
-from tests.data_builders.llm.model_server import Asked, Does, says, serving
-from tests.data_builders.teachers.miniatures import style_overrides
+from tests.helpers.building import command, digests, run_command, samples_in
+from tests.helpers.celeba_source import write_celeba_source
+from tests.helpers.model_server import Asked, Does, says, serving
+from tests.helpers.style_source import write_style_source
+from tests.helpers.teacher_miniatures import style_overrides
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

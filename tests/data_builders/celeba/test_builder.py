@@ -16,11 +16,11 @@ from data_builders.engine.report import Tally, plan_text
 from data_builders.engine.run import plan_build
 from data_builders.registry import create_builder
 from ipai.errors import ConfigError, DataError
-from tests.data_builders import building
-from tests.data_builders.building import build_all, command, digests, samples_in
-from tests.data_builders.celeba.celeba_source import LANDMARKS, SIZE, CelebaWriter, write_celeba_source
-from tests.data_builders.coco_source import jpeg, textured
-from tests.data_builders.killing import killed_and_continued
+from tests.helpers import building
+from tests.helpers.building import build_all, command, digests, samples_in
+from tests.helpers.celeba_source import LANDMARKS, SIZE, CelebaWriter, write_celeba_source
+from tests.helpers.coco_source import jpeg, textured
+from tests.helpers.killing import killed_and_continued
 
 WHOLE = "pairs.max_per_identity=null"
 

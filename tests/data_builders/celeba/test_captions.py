@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_builders.celeba.captions import describe
-from tests.data_builders.celeba.celeba_source import ATTRIBUTES
+from tests.helpers.celeba_source import ATTRIBUTES
 
 CASES = {
     "nothing": (set(), "a photo of a woman"),

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_builders.celeba.geometry import are_usable, face_square, hq_face_square
-from tests.data_builders.celeba.celeba_source import LANDMARKS, SIZE
+from tests.helpers.celeba_source import LANDMARKS, SIZE
 
 
 def test_the_face_of_an_aligned_picture() -> None:

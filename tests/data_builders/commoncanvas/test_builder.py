@@ -18,12 +18,12 @@ from data_builders.engine.records import Drop
 from data_builders.engine.run import plan_build
 from data_builders.registry import create_builder
 from ipai.errors import ConfigError, DataError, WeightsError
-from tests.data_builders import building
-from tests.data_builders.building import build_all, command, digests, samples_in
-from tests.data_builders.coco_source import jpeg
-from tests.data_builders.commoncanvas.catalog_source import photograph, row, write_catalog_source, write_part
-from tests.data_builders.killing import killed_and_continued
-from tests.data_builders.teachers.miniatures import edge_overrides
+from tests.helpers import building
+from tests.helpers.building import build_all, command, digests, samples_in
+from tests.helpers.catalog_source import photograph, row, write_catalog_source, write_part
+from tests.helpers.coco_source import jpeg
+from tests.helpers.killing import killed_and_continued
+from tests.helpers.teacher_miniatures import edge_overrides
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 WORDS = ("task=structure", "source.min_side=200")

@@ -14,10 +14,10 @@ from data_builders.engine.run import build, plan_build
 from data_builders.instantstyle.builder import InstantStyleBuilder
 from data_builders.registry import create_builder
 from ipai.errors import ConfigError, DataError
-from tests.data_builders import building
-from tests.data_builders.building import build_all, digests, samples_in
-from tests.data_builders.coco_source import jpeg
-from tests.data_builders.instantstyle.style_source import (
+from tests.helpers import building
+from tests.helpers.building import build_all, digests, samples_in
+from tests.helpers.coco_source import jpeg
+from tests.helpers.style_source import (
     PROMPTS,
     style_image,
     write_captions,
@@ -25,7 +25,7 @@ from tests.data_builders.instantstyle.style_source import (
     write_parquet,
     write_style_source,
 )
-from tests.data_builders.teachers.miniatures import sdxl_overrides, style_overrides
+from tests.helpers.teacher_miniatures import sdxl_overrides, style_overrides
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

@@ -10,7 +10,7 @@ from pyarrow import parquet
 
 from data_builders.instantstyle.prompts import read_prompts
 from ipai.errors import DataError
-from tests.data_builders import building
+from tests.helpers import building
 
 
 def prompts_of(path: Path, *overrides: str) -> tuple[list[str], dict[str, int]]:

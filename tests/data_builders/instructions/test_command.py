@@ -15,8 +15,8 @@ from data_builders.instructions.builder import Pool, build_pools
 from data_builders.instructions.config import parse_instructions
 from ipai.errors import ConfigError, DataError, InstructionError
 from ipai.instructions.pools import SHIPPED, load_pool
-from tests.data_builders.building import ROOT, digests, environment, run_command
-from tests.data_builders.llm.model_server import KEY, Asked, Does, says, serving
+from tests.helpers.building import ROOT, digests, environment, run_command
+from tests.helpers.model_server import KEY, Asked, Does, says, serving
 
 _WORDS = [
     f"{first}{second}"

@@ -17,11 +17,11 @@ from data_builders.engine.run import plan_build
 from data_builders.journeydb.archives import streamed
 from data_builders.registry import create_builder
 from ipai.errors import ConfigError, DataError
-from tests.data_builders import building
-from tests.data_builders.building import build_all, command, digests, samples_in
-from tests.data_builders.coco_source import jpeg, textured
-from tests.data_builders.journeydb.journey_source import JourneyWriter, write_journey_source, write_tgz
-from tests.data_builders.killing import killed_and_continued
+from tests.helpers import building
+from tests.helpers.building import build_all, command, digests, samples_in
+from tests.helpers.coco_source import jpeg, textured
+from tests.helpers.journey_source import JourneyWriter, write_journey_source, write_tgz
+from tests.helpers.killing import killed_and_continued
 
 ANNOTATIONS = "data/train/train_anno_realease_repath.jsonl.tgz"
 

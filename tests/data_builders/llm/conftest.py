@@ -2,7 +2,7 @@ import openai._base_client
 import pytest
 
 from data_builders.llm import asking
-from tests.data_builders.llm.model_server import KEY
+from tests.helpers.model_server import KEY
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,9 @@ import pytest
 from data_builders.llm.asking import Tally
 from data_builders.llm.cache import AnswerCache, Spent
 from ipai.errors import ConfigError, DataError
-from tests.data_builders.building import ROOT
-from tests.data_builders.llm.asked import answer_to, ask, model_at
-from tests.data_builders.llm.model_server import KEY, Does, Script, fails, says, serving
+from tests.helpers.asked import answer_to, ask, model_at
+from tests.helpers.building import ROOT
+from tests.helpers.model_server import KEY, Does, Script, fails, says, serving
 
 GOOD = says({"word": "yes"})
 
@@ -238,7 +238,7 @@ def test_an_interrupt_keeps_the_answers_that_are_on_their_way(tmp_path: Path) ->
 _ASKER = """
 import sys
 from pathlib import Path
-from tests.data_builders.llm.asked import ask, model_at
+from tests.helpers.asked import ask, model_at
 ask([f"q{n}" for n in range(60)], model_at(sys.argv[1], Path(sys.argv[2])))
 """
 

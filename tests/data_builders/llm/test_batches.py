@@ -11,8 +11,8 @@ from data_builders.llm.asking import Tally
 from data_builders.llm.batches import ask_in_batches
 from data_builders.llm.cache import AnswerCache
 from ipai.errors import DataError
-from tests.data_builders.llm.asked import answer_to, ask, model_at, question
-from tests.data_builders.llm.model_server import KEY, Asked, Does, ModelServer, fails, says, serving
+from tests.helpers.asked import answer_to, ask, model_at, question
+from tests.helpers.model_server import KEY, Asked, Does, ModelServer, fails, says, serving
 
 GOOD = says({"word": "yes"})
 FIVE = "abcde"

@@ -19,9 +19,9 @@ from data_builders.teachers.loaded import device_of_worker, painter_of
 from data_builders.teachers.painter import Painter
 from data_builders.teachers.request import Request
 from ipai.errors import ConfigError, DataError, IpaiError, WeightsError
-from tests.data_builders.building import ROOT
-from tests.data_builders.coco_source import textured
-from tests.data_builders.teachers.miniatures import edge_overrides, sdxl_overrides, style_overrides
+from tests.helpers.building import ROOT
+from tests.helpers.coco_source import textured
+from tests.helpers.teacher_miniatures import edge_overrides, sdxl_overrides, style_overrides
 
 KINDS = {
     "edges": ("structure", edge_overrides),

@@ -14,7 +14,7 @@ from tools.toy_stack.clip import (
     normalised,
     write_open_clip,
 )
-from tools.toy_stack.pictures import draw_pictures
+from tools.toy_stack.rendered_set import draw_pictures
 
 
 def test_both_forms_of_the_image_tower_agree() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tools.toy_stack.pictures import Pictures, draw_pictures
+from tools.toy_stack.rendered_set import Pictures, draw_pictures
 from tools.toy_stack.vae import errors_beside_pca, fresh_vae, pca_reconstruct, reconstruct
 
 

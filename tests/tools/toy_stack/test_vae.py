@@ -8,7 +8,7 @@ from diffusers import AutoencoderKL
 from transformers import CLIPVisionModelWithProjection
 
 from ipai.backbones.shipped import shipped_stack
-from tools.toy_stack.pictures import Pictures, draw_pictures
+from tools.toy_stack.rendered_set import Pictures, draw_pictures
 from tools.toy_stack.vae import decoder_loss, pca_reconstruct, reconstruct, with_free_decoder
 
 

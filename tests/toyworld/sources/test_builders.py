@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.data_builders.building import build_all, configure, samples_in
-from tests.data_builders.teachers.miniatures import edge_overrides, style_overrides, write_teachers
+from tests.helpers.building import build_all, configure, samples_in
+from tests.helpers.teacher_miniatures import edge_overrides, style_overrides, write_teachers
 from tests.toyworld.sources.conftest import SAMPLES, SIDE
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

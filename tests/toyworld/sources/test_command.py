@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.data_builders.building import ROOT, environment, run_command
+from tests.helpers.building import ROOT, environment, run_command
 
 SCRIPT = str(ROOT / "scripts" / "make_toy_sources.py")
 

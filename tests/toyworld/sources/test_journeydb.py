@@ -11,7 +11,7 @@ from PIL import Image
 
 from data_builders.journeydb.prompts import clean
 from ipai.toyworld.sources.journeydb import write_journeydb
-from ipai.toyworld.sources.pictures import draw_mixture
+from ipai.toyworld.sources.source_files import draw_mixture
 from ipai.toyworld.sources.write import WRITERS, seed_of
 from tests.toyworld.sources.conftest import SAMPLES, SIDE
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ipai.toyworld.render import render
-from ipai.toyworld.sources.pictures import VARIANTS, choices, chunks, draw_mixture, jpeg, png, shuffled, variants_of
+from ipai.toyworld.sources.source_files import VARIANTS, choices, chunks, draw_mixture, jpeg, png, shuffled, variants_of
 
 
 def test_a_picture_and_a_choice_do_not_depend_on_the_count() -> None:

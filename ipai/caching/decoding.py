@@ -1,0 +1,71 @@
+"""The pictures of shards in their order, decoded as training decodes them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from ipai.caching.plan import Work
+from ipai.data.cache import LATENTS
+from ipai.data.images import decode_image
+from ipai.data.loader import one_thread
+from ipai.data.sample_images import square_pixels
+from ipai.errors import SampleError
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture, uint8 [3, S, S], or why it cannot be used (an empty reason where it can)."""
+
+    key: str
+    pixels: Tensor | None
+    reason: str = ""
+
+
+class ShardPictures(torch.utils.data.Dataset[Picture]):
+    """What a kind of cache encodes: targets for latents, conditions for image tokens; see `__getitem__`."""
+
+    def __init__(self, works: list[Work], sizes: dict[str, int], max_pixels: int) -> None:
+        """Take the pictures of `works`, at most `max_pixels` large, as squares of `sizes[kind]` pixels."""
+        self._works = works
+        self._sizes = sizes
+        self._max_pixels = max_pixels
+
+    def __getitem__(self, place: tuple[int, int]) -> Picture:
+        """The picture of a sample: number of the work, index in its shards."""
+        number, index = place
+        work = self._works[number]
+        target = work.kind == LATENTS
+        key = work.shards.key(index)
+        try:
+            raw = work.shards.read(index, target=target, condition=not target)
+            image = decode_image(raw.target if target else raw.condition, self._max_pixels)
+        except SampleError as error:
+            return Picture(key, None, error.reason)
+        return Picture(key, square_pixels(image, self._sizes[work.kind]))
+
+
+def batches_of(works: list[Work], batch_size: int) -> list[list[tuple[int, int]]]:
+    """Places of all samples in order, in batches that never hold two shards: a shard's bytes depend on it alone."""
+    return [
+        [(number, index) for index in work.samples[start : start + batch_size]]
+        for number, work in enumerate(works)
+        for start in range(0, len(work.samples), batch_size)
+    ]
+
+
+def picture_stream(
+    pictures: ShardPictures, batches: list[list[tuple[int, int]]], workers: int
+) -> Iterator[list[Picture]]:
+    """The pictures of `batches`, in their order, decoded ahead of need by `workers` processes."""
+    loader: DataLoader[Picture] = DataLoader(
+        pictures,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=list,
+        multiprocessing_context="forkserver" if workers else None,
+        worker_init_fn=one_thread,
+    )
+    yield from loader

@@ -1,0 +1,1 @@
+"""The CLIP that scores pictures, and its scores."""

@@ -1,0 +1,176 @@
+"""Several evaluations side by side: the paper's Table 1 for any set of runs, and paired differences with intervals."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet
+import yaml
+from scipy.stats import bootstrap
+
+from ipai.errors import DataError
+from ipai.evaluation.layout import FOLDER, PARQUET, SCORES
+from ipai.evaluation.scoring.statistics import Row, by_sample
+from ipai.tasks import TASKS, get_task
+
+SINGLE = "single-task"
+BASELINES = {"start": "step 0", "ip_adapter_plus": "IPAdapter+ (no instruction)"}
+_CONFIDENCE = 0.95
+_RESAMPLES = 10_000
+
+
+@dataclass
+class Line:
+    """A row of the table: one evaluation, or the single-task runs together.
+
+    Attributes:
+        name: How the table calls it.
+        scores: scores.json of each task.
+        rows: Of scores.parquet, of all tasks.
+        samples_seen: In training, of all its runs together.
+    """
+
+    name: str
+    scores: dict[str, dict[str, Any]] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    samples_seen: int = 0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A mean difference of paired samples, the first minus the second.
+
+    Attributes:
+        mean: Of the differences.
+        low, high: A 95 % bootstrap interval of the mean; None for a single sample.
+        n: Pairs.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval leaves out zero."""
+        return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
+
+
+def paper_rows() -> dict[str, dict[str, dict[str, float]]]:
+    """The paper's Table 1: row -> task -> score."""
+    rows: dict[str, dict[str, dict[str, float]]] = _paper()["rows"]
+    return rows
+
+
+def paper_source() -> str:
+    """Where `paper_rows` comes from."""
+    return str(_paper()["source"])
+
+
+def read_lines(folders: Sequence[Path], baselines: bool = True) -> list[Line]:
+    """A line for each run, those of single tasks in one, and the baselines that were evaluated in any of the runs.
+
+    Args:
+        folders: Run folders, or folders that hold a scores.json.
+        baselines: False leaves the baselines out.
+
+    Raises:
+        DataError: One was not evaluated, or two single-task runs are of the same task.
+    """
+    lines: dict[str, Line] = {}
+    for folder in folders:
+        own = folder if (folder / SCORES).is_file() else folder / FOLDER
+        scores, rows = read_evaluation(own)
+        single = (scores["experiment"] or "").startswith("single_") and scores["weights"] not in BASELINES
+        _add(lines, SINGLE if single else _name(folder, scores), scores, rows)
+        for weights, name in BASELINES.items():
+            if baselines and name not in lines and (own / weights / SCORES).is_file():
+                _add(lines, name, *read_evaluation(own / weights))
+    return list(lines.values())
+
+
+def read_evaluation(folder: Path) -> tuple[dict[str, Any], list[Row]]:
+    """scores.json and the rows of scores.parquet.
+
+    Raises:
+        DataError: They are missing or damaged.
+    """
+    try:
+        scores: dict[str, Any] = json.loads((folder / SCORES).read_text(encoding="utf-8"))
+        return scores, pyarrow.parquet.read_table(folder / PARQUET).to_pylist()
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{folder} holds no evaluation ({error}); make it with python scripts/evaluate.py run={folder.parent}"
+        ) from error
+
+
+def difference(first: Line, second: Line, task: str, score: str, seed: int = 0) -> Difference | None:
+    """The paired difference of two lines; None where one of them lacks the task or the score.
+
+    Raises:
+        DataError: They were not asked the same questions, or were scored by different CLIPs.
+    """
+    if task not in first.scores or task not in second.scores:
+        return None
+    _refuse_other_questions(first, second, task)
+    ours, theirs = (by_sample(line.rows, task, score) for line in (first, second))
+    if not ours or not theirs:
+        return None
+    return paired(np.array(list(ours.values())) - np.array(list(theirs.values())), seed)
+
+
+def paired(differences: np.ndarray, seed: int = 0) -> Difference:
+    """The mean of differences [N] with its interval: the percentiles of 10,000 resamples."""
+    if len(differences) < 2:
+        return Difference(float(differences.mean()), None, None, len(differences))
+    found = bootstrap(
+        (differences,), np.mean, n_resamples=_RESAMPLES, confidence_level=_CONFIDENCE, method="percentile",
+        rng=np.random.default_rng(seed), batch=1000,
+    ).confidence_interval  # fmt: skip
+    return Difference(float(differences.mean()), float(found.low), float(found.high), len(differences))
+
+
+def columns() -> list[tuple[str, str]]:
+    """Task and score of each column of Table 1."""
+    return [(task, score) for task in TASKS for score in get_task(task).scores]
+
+
+def _paper() -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(files("ipai.evaluation").joinpath("paper_table1.yaml").read_text("utf-8"))
+    return content
+
+
+def _name(folder: Path, scores: dict[str, Any]) -> str:
+    variant = "" if scores["weights"] == "ema" else f" ({scores['weights']})"
+    wordings = scores["settings"]["instructions"]
+    return f"{scores['run'] or folder.name}{variant}" + ("" if wordings == "val" else f", {wordings} instructions")
+
+
+def _add(lines: dict[str, Line], name: str, scores: dict[str, Any], rows: list[Row]) -> None:
+    line = lines.setdefault(name, Line(name))
+    twice = sorted(set(line.scores) & set(scores["tasks"]))
+    if twice:
+        raise DataError(f"{name} would hold {', '.join(twice)} twice; leave one of the runs out")
+    line.scores |= dict.fromkeys(scores["tasks"], scores)
+    line.rows += rows
+    line.samples_seen += scores["samples_seen"]
+
+
+def _refuse_other_questions(first: Line, second: Line, task: str) -> None:
+    asked = []
+    for line in (first, second):
+        one = line.scores[task]
+        sampling = one["settings"]["sampling"][task]
+        seeds = {(row["key"], row["number"], row["prompt"]): row["seed"] for row in line.rows if row["task"] == task}
+        asked.append({"clip": one["models"]["clip"], "base": one["base"], "sampling": sampling, "samples": seeds})
+    differing = [name for name in asked[0] if asked[0][name] != asked[1][name]]
+    if differing:
+        raise DataError(
+            f"{first.name} and {second.name} were not evaluated alike for {task} ({', '.join(differing)} differ), so "
+            "their difference says nothing; evaluate both with the same settings and data"
+        )

@@ -1,0 +1,1 @@
+"""Which pictures an evaluation draws, and drawing them."""

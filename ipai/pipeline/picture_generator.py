@@ -1,0 +1,180 @@
+"""A loaded pipeline with its adapter, ControlNet and LoRA: what the command line and the page draw with."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+from PIL import Image
+
+from ipai.backbones.backbone import Backbone
+from ipai.backbones.config import BUILTIN_TOY, BaseConfig, WeightsRef
+from ipai.backbones.families import family_of, load_base
+from ipai.backbones.hub import locate_refs
+from ipai.backbones.loading import load_part
+from ipai.data.images import MAX_PIXELS, as_seen, decode_image, square_box, to_square
+from ipai.errors import DataError, WeightsError
+from ipai.pipeline.attaching import AdapterSource, attach
+from ipai.pipeline.settings import SCHEDULERS
+
+
+@dataclass(frozen=True)
+class PictureRequest:
+    """One picture.
+
+    Attributes:
+        prompt: What it shows.
+        negative: What guidance leads away from.
+        seed: Of the starting noise.
+        steps: Of the scheduler.
+        guidance_scale: Of ordinary guidance; above 1 for the four-pass form, which does not read it.
+        control: Line drawing for the ControlNet, if there is one.
+        control_scale: Of the ControlNet.
+    """
+
+    prompt: str
+    negative: str
+    seed: int
+    steps: int
+    guidance_scale: float
+    control: Image.Image | None = None
+    control_scale: float = 1.0
+
+
+class PictureGenerator:
+    """Stable Diffusion with an adapter, and if wanted a ControlNet and a LoRA.
+
+    Args:
+        base: Where the frozen parts lie.
+        adapter: What `attach` takes.
+        device: Where it runs; `auto` is a GPU if there is one.
+        controlnet: A folder or hub id, or `toy` for the one that comes with the project.
+        lora: A `.safetensors` file or a folder with `pytorch_lora_weights.safetensors`.
+        lora_scale: Of the LoRA.
+
+    Raises:
+        IpaiError: Weights are missing or do not fit.
+    """
+
+    def __init__(
+        self,
+        base: BaseConfig,
+        adapter: AdapterSource,
+        device: str = "auto",
+        controlnet: str | None = None,
+        lora: str | None = None,
+        lora_scale: float = 1.0,
+    ) -> None:
+        self.base = base
+        place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        loaded = load_base(base, place, only=family_of(base).drawing)
+        self._noise_schedule = loaded.scheduler.config
+        lines = {} if controlnet is None else {"controlnet": _controlnet(controlnet, loaded)}
+        self.pipeline = loaded.pipeline(**lines)
+        if lora is not None:
+            _add_lora(self.pipeline, lora)
+            self.weigh_lora(lora_scale)
+        self.attached = attach(self.pipeline, adapter, base=base)
+
+    def schedule(self, name: str) -> None:
+        """Choose one of `SCHEDULERS`."""
+        self.pipeline.scheduler = getattr(diffusers, SCHEDULERS[name]).from_config(self._noise_schedule)
+
+    def weigh_lora(self, scale: float) -> None:
+        """Weight the LoRA, of which there must be one: 1 as trained, 0 off."""
+        self.pipeline.set_adapters("lora", float(scale))
+
+    def generate(self, request: PictureRequest) -> Image.Image:
+        """Draw one picture under the conditions of `attached`."""
+        lines: dict[str, Any] = {}
+        if request.control is not None:
+            lines = {"image": request.control, "controlnet_conditioning_scale": float(request.control_scale)}
+        picture: Image.Image = self.pipeline(
+            request.prompt,
+            negative_prompt=request.negative,
+            generator=torch.Generator("cpu").manual_seed(request.seed),
+            **self._settings(request),
+            **lines,
+        ).images[0]
+        return picture
+
+    def generate_each(self, requests: Sequence[PictureRequest]) -> list[Image.Image]:
+        """Draw a batch, each under its own of the conditions given to `attached.condition_each`.
+
+        Args:
+            requests: With the same steps and guidance scale, and without a ControlNet.
+
+        Raises:
+            DataError: A picture is NaN or infinite.
+        """
+        pixels = self.pipeline(
+            [request.prompt for request in requests],
+            negative_prompt=[request.negative for request in requests],
+            generator=[torch.Generator("cpu").manual_seed(request.seed) for request in requests],
+            output_type="pt",
+            **self._settings(requests[0]),
+        ).images
+        for request, picture in zip(requests, pixels, strict=True):
+            if not picture.isfinite().all():
+                raise DataError(
+                    f"the picture of seed {request.seed} and the prompt {request.prompt!r} is NaN or infinite; look "
+                    "for NaN in the adapter's weights, or draw with base.dtype=fp32"
+                )
+        whole = (pixels.float() * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        return [Image.fromarray(picture) for picture in whole]
+
+    def _settings(self, request: PictureRequest) -> dict[str, Any]:
+        side = self.base.resolution
+        sampler = {"num_inference_steps": request.steps, "guidance_scale": request.guidance_scale}
+        return {**sampler, "height": side, "width": side}
+
+
+def control_picture(source: Path | Image.Image, size: int) -> Image.Image:
+    """The centred square of a line drawing, `size` pixels wide.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    try:
+        if isinstance(source, Path):
+            picture = decode_image(source.read_bytes(), MAX_PIXELS)
+        else:
+            picture = as_seen(source, MAX_PIXELS)
+    except OSError as error:
+        raise DataError(f"the ControlNet's picture {source} cannot be read: {error}") from error
+    return Image.fromarray(to_square(picture, square_box(picture), size).permute(1, 2, 0).numpy())
+
+
+def _controlnet(name: str, base: Backbone) -> Any:
+    ref = WeightsRef(BUILTIN_TOY, subfolder="controlnet") if name == "toy" else WeightsRef(name)
+    with _told("controlnet", name):
+        folder = locate_refs({"controlnet": ref}, f"controlnet={name}", "controlnet")["controlnet"]
+        network = load_part("controlnet", folder, base.denoiser.dtype, base.device)
+    base.refuse_controlnet(network, name)
+    return network
+
+
+def _add_lora(pipeline: Any, lora: str) -> None:
+    path = Path(lora).expanduser()
+    if not path.exists():
+        raise WeightsError(f"there is no LoRA at lora={lora}; give a .safetensors file or the folder that holds one")
+    with _told("lora", lora):
+        where = (path.parent, path.name) if path.is_file() else (path, None)
+        pipeline.load_lora_weights(
+            where[0], weight_name=where[1], adapter_name="lora", local_files_only=True, use_safetensors=True
+        )
+        if not pipeline.get_active_adapters():
+            raise ValueError("it holds no LoRA")
+
+
+@contextmanager
+def _told(key: str, value: str) -> Iterator[None]:
+    """Turn what the libraries raise over foreign weights into one message with the key."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{key}={value} cannot be loaded into this base: {first}") from error

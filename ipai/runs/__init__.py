@@ -1,0 +1,1 @@
+"""A run's folder: its frozen configuration, its checkpoints, its outcome."""

@@ -1,0 +1,156 @@
+"""A run folder: the frozen configuration, the environment, one writer at a time."""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ipai.config import TrainingRun, to_dict
+from ipai.errors import CheckpointError, ConfigError
+from ipai.files import held_alone, write_json, write_text
+from ipai.runs.step_folders import step_folders
+
+# What may differ between two starts of one run: none of it changes the numbers beyond rounding.
+CHANGEABLE = (
+    "launch",
+    "logger",
+    "dry_run",
+    "verify",
+    "runs_root",
+    "data.root",
+    "data.cache",
+    "data.store",
+    "data.workers",
+    "data.prefetch",
+    "train.micro_batch_size",
+    "checkpoint",
+    "validation.clip_model",
+    "validation.clip_pretrained",
+    "instructions.cached_rows",
+)
+GIT_STATE = "git.json"  # lies beside code that was copied out of a checkout
+_PACKAGES = ("torch", "diffusers", "transformers", "open_clip_torch", "accelerate", "numpy", "pillow", "safetensors")
+
+
+def folder_of(config: TrainingRun) -> Path:
+    """The run's folder: `run` below `runs_root`, unless `run` is itself a path."""
+    run = Path(config.run).expanduser()
+    return run if len(run.parts) > 1 or run.is_absolute() else Path(config.runs_root) / run
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make the folder and hold it for this process.
+
+    Raises:
+        CheckpointError: Another process trains in this folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    busy = CheckpointError(
+        f"another process is writing to {folder}; wait for it or choose another folder with run=NAME"
+    )
+    with held_alone(folder, busy):
+        yield
+
+
+def freeze_config(folder: Path, config: TrainingRun) -> None:
+    """Write `config.yaml`; once there is a checkpoint to continue from, refuse one that gives other numbers.
+
+    Raises:
+        ConfigError: The configuration differs from the frozen one; the message lists the differences.
+    """
+    path = folder / "config.yaml"
+    new = to_dict(config)
+    if path.exists() and step_folders(folder / "checkpoints"):
+        frozen = upgraded(yaml.safe_load(path.read_text(encoding="utf-8")))
+        differences = list(_differences(_flat(frozen), _flat(new)))
+        if differences:
+            raise ConfigError(
+                f"{folder} was started with another configuration (then -> now):\n"
+                + "\n".join(f"  {line}" for line in differences)
+                + "\nrepeat the first command to continue it, or give a new name with run=NAME"
+            )
+    else:
+        write_text(path, yaml.safe_dump(new, sort_keys=False, allow_unicode=True))
+
+
+def upgraded(saved: Any) -> Any:
+    """A frozen configuration of an earlier version with its keys where they are now."""
+    if not isinstance(saved, dict):
+        return saved
+    if isinstance(saved.get("base"), dict):
+        saved = {**saved, "base": {"family": "sd15"} | saved["base"]}
+    if "objective" in saved or not isinstance(saved.get("train"), dict):
+        return saved
+    train = dict(saved["train"])
+    objective = {"name": "epsilon", "timestep_power": 1.0, "min_snr_gamma": None}
+    objective |= {key: train.pop(key) for key in ("timestep_power", "min_snr_gamma") if key in train}
+    return {**saved, "train": train, "objective": objective}
+
+
+def digest_of_settings(config: TrainingRun) -> str:
+    """Of all settings that decide a run's numbers; they must not change on its way."""
+    deciding = {key: value for key, value in _flat(to_dict(config)).items() if not _may_change(key)}
+    deciding.pop("base.family")  # the parts say more, and runs of earlier versions have none
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+
+def write_environment(folder: Path, processes: int) -> None:
+    """Write `environment.json`: versions, platform, git state and command, for the latest start."""
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    facts = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": versions,
+        "git": git_state(Path(__file__).parents[2]),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "processes": processes,
+    }
+    write_json(folder / "environment.json", facts)
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Commit and whether files differ from it; None where the code is not in a git checkout.
+
+    For a copy of the code it is the state of the checkout it was copied from.
+    """
+    if (folder / GIT_STATE).exists():
+        copied: dict[str, Any] | None = json.loads((folder / GIT_STATE).read_text(encoding="utf-8"))
+        return copied
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain", "-uno"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(node, dict) or not node:
+        return {prefix: list(node) if isinstance(node, tuple) else node}
+    return {
+        name: value
+        for key, child in node.items()
+        for name, value in _flat(child, f"{prefix}.{key}" if prefix else str(key)).items()
+    }
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+    for key in sorted(old.keys() | new.keys()):
+        if not _may_change(key) and old.get(key) != new.get(key):
+            yield f"{key}: {old.get(key)} -> {new.get(key)}"
+
+
+def _may_change(key: str) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in CHANGEABLE)

@@ -1,0 +1,103 @@
+"""Which commands reproduce the claims, what a repeated start skips, and the page that is written from evaluations."""
+
+from pathlib import Path
+
+import pytest
+
+from ipai.errors import IpaiError
+from ipai.evaluation.reporting.reproducing import ReproduceConfig, reproduce
+from ipai.evaluation.reporting.results import MEANING, results
+from tests.helpers.evaluations import write_evaluation
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> ReproduceConfig:
+    places = {name: str(tmp_path / name) for name in ("sources", "shards", "runs_root", "figures")}
+    return ReproduceConfig(
+        **places, output=str(tmp_path / "results.md"), seed=3, limit=5, oracles=0, curve=["object"],
+        experiments=["joint", "single_object", "fixed_instruction"], train=["train.steps=2"],
+    )  # fmt: skip
+
+
+class Commands:
+    """Stands for the project's commands: writes down what is run, and leaves what the next ones look for."""
+
+    def __init__(self, fail: str | None = None, trains: bool = True) -> None:
+        self.fail, self.trains = fail, trains
+        self.ran: list[str] = []
+
+    def __call__(self, words: list[str]) -> int:
+        self.ran.append(" ".join(words))
+        keys = dict(word.split("=", 1) for word in words[1:])
+        made = keys.get("output") if "toy_sources" in words[0] else keys.get("all.output")
+        if made:
+            Path(made).mkdir(parents=True, exist_ok=True)
+        if words[0] == "train.py" and self.trains:
+            for name in ("step-00000001", "step-00000002", "latest"):
+                (Path(keys["run"]) / "checkpoints" / name).mkdir(parents=True, exist_ok=True)
+            (Path(keys["run"]) / "checkpoints" / "latest" / "state.json").write_text(keys["run"])
+        if words[0] == "scripts/evaluate.py" and "run" in keys:
+            folder = Path(keys["run"]) / "evaluation"
+            folder.mkdir(exist_ok=True)
+            (folder / "scores.json").touch()
+        return 1 if self.fail and self.fail in self.ran[-1] else 0
+
+
+def test_the_commands_are_the_real_ones_and_cover_the_claims(config: ReproduceConfig) -> None:
+    commands = Commands()
+    reproduce(config, commands)
+    trained = [line for line in commands.ran if line.startswith("train.py")]
+    assert len(trained) == 3
+    assert all(
+        "train.seed=3" in line and "train.steps=2" in line and "checkpoint.keep=1000" in line for line in trained
+    )
+    joint = f"run={config.runs_root}/joint-toy"
+    evaluated = [line.removeprefix("scripts/evaluate.py ") for line in commands.ran if "evaluate.py" in line]
+    for keys in (f"{joint} limit=5", f"{joint} weights=start", f"{joint} weights=ip_adapter_plus",
+                 f"{joint} instructions=train", f"{joint} instructions=fixed"):  # fmt: skip
+        assert any(line.startswith(keys) for line in evaluated), keys
+    for run in ("joint", "single_object"):
+        assert any(f"{run}-toy/checkpoints/step-00000001 tasks=[object]" in line for line in evaluated)
+    assert not any("step-00000002" in line for line in evaluated)  # the newest is the run itself
+    assert [line.split()[1] for line in commands.ran if "figures.py" in line] == [
+        f"figure={number}" for number in (4, 9, 6, 7)
+    ]
+
+
+def test_started_again_it_only_asks_the_trainings_whether_they_are_done(config: ReproduceConfig) -> None:
+    failing = Commands(fail="weights=ip_adapter_plus")
+    with pytest.raises(IpaiError, match="what is done is kept"):
+        reproduce(config, failing)
+    again = Commands()
+    reproduce(config, again)
+    assert not any("build_datasets" in line or ("weights=start" in line and "joint" in line) for line in again.ran)
+    third = Commands()
+    reproduce(config, third)
+    assert all(line.startswith("train.py") for line in third.ran)
+    (Path(config.runs_root) / "joint-toy" / "checkpoints" / "latest" / "state.json").write_text("trained on")
+    changed = Commands(trains=False)
+    reproduce(config, changed)
+    assert any("joint-toy weights=start" in line for line in changed.ran)
+    assert not any("single_object-toy weights" in line for line in changed.ran)
+
+
+def test_the_page_says_what_was_measured_and_keeps_what_was_written(config: ReproduceConfig) -> None:
+    runs = Path(config.runs_root)
+    for name, better in (("joint", 0.1), ("single_object", 0.05), ("fixed_instruction", 0.1)):
+        folder = runs / f"{name}-toy" / "evaluation"
+        git = {"git": {"commit": "0123456789abcdef", "changed": False}, "experiment": name}
+        settings = {"instructions": "fixed" if "fixed" in name else "val", "seed": 0, "sampling": {"object": {}}}
+        write_evaluation(folder, ("object",), better, settings=settings, **git)
+        write_evaluation(
+            folder / "start", ("object",), 0, weights="start", step=0, samples_seen=0, settings=settings, **git
+        )
+    page = results(config, "python scripts/reproduce_toy.py", None)
+    assert "1,000 samples for the joint run" in page
+    assert "is above single-task in 1, below in 0" in page
+    assert "+0.0500" in page
+    assert "0123456789ab" in page
+    assert "fixed_instruction-toy, fixed instructions" in page
+    assert "| 0 |" in page
+    assert "Not written yet" in page
+    written = page.replace("Not written yet", "The claim holds")
+    assert results(config, "x", written).split(MEANING)[1] == written.split(MEANING)[1]
