@@ -5,21 +5,17 @@ for each visible GPU; `-m` starts one run for each combination, e.g. `-m experim
 `launch=slurm` each run is submitted as a job.
 """
 
-import logging
 import sys
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from tqdm import tqdm
 
+from ipai.cli import command, guarded
 from ipai.cluster.naming import Point, distinct
 from ipai.config import parse
-from ipai.errors import IpaiError, StoreError
 
-_MISUSE = 2
-_TRY_LATER = 75  # EX_TEMPFAIL: not the command's fault, so a scheduler may repeat it
 _points: list[Point] = []  # Hydra calls `compose` once for each point; nothing starts before all are checked
 _sweeping = False
 
@@ -56,31 +52,16 @@ def start(points: list[Point]) -> int:
     return next((code for code in map(run, points) if code), 0)
 
 
-def guarded(points: list[Point]) -> int:
-    """`start`, with errors that say what to do shown without a traceback."""
-    try:
-        return start(points)
-    except IpaiError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return _TRY_LATER if isinstance(error, StoreError) else _MISUSE
-
-
-@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+@command("train", progress=True)
 def compose(raw: DictConfig) -> None:
     """Compose and check one point."""
     global _sweeping
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
-    logging.getLogger("ipai").setLevel(logging.INFO)
     job = HydraConfig.get()
     _sweeping = job.mode == RunMode.MULTIRUN
-    try:
-        _points.append(Point(parse(raw), tuple(job.overrides.task)))
-    except IpaiError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(_MISUSE)
+    _points.append(Point(parse(raw), tuple(job.overrides.task)))
 
 
 if __name__ == "__main__":
     compose()
     if _points:
-        sys.exit(guarded(_points))
+        sys.exit(guarded(lambda: start(_points)))

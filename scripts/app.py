@@ -3,32 +3,15 @@
 `--help` lists the settings.
 """
 
-import logging
-import os
-import sys
 
-import hydra
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
-from ipai.errors import ConfigError, IpaiError
-
-_MISUSE = 2
+from ipai.cli import command
+from ipai.errors import ConfigError
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="app")
+@command("app")
 def main(raw: DictConfig) -> None:
-    """Compose, check, serve."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
-    try:
-        run(raw)
-    except IpaiError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(_MISUSE)
-
-
-def run(raw: DictConfig) -> None:
     """Load the adapter, serve the page until it is interrupted."""
     try:
         import gradio  # noqa: F401
@@ -51,9 +34,4 @@ def run(raw: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what went wrong instead of printing it and ending with 1
-    try:
-        main()
-    except (HydraException, OmegaConfBaseException) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(_MISUSE)
+    main()

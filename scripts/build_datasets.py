@@ -7,21 +7,17 @@ Without a task it builds all of a recipe: paper (the default) or toy. task=instr
 The same command continues a build that was interrupted; finished shards are never built again.
 """
 
-import logging
-import os
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
-from ipai.errors import DataError, IpaiError
+from ipai.cli import MISUSE, command
+from ipai.errors import DataError
 
 if TYPE_CHECKING:  # the workers of the pool import this file and need none of it
     from collections.abc import Iterator
@@ -32,30 +28,33 @@ if TYPE_CHECKING:  # the workers of the pool import this file and need none of i
     from data_builders.engine.records import Builder
     from data_builders.llm.asking import Report, Tally
 
-_MISUSE = 2
-_INTERRUPTED = 130
+
+def explained(error: Exception) -> str:
+    """Hydra's own message, with the nearest key that there is where it names one that there is not."""
+    from data_builders.registry import nearest_key
+
+    key = getattr(error.__cause__, "full_key", None)
+    near = nearest_key(str(key)) if key else None
+    return str(error) + (f"\ndid you mean {near}?" if near else "")
 
 
-@hydra.main(version_base="1.3", config_path="../conf/build", config_name="build_datasets")
-def main(raw: DictConfig) -> None:
-    """Compose, check, plan, and build unless it is a dry run."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+@command(
+    "build/build_datasets",
+    interrupted="interrupted; finished shards are kept, and the same command continues",
+    explain=explained,
+)
+def main(raw: DictConfig) -> int | None:
+    """Check, plan, and build unless it is a dry run."""
     from data_builders.engine.config import ALL
     from data_builders.instructions.config import NAME as INSTRUCTIONS
 
-    try:
-        if raw.task == ALL:
-            run_all(raw)
-        elif raw.task == INSTRUCTIONS:
-            run_instructions(raw)
-        else:
-            run(raw)
-    except IpaiError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(_MISUSE)
-    except KeyboardInterrupt:
-        print("interrupted; finished shards are kept, and the same command continues", file=sys.stderr)
-        sys.exit(_INTERRUPTED)
+    if raw.task == ALL:
+        return run_all(raw)
+    if raw.task == INSTRUCTIONS:
+        run_instructions(raw)
+    else:
+        run(raw)
+    return None
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,8 @@ class Planned:
     shards: "list[ShardPlan]"
 
 
-def run_all(raw: DictConfig) -> None:
-    """Plan all that the recipe names, say what is missing, then build the rest; exits with 2 if anything is missing."""
+def run_all(raw: DictConfig) -> int:
+    """Plan all that the recipe names, say what is missing, then build the rest; `MISUSE` if anything is missing."""
     from data_builders.build_all import make_all, plan_all
     from data_builders.engine.room import refuse_too_little
 
@@ -87,8 +86,7 @@ def run_all(raw: DictConfig) -> None:
             if why is not None:
                 print(f"error: {task}: {why}\n", file=sys.stderr)
     print("\n".join(f"{task:10} {ends[task]}" for task in raw.all.builds))
-    if not {"done", "planned"}.issuperset(ends.values()):
-        sys.exit(_MISUSE)
+    return 0 if {"done", "planned"}.issuperset(ends.values()) else MISUSE
 
 
 def run_instructions(raw: DictConfig) -> None:
@@ -231,19 +229,5 @@ def build_with_bar(builder: "Builder", config: "BuildConfig", plan: "Plan") -> N
         )
 
 
-def explained(error: Exception) -> str:
-    """Hydra's own message, with the nearest key that there is where it names one that there is not."""
-    from data_builders.registry import nearest_key
-
-    key = getattr(error.__cause__, "full_key", None)
-    near = nearest_key(str(key)) if key else None
-    return str(error) + (f"\ndid you mean {near}?" if near else "")
-
-
 if __name__ == "__main__":
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what went wrong instead of printing it and ending with 1
-    try:
-        main()
-    except (HydraException, OmegaConfBaseException) as error:
-        print(f"error: {explained(error)}", file=sys.stderr)
-        sys.exit(_MISUSE)
+    main()

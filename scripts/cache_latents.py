@@ -3,35 +3,17 @@
 `--help` lists the settings. One process for each visible GPU; the same command continues after an interruption.
 """
 
-import logging
 import os
 import sys
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
-from ipai.errors import IpaiError
-
-_MISUSE = 2
+from ipai.cli import command
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="cache_latents")
-def main(raw: DictConfig) -> None:
-    """Compose, check, compute in this process or start those that do."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
-    try:
-        code = run(raw)
-    except IpaiError as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = _MISUSE
-    if code:
-        sys.exit(code)
-
-
-def run(raw: DictConfig) -> int:
+@command("cache_latents")
+def main(raw: DictConfig) -> int:
     """Fill the cache with a bar that counts samples; returns the exit code."""
     from ipai.caching.config import parse
     from ipai.launch.processes import inside_launcher, processes_wanted, run_processes
@@ -58,9 +40,4 @@ def run(raw: DictConfig) -> int:
 
 
 if __name__ == "__main__":
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what went wrong instead of printing it and ending with 1
-    try:
-        main()
-    except (HydraException, OmegaConfBaseException) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(_MISUSE)
+    main()

@@ -3,34 +3,17 @@
 `--help` lists the settings.
 """
 
-import logging
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import hydra
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
-from ipai.errors import IpaiError
-
-_MISUSE = 2
+from ipai.cli import command
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="evaluate")
+@command("evaluate")
 def main(raw: DictConfig) -> None:
-    """Compose, check, evaluate."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
-    try:
-        run(raw)
-    except IpaiError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(_MISUSE)
-
-
-def run(raw: DictConfig) -> None:
     """Evaluate with a bar for each stage and print the table."""
     from ipai.config import typed
     from ipai.evaluation.config import EvaluationConfig
@@ -57,9 +40,4 @@ def pictures_bar(what: str, total: int) -> Iterator[Callable[[int], object]]:
 
 
 if __name__ == "__main__":
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what went wrong instead of printing it and ending with 1
-    try:
-        main()
-    except (HydraException, OmegaConfBaseException) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(_MISUSE)
+    main()

@@ -3,34 +3,15 @@
 `--help` lists the settings. The folder appears whole or not at all; where it is there already, nothing is done.
 """
 
-import os
 import sys
 
-import hydra
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
-from ipai.errors import IpaiError
-
-_MISUSE = 2
-_INTERRUPTED = 130
+from ipai.cli import command
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="toy_sources")
+@command("toy_sources", interrupted="interrupted; nothing is left, and the same command starts anew")
 def main(raw: DictConfig) -> None:
-    """Compose, check, write."""
-    try:
-        run(raw)
-    except IpaiError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(_MISUSE)
-    except KeyboardInterrupt:
-        print("interrupted; nothing is left, and the same command starts anew", file=sys.stderr)
-        sys.exit(_INTERRUPTED)
-
-
-def run(raw: DictConfig) -> None:
     """Write the sources, with a bar on stderr, unless they are there."""
     from tqdm import tqdm
 
@@ -51,9 +32,4 @@ def run(raw: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what went wrong instead of printing it and ending with 1
-    try:
-        main()
-    except (HydraException, OmegaConfBaseException) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(_MISUSE)
+    main()

@@ -4,34 +4,17 @@ Trains joint, single-task, fixed-instruction and task-embedding adapters in the 
 evaluates them and writes docs/results.md. Started again, it goes on where it was. `--help` lists the settings.
 """
 
-import logging
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-import hydra
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
-from ipai.errors import IpaiError
-
-_MISUSE = 2
+from ipai.cli import command
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="reproduce")
+@command("reproduce")
 def main(raw: DictConfig) -> None:
-    """Compose, run, write."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
-    try:
-        run(raw)
-    except IpaiError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(_MISUSE)
-
-
-def run(raw: DictConfig) -> None:
     """Run what is not done and write the results."""
     from ipai.config import typed
     from ipai.evaluation.reporting.reproducing import ReproduceConfig, reproduce
@@ -53,9 +36,4 @@ def _command(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what went wrong instead of printing it and ending with 1
-    try:
-        main()
-    except (HydraException, OmegaConfBaseException) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(_MISUSE)
+    main()

@@ -3,43 +3,21 @@
 The same command continues a training that was stopped. The finished stack lies in `output`, a report in `work`.
 """
 
-import logging
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
-import hydra
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
+from ipai.cli import command
 from ipai.config import typed
-from ipai.errors import IpaiError
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # `tools` is no part of the installed package
 
-_MISUSE = 2
-_INTERRUPTED = 130
 
-
-@hydra.main(version_base="1.3", config_path="../conf", config_name="toy_stack")
+@command("toy_stack", interrupted="interrupted; the same command continues", progress=True)
 def main(raw: DictConfig) -> None:
-    """Compose, check, train, measure, report."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
-    logging.getLogger("ipai").setLevel(logging.INFO)
-    try:
-        run(raw)
-    except IpaiError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(_MISUSE)
-    except KeyboardInterrupt:
-        print("interrupted; the same command continues", file=sys.stderr)
-        sys.exit(_INTERRUPTED)
-
-
-def run(raw: DictConfig) -> None:
     """Train every part, write the stack, measure what was written, and show it."""
     from tools.toy_stack import quality, report, write
     from tools.toy_stack.train import StackConfig, StackTraining
@@ -81,9 +59,4 @@ class Bars:
 
 
 if __name__ == "__main__":
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what went wrong instead of printing it and ending with 1
-    try:
-        main()
-    except (HydraException, OmegaConfBaseException) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(_MISUSE)
+    main()

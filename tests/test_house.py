@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = (
     *("errors", "tasks", "files", "pages", "image_io", "launch", "store", "objective", "adapter", "backbones"),
     *("instructions", "data", "clip", "config", "conditioning", "runs", "toyworld", "caching", "pipeline"),
-    *("training", "evaluation", "cluster", "app"),
+    *("training", "evaluation", "cluster", "app", "cli"),
 )
 BUILDERS = (
     *("words", "llm", "engine", "captions", "instructions", "teachers"),

@@ -1,0 +1,81 @@
+"""The shell around every command: Hydra composes its settings, and what goes wrong is one line that says what to do.
+
+| exit code | |
+|---|---|
+| 0 | done |
+| 2 | the settings, or what they name, cannot work; the message says what to do |
+| 75 | the object store was lost; the same command, later, continues |
+| 130 | interrupted |
+"""
+
+import functools
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from ipai.errors import IpaiError, StoreError
+
+CONF = Path(__file__).parents[1] / "conf"
+MISUSE, TRY_LATER, INTERRUPTED = 2, 75, 130  # 75: EX_TEMPFAIL, so a scheduler may repeat it
+
+Work = Callable[[DictConfig], int | None]
+
+
+def command(
+    config: str,
+    *,
+    interrupted: str = "interrupted",
+    progress: bool = False,
+    explain: Callable[[Exception], str] = str,
+) -> Callable[[Work], Callable[[], None]]:
+    """Make a command of a function that takes what Hydra composed and returns an exit code, None being 0.
+
+    Args:
+        config: The file below `conf` that holds its settings, without `.yaml`.
+        interrupted: What Ctrl-C is answered with.
+        progress: Show what the library tells of its progress, not only its warnings.
+        explain: From an error of Hydra's to what is said of it.
+    """
+    folder, _, name = config.rpartition("/")
+
+    def decorate(work: Work) -> Callable[[], None]:
+        @hydra.main(version_base="1.3", config_path=str(CONF / folder), config_name=name)
+        @functools.wraps(work)
+        def composed(raw: DictConfig) -> None:
+            logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
+            logging.getLogger("ipai").setLevel(logging.INFO if progress else logging.NOTSET)
+            code = guarded(lambda: work(raw), interrupted)
+            if code:
+                sys.exit(code)
+
+        @functools.wraps(work)
+        def main() -> None:
+            os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what went wrong instead of ending with 1
+            try:
+                composed()
+            except (HydraException, OmegaConfBaseException) as error:
+                print(f"error: {explain(error)}", file=sys.stderr)
+                sys.exit(MISUSE)
+
+        return main
+
+    return decorate
+
+
+def guarded(work: Callable[[], int | None], interrupted: str = "interrupted") -> int:
+    """The exit code of some work, its errors shown as messages without a traceback."""
+    try:
+        return work() or 0
+    except IpaiError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return TRY_LATER if isinstance(error, StoreError) else MISUSE
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)
+        return INTERRUPTED
