@@ -3,28 +3,21 @@
 Unknown keys are refused by name with the nearest key that exists; impossible combinations are refused with the mend.
 """
 
-import difflib
-import re
-import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, get_type_hints
+from dataclasses import dataclass, field
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from ipai.backbones.config import BaseConfig, config_problems
-from ipai.data.config import SOURCES, DataConfig
-from ipai.errors import ConfigError
+from ipai.data.config import DataConfig
 from ipai.launch.config import LaunchConfig
+from ipai.schema import SEED, STEPS, above, at_least, between, one_of, refuse, strings, typed
 from ipai.tasks import TASKS
 
 VARIANTS = ("instruct", "instruct_released", "ip_adapter_plus")
 
-# What people write for a model to read: here a line break does no harm.
-_TEXTS = ("prompt", "negative", "instruction", "fixed", "five", "template", "object")
 _MARK = "from the environment"
-_DOLLAR = re.compile(r"(\\*)(\$\{)")
 
 
 @dataclass
@@ -39,39 +32,39 @@ class Names:
 class AdapterConfig:
     """Which adapter is trained and how it starts (paper section 3.1). Sizes follow from the base."""
 
-    variant: str = "instruct"
-    instruction: str = "tokens"
+    variant: str = field(default="instruct", metadata=one_of(*VARIANTS))
+    instruction: str = field(default="tokens", metadata=one_of("tokens", "pooled", "task_embedding"))
     mask_padding: bool = False
-    branch_ff_mult: int = 2
-    init_sigma: float = 1e-4
+    branch_ff_mult: int = field(default=2, metadata=above(0))
+    init_sigma: float = field(default=1e-4, metadata=at_least(0))
 
 
 @dataclass
 class InstructionsConfig:
     """Where instructions come from: drawn from the pools, or one fixed wording a task (the paper's ablation)."""
 
-    source: str = "pool"
+    source: str = field(default="pool", metadata=one_of("pool", "fixed"))
     pools: str | None = None
     fixed: dict[str, str] = field(default_factory=dict)
-    cached_rows: int = 4096
+    cached_rows: int = field(default=4096, metadata=above(0))
 
 
 @dataclass
 class TrainConfig:
     """The optimisation (paper section 4): AdamW on the adapter."""
 
-    steps: int
-    batch_size: int
-    learning_rate: float
-    micro_batch_size: int | None = None
-    seed: int = 0
-    warmup_steps: int = 0
-    schedule: str = "constant"
-    weight_decay: float = 0.01
-    betas: tuple[float, float] = (0.9, 0.999)
-    epsilon: float = 1e-8
-    clip_norm: float | None = 1.0
-    ema_half_life: int | None = None
+    steps: int = field(metadata=above(0))
+    batch_size: int = field(metadata=above(0))
+    learning_rate: float = field(metadata=above(0))
+    micro_batch_size: int | None = field(default=None, metadata=above(0))
+    seed: int = field(default=0, metadata=SEED)
+    warmup_steps: int = field(default=0, metadata=at_least(0))
+    schedule: str = field(default="constant", metadata=one_of("constant", "cosine"))
+    weight_decay: float = field(default=0.01, metadata=at_least(0))
+    betas: tuple[float, float] = field(default=(0.9, 0.999), metadata=between(0, 1))
+    epsilon: float = field(default=1e-8, metadata=above(0))
+    clip_norm: float | None = field(default=1.0, metadata=above(0))
+    ema_half_life: int | None = field(default=None, metadata=above(0))
     gradient_checkpointing: bool = False
     compile: bool = False
     channels_last: bool = False
@@ -81,20 +74,20 @@ class TrainConfig:
 class CheckpointConfig:
     """When the state is saved and how many are kept."""
 
-    every: int = 1000
-    keep: int = 3
-    signal_check_every: int = 10
+    every: int = field(default=1000, metadata=above(0))
+    keep: int = field(default=3, metadata=above(0))
+    signal_check_every: int = field(default=10, metadata=above(0))
 
 
 @dataclass
 class ValidationConfig:
     """The fixed-noise validation loss and the picture grids."""
 
-    every: int = 1000
-    samples: int = 64
-    images: int = 2
-    image_every: int = 5000
-    image_steps: int = 30
+    every: int = field(default=1000, metadata=above(0))
+    samples: int = field(default=64, metadata=at_least(0))
+    images: int = field(default=2, metadata=at_least(0))
+    image_every: int = field(default=5000, metadata=above(0))
+    image_steps: int = field(default=30, metadata=STEPS)
     guidance_scale: float = 5.0
     adapter_scale: float = 0.8
     clip_model: str | None = None
@@ -105,10 +98,10 @@ class ValidationConfig:
 class LoggerConfig:
     """Metrics always go to `metrics.jsonl`; `wandb` says whether they also go to Weights & Biases."""
 
-    wandb: str = "auto"
+    wandb: str = field(default="auto", metadata=one_of("auto", "online", "offline", "off"))
     project: str = "ipai"
     entity: str | None = None
-    every: int = 10
+    every: int = field(default=10, metadata=above(0))
 
 
 @dataclass
@@ -121,7 +114,7 @@ class TrainingRun:
     names: Names
     run: str
     runs_root: str
-    tasks: list[str]
+    tasks: list[str] = field(metadata=one_of(*TASKS))
     base: BaseConfig
     adapter: AdapterConfig
     objective: dict[str, Any]
@@ -147,45 +140,9 @@ def parse(raw: DictConfig) -> TrainingRun:
         ConfigError: A key is unknown, missing or of the wrong type, or the values do not fit together.
     """
     config: TrainingRun = typed(raw, TrainingRun)
-    problems = list(_problems(config))
-    if problems:
-        raise ConfigError("the configuration cannot work:\n" + "\n".join(f"  - {problem}" for problem in problems))
+    refuse(_problems(config))
     config.unresolved = _of_the_environment(raw)
     return config
-
-
-def plain(value: Any) -> Any:
-    """Saved or foreign values (nested lists and dictionaries) as `typed` takes them literally: `${...}` is text."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    # A backslash keeps OmegaConf from looking up what follows; those that stand there already are doubled.
-    return _DOLLAR.sub(lambda found: 2 * found[1] + "\\" + found[2], value) if isinstance(value, str) else value
-
-
-def typed(raw: DictConfig, schema: type) -> Any:
-    """Check `raw` against the dataclass `schema` and return an instance of it.
-
-    Raises:
-        ConfigError: A key is unknown, missing (`???`), cannot be interpolated, or has the wrong type.
-    """
-    given = OmegaConf.create(OmegaConf.to_container(raw))
-    unknown = list(_unknown_keys(given, schema))
-    if unknown:
-        raise ConfigError("\n".join(unknown))
-    try:
-        merged = OmegaConf.merge(OmegaConf.structured(schema), given)
-        missing = OmegaConf.missing_keys(merged)
-        if missing:
-            raise ConfigError("give a value to " + ", ".join(f"{key}=..." for key in sorted(missing)))
-        strange = list(_control_characters(OmegaConf.to_container(merged, resolve=True)))
-        if strange:
-            raise ConfigError("\n".join(strange))
-        return OmegaConf.to_object(merged)
-    except OmegaConfBaseException as error:
-        key = getattr(error, "full_key", None)
-        raise ConfigError(f"{key or 'the configuration'}: {str(error).splitlines()[0]}") from error
 
 
 def to_dict(config: TrainingRun) -> dict[str, Any]:
@@ -205,8 +162,8 @@ def _of_the_environment(raw: DictConfig) -> dict[str, str]:
     """What looks something up in the environment, itself or by way of another value: its text by its dotted key."""
     container = OmegaConf.to_container(raw)
     marked = OmegaConf.to_container(OmegaConf.create(_marked(container)), resolve=True)
-    written = dict(_strings(container))
-    return {key: written[key] for key, text in _strings(marked) if _MARK in text}
+    written = dict(strings(container))
+    return {key: written[key] for key, text in strings(marked) if _MARK in text}
 
 
 def _marked(node: Any) -> Any:
@@ -217,39 +174,8 @@ def _marked(node: Any) -> Any:
     return _MARK if isinstance(node, str) and "${oc.env:" in node.replace(" ", "") else node
 
 
-def _strings(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(node, dict | list):
-        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
-            yield from _strings(value, f"{prefix}.{key}" if prefix else str(key))
-    elif isinstance(node, str):
-        yield prefix, node
-
-
-def _control_characters(node: Any) -> Iterator[str]:
-    """Names, paths and what is handed to other programs that hold line breaks or other control characters."""
-    for key, text in _strings(node):
-        if not set(_TEXTS) & set(key.split(".")) and any(unicodedata.category(letter) == "Cc" for letter in text):
-            yield f"{key}={text!r} holds a control character, such as a line break; leave it out"
-
-
-def _unknown_keys(node: Any, schema: Any, prefix: str = "") -> Iterator[str]:
-    if not (is_dataclass(schema) and isinstance(node, DictConfig)):
-        return
-    hints = get_type_hints(schema)
-    known = {item.name for item in fields(schema)}
-    for key in map(str, node):
-        name = f"{prefix}{key}"
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {prefix}{near[0]}?" if near else "it holds " + ", ".join(sorted(known))
-            yield f"there is no key {name}; {hint}"
-        elif not OmegaConf.is_missing(node, key) and not OmegaConf.is_interpolation(node, key):
-            yield from _unknown_keys(node[key], hints[key], f"{name}.")
-
-
 def _problems(config: TrainingRun) -> Iterator[str]:
     yield from _task_problems(config)
-    yield from _choice_problems(config)
     yield from _number_problems(config)
     if config.adapter.variant == "ip_adapter_plus" and config.adapter.instruction == "task_embedding":
         yield "adapter.variant=ip_adapter_plus takes no instruction, so adapter.instruction=task_embedding cannot work"
@@ -265,9 +191,6 @@ def _problems(config: TrainingRun) -> Iterator[str]:
 def _task_problems(config: TrainingRun) -> Iterator[str]:
     if not config.tasks:
         yield "tasks is empty; name at least one of " + ", ".join(TASKS)
-    for task in [*config.tasks, *config.data.weights]:
-        if task not in TASKS:
-            yield f"tasks or data.weights names {task!r}, which is none of {', '.join(TASKS)}"
     if len(set(config.tasks)) != len(config.tasks):
         yield f"tasks names one twice: {config.tasks}"
     for task in config.tasks:
@@ -279,54 +202,8 @@ def _task_problems(config: TrainingRun) -> Iterator[str]:
                 yield f"instructions.source=fixed needs instructions.fixed.{task}"
 
 
-def _choice_problems(config: TrainingRun) -> Iterator[str]:
-    choices: dict[str, tuple[str, tuple[str, ...]]] = {
-        "adapter.variant": (config.adapter.variant, VARIANTS),
-        "adapter.instruction": (config.adapter.instruction, ("tokens", "pooled", "task_embedding")),
-        "instructions.source": (config.instructions.source, ("pool", "fixed")),
-        "data.latents": (config.data.latents, SOURCES),
-        "data.image_tokens": (config.data.image_tokens, SOURCES),
-        "train.schedule": (config.train.schedule, ("constant", "cosine")),
-        "logger.wandb": (config.logger.wandb, ("auto", "online", "offline", "off")),
-    }
-    for key, (value, allowed) in choices.items():
-        if value not in allowed:
-            yield f"{key}={value!s} is none of {', '.join(allowed)}"
-
-
 def _number_problems(config: TrainingRun) -> Iterator[str]:
     train = config.train
-    positive: dict[str, float | None] = {
-        "train.steps": train.steps,
-        "train.batch_size": train.batch_size,
-        "train.micro_batch_size": train.micro_batch_size,
-        "train.learning_rate": train.learning_rate,
-        "train.epsilon": train.epsilon,
-        "train.clip_norm": train.clip_norm,
-        "train.ema_half_life": train.ema_half_life,
-        "checkpoint.every": config.checkpoint.every,
-        "checkpoint.keep": config.checkpoint.keep,
-        "checkpoint.signal_check_every": config.checkpoint.signal_check_every,
-        "validation.every": config.validation.every,
-        "validation.image_every": config.validation.image_every,
-        "validation.image_steps": config.validation.image_steps,
-        "instructions.cached_rows": config.instructions.cached_rows,
-        "logger.every": config.logger.every,
-    }
-    not_negative = {
-        "train.warmup_steps": train.warmup_steps,
-        "train.weight_decay": train.weight_decay,
-        "adapter.init_sigma": config.adapter.init_sigma,
-        "validation.samples": config.validation.samples,
-        "validation.images": config.validation.images,
-        "train.seed": train.seed,
-    }
-    for key, value in positive.items():
-        if value is not None and not value > 0:
-            yield f"{key}={value} must be above 0"
-    for key, value in not_negative.items():
-        if not value >= 0:
-            yield f"{key}={value} must not be negative"
     if train.warmup_steps > train.steps:
         yield f"train.warmup_steps={train.warmup_steps} is longer than train.steps={train.steps}"
     processes = config.launch.nodes * (config.launch.processes_per_node or 1)

@@ -3,7 +3,6 @@
 `--help` lists the settings.
 """
 
-
 from omegaconf import DictConfig
 
 from ipai.cli import command
@@ -21,7 +20,7 @@ def main(raw: DictConfig) -> None:
     from ipai.app.config import AppConfig, check
     from ipai.app.page import build
     from ipai.app.session import Session, require
-    from ipai.config import typed
+    from ipai.schema import typed
 
     config: AppConfig = typed(raw, AppConfig)
     check(config)

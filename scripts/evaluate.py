@@ -15,11 +15,11 @@ from ipai.cli import command
 @command("evaluate")
 def main(raw: DictConfig) -> None:
     """Evaluate with a bar for each stage and print the table."""
-    from ipai.config import typed
     from ipai.evaluation.config import EvaluationConfig
     from ipai.evaluation.evaluating import evaluate
     from ipai.evaluation.layout import TABLE
     from ipai.evaluation.reporting.publishing import publish
+    from ipai.schema import typed
 
     config = typed(raw, EvaluationConfig)
     done = evaluate(config, pictures_bar)

@@ -3,7 +3,6 @@
 `--help` lists the settings.
 """
 
-
 from omegaconf import DictConfig
 
 from ipai.cli import command
@@ -12,8 +11,8 @@ from ipai.cli import command
 @command("export")
 def main(raw: DictConfig) -> None:
     """Export and say where it lies."""
-    from ipai.config import typed
     from ipai.pipeline.exporting import ExportConfig, export
+    from ipai.schema import typed
 
     print(export(typed(raw, ExportConfig)))
 

@@ -3,7 +3,6 @@
 `--help` lists the settings.
 """
 
-
 from omegaconf import DictConfig
 
 from ipai.cli import command
@@ -12,9 +11,9 @@ from ipai.cli import command
 @command("figures")
 def main(raw: DictConfig) -> None:
     """Draw and say where the files are."""
-    from ipai.config import typed
     from ipai.evaluation.figures.config import FigureConfig
     from ipai.evaluation.figures.drawing import draw_figure
+    from ipai.schema import typed
 
     for path in draw_figure(typed(raw, FigureConfig)):
         print(path)

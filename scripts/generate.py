@@ -17,10 +17,10 @@ def main(raw: DictConfig) -> None:
     """Draw with a bar that counts the pictures, and say where they are."""
     from tqdm import tqdm
 
-    from ipai.config import typed
     from ipai.pipeline.drawing import draw
     from ipai.pipeline.record import repeated
     from ipai.pipeline.settings import DrawingConfig
+    from ipai.schema import typed
 
     if raw.get("repeat"):
         raw, differing = repeated(raw, HydraConfig.get().overrides.task, Path(raw.repeat))

@@ -16,10 +16,10 @@ from ipai.cli import command
 @command("reproduce")
 def main(raw: DictConfig) -> None:
     """Run what is not done and write the results."""
-    from ipai.config import typed
     from ipai.evaluation.reporting.reproducing import ReproduceConfig, reproduce
     from ipai.evaluation.reporting.results import results
     from ipai.files import write_text
+    from ipai.schema import typed
 
     config = typed(raw, ReproduceConfig)
     reproduce(config, _command)

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from ipai.cli import command
-from ipai.config import typed
+from ipai.schema import typed
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # `tools` is no part of the installed package
 

@@ -7,11 +7,12 @@ import pytest
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from ipai.config import TrainingRun, parse, plain, to_dict, typed
+from ipai.config import TrainingRun, parse, to_dict
 from ipai.errors import ConfigError
 from ipai.evaluation.config import ClipChoice
 from ipai.evaluation.evaluated_run import read_run
 from ipai.runs.run_folder import freeze_config
+from ipai.schema import plain, typed
 from tests.helpers.composing import CONF, compose, compose_raw
 
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
@@ -75,7 +76,7 @@ def test_a_wrong_type_is_refused_with_its_key() -> None:
         (["train.batch_size=10", "train.micro_batch_size=4"], "nearest that fits is train.batch_size=8"),
         (["train.learning_rate=0"], "train.learning_rate=0.0 must be above 0"),
         (["train.warmup_steps=1000000"], "longer than train.steps"),
-        (["tasks=[colour]"], "'colour', which is none of copy"),
+        (["tasks=[colour]"], "tasks=colour is none of copy"),
         (["tasks=[copy,copy]"], "names one twice"),
         (["tasks=[]"], "tasks is empty"),
         (["data.weights.style=0"], "leave style out of tasks"),

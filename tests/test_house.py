@@ -11,7 +11,19 @@ ROOT = Path(__file__).parents[1]
 
 # From the ground up. Whatever a room imports, inside of functions and for types too, lies below it.
 ROOMS = (
-    *("errors", "tasks", "files", "pages", "image_io", "launch", "store", "objective", "adapter", "backbones"),
+    *(
+        "errors",
+        "tasks",
+        "files",
+        "schema",
+        "pages",
+        "image_io",
+        "launch",
+        "store",
+        "objective",
+        "adapter",
+        "backbones",
+    ),
     *("instructions", "data", "clip", "config", "conditioning", "runs", "toyworld", "caching", "pipeline"),
     *("training", "evaluation", "cluster", "app", "cli"),
 )

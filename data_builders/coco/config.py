@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from data_builders.engine.config import BuildConfig
+from ipai.schema import above, between, one_of
 
 CAPTIONERS = ("dataset", "template", "openai")
 LICENCES = ("any", "permissive")
@@ -16,8 +17,8 @@ class CocoSource:
 
     root: str
     split: str = "train2017"
-    licences: str = "any"
-    max_pixels: int = 50_000_000
+    licences: str = field(default="any", metadata=one_of(*LICENCES))
+    max_pixels: int = field(default=50_000_000, metadata=above(0))
 
 
 @dataclass
@@ -27,11 +28,11 @@ class Filters:
     min_area: float = 0.04
     max_area: float = 0.70
     min_side: float = 96
-    min_fill: float = 0.35
+    min_fill: float = field(default=0.35, metadata=between(0, 1))
     max_borders: int = 2
     border: float = 2
-    min_visible: float = 0.9
-    max_per_category: int | None = 4000
+    min_visible: float = field(default=0.9, metadata=between(0, 1))
+    max_per_category: int | None = field(default=4000, metadata=above(0))
 
 
 @dataclass
@@ -44,8 +45,8 @@ class ConditionCrop:
             beyond its borders). The paper's "cropped, and padded with a random colour where necessary" may be either.
     """
 
-    margin: float = 0.1
-    background: str = "colour"
+    margin: float = field(default=0.1, metadata=between(0, 2))
+    background: str = field(default="colour", metadata=one_of(*BACKGROUNDS))
 
 
 @dataclass(kw_only=True)
@@ -66,16 +67,5 @@ class ObjectBuild(BuildConfig):
             yield f"captioner={self.captioner.name} is none of {', '.join(CAPTIONERS)}"
         if self.captioner.name == "template" and "{objects}" not in (self.captioner.template or ""):
             yield f"captioner.template={self.captioner.template!r} must hold {{objects}}"
-        if self.source.licences not in LICENCES:
-            yield f"source.licences={self.source.licences} is none of {', '.join(LICENCES)}"
         if not 0 <= filters.min_area < filters.max_area <= 1:
             yield f"filters.min_area={filters.min_area} must be below filters.max_area={filters.max_area}, both in 0..1"
-        for key, share in {"min_fill": filters.min_fill, "min_visible": filters.min_visible}.items():
-            if not 0 <= share <= 1:
-                yield f"filters.{key}={share} must lie between 0 and 1"
-        if filters.max_per_category is not None and filters.max_per_category < 1:
-            yield f"filters.max_per_category={filters.max_per_category} must be at least 1, or null for no cap"
-        if self.crop.background not in BACKGROUNDS:
-            yield f"crop.background={self.crop.background} is none of {', '.join(BACKGROUNDS)}"
-        if not 0 <= self.crop.margin <= 2:
-            yield f"crop.margin={self.crop.margin} must lie between 0 and 2"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from data_builders.engine.config import BuildConfig
 from data_builders.teachers.config import EdgeTeacher
+from ipai.schema import above, at_least, one_of
 
 LICENCES = ("permissive", "derivatives")
 
@@ -19,10 +20,10 @@ class CatalogSource:
 
     root: str
     files: str = "[0-9]/least_dim_range=512-768/**/*.parquet"
-    licences: str = "permissive"
-    max_caption: int = 400
-    min_side: int = 256
-    max_pixels: int = 50_000_000
+    licences: str = field(default="permissive", metadata=one_of(*LICENCES))
+    max_caption: int = field(default=400, metadata=above(0))
+    min_side: int = field(default=256, metadata=above(0))
+    max_pixels: int = field(default=50_000_000, metadata=above(0))
 
 
 @dataclass
@@ -38,10 +39,10 @@ class Edges:
 
     low: float = 100
     high: float = 200
-    dilation: int = 0
+    dilation: int = field(default=0, metadata=at_least(0))
     min_density: float = 0.01
     max_density: float = 0.25
-    tolerance: int = 2
+    tolerance: int = field(default=2, metadata=at_least(0))
 
 
 @dataclass(kw_only=True)
@@ -71,17 +72,9 @@ class StructureBuild(BuildConfig):
             yield f"task={self.task} is not what CommonCanvas serves; set task=structure"
         if self.captioner.name != "dataset":
             yield f"captioner={self.captioner.name}: CommonCatalog has a caption for each row; set captioner=dataset"
-        if self.source.licences not in LICENCES:
-            yield f"source.licences={self.source.licences} is none of {', '.join(LICENCES)}"
         if self.source.files.startswith("/") or ".." in self.source.files.split("/"):
             yield f"source.files={self.source.files} must be a pattern below source.root"
-        for key in ("max_caption", "min_side", "max_pixels"):
-            if getattr(self.source, key) < 1:
-                yield f"source.{key}={getattr(self.source, key)} must be at least 1"
         if not 0 < edges.low <= edges.high:
             yield f"edges.low={edges.low} must be above 0 and at most edges.high={edges.high}"
         if not 0 <= edges.min_density < edges.max_density <= 1:
             yield f"edges.min_density={edges.min_density} must be below edges.max_density={edges.max_density}, in 0..1"
-        for key in ("dilation", "tolerance"):
-            if getattr(edges, key) < 0:
-                yield f"edges.{key}={getattr(edges, key)} must not be negative"

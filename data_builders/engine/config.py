@@ -9,10 +9,10 @@ from omegaconf import DictConfig, OmegaConf
 from data_builders.engine.executors.config import ExecutorConfig, RayExecutor, SlurmExecutor
 from data_builders.engine.keyed_hash import digest_of
 from data_builders.llm import config as llm
-from ipai.config import typed
-from ipai.errors import ConfigError
+from ipai.schema import SEED, above, at_least, between, one_of, refuse, typed
 from ipai.tasks import TASKS
 
+MAX_SIDE = 8192  # px, of a target
 # Not a task but every one: its settings, under this key, say which builds there are (data_builders.build_all).
 ALL = "all"
 # None of these changes a byte of the shards (a moved source or another prompt is recognised by its plan), so they may
@@ -21,15 +21,14 @@ CHANGEABLE = (
     *("output", "dry_run", "probe", "verify", "executor", "max_drop_fraction", "source.root", "captioner.prompt"),
     *(f"captioner.{name}" for name in llm.CHANGEABLE),
 )
-_DETAILS = ("low", "high", "auto")
 
 
 @dataclass
 class ValidationSplit:
     """How many samples are held out: `fraction` of all, at most `max`, at least one where there are two."""
 
-    max: int = 1000
-    fraction: float = 0.1
+    max: int = field(default=1000, metadata=at_least(0))
+    fraction: float = field(default=0.1, metadata=between(0, 1))
 
 
 @dataclass
@@ -52,19 +51,13 @@ class OpenaiCaptioner(llm.LanguageModel, CaptionerConfig):
     """
 
     prompt: str
-    detail: str = "low"
-    side: int = 512
-    max_words: int = 50
+    detail: str = field(default="low", metadata=one_of("low", "high", "auto"))
+    side: int = field(default=512, metadata=between(32, 2048))
+    max_words: int = field(default=50, metadata=at_least(5))
 
     def problems(self) -> Iterator[str]:
         """Values that cannot work, one message each."""
         yield from llm.problems_of(self, "captioner")
-        if self.detail not in _DETAILS:
-            yield f"captioner.detail={self.detail} is none of {', '.join(_DETAILS)}"
-        if not 32 <= self.side <= 2048:
-            yield f"captioner.side={self.side} must lie between 32 and 2048"
-        if self.max_words < 5:
-            yield f"captioner.max_words={self.max_words} must be at least 5"
 
 
 @dataclass(kw_only=True)
@@ -85,17 +78,17 @@ class BuildConfig:
         probe: In a dry run, make about this many samples, throw them away and say how long all would take.
     """
 
-    task: str
+    task: str = field(metadata=one_of(*TASKS))
     output: str
     captioner: CaptionerConfig
     executor: ExecutorConfig = field(default_factory=ExecutorConfig)
     val: ValidationSplit = field(default_factory=ValidationSplit)
-    limit: int | None = None
-    seed: int = 0
-    image_size: int = 512
-    jpeg_quality: int = 95
-    shard_size: int = 1000
-    max_drop_fraction: float = 0.5
+    limit: int | None = field(default=None, metadata=above(0))
+    seed: int = field(default=0, metadata=SEED)
+    image_size: int = field(default=512, metadata=between(1, MAX_SIDE))
+    jpeg_quality: int = field(default=95, metadata=between(1, 100))
+    shard_size: int = field(default=1000, metadata=above(0))
+    max_drop_fraction: float = field(default=0.5, metadata=between(0, 1))
     verify: bool = False
     dry_run: bool = False
     probe: int = 0
@@ -112,26 +105,8 @@ class BuildConfig:
 
     def problems(self) -> Iterator[str]:
         """Values that cannot work, one message each; builders extend this."""
-        if self.task not in TASKS:
-            yield f"task={self.task} is none of {', '.join(TASKS)}"
-        positive = {
-            "image_size": self.image_size,
-            "shard_size": self.shard_size,
-            "limit": self.limit,
-        }
-        for key, value in positive.items():
-            if value is not None and value < 1:
-                yield f"{key}={value} must be at least 1"
-        if not 1 <= self.jpeg_quality <= 100:
-            yield f"jpeg_quality={self.jpeg_quality} must lie between 1 and 100"
         if self.probe < 0 or (self.probe and not self.dry_run):
             yield f"probe={self.probe} is how many samples a dry run makes for a measurement: set dry_run=true, or 0"
-        if self.val.max < 0:
-            yield f"val.max={self.val.max} must not be negative"
-        for key, share in {"val.fraction": self.val.fraction, "max_drop_fraction": self.max_drop_fraction}.items():
-            if not 0 <= share <= 1:
-                yield f"{key}={share} must lie between 0 and 1"
-        yield from self.executor.problems()
         if isinstance(self.captioner, OpenaiCaptioner):
             yield from self.captioner.problems()
 
@@ -150,9 +125,7 @@ def parse(raw: DictConfig, schema: type[BuildConfig]) -> Any:
     config: BuildConfig = typed(own, schema)
     for group, read in chosen.items():
         setattr(config, group, read)
-    problems = list(config.problems())
-    if problems:
-        raise ConfigError("these settings cannot work:\n" + "\n".join(f"  - {problem}" for problem in problems))
+    refuse(config.problems())
     return config
 
 

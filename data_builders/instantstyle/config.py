@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from data_builders.engine.config import BuildConfig
 from data_builders.teachers.config import StyleTeacher
+from ipai.schema import above, between
 
 CAPTIONERS = ("dataset", "template", "openai")
 
@@ -31,10 +32,10 @@ class StyleSource:
     licence_name: str = "MIT as tagged by the uploader; the rights in the pictures are unclear"
     licence_url: str = "https://huggingface.co/datasets/ehristoforu/midjourney-images"
     picture_column: str = "image"
-    pairs_per_image: int = 3
-    min_distance: int = 4
-    min_side: int = 256
-    max_pixels: int = 50_000_000
+    pairs_per_image: int = field(default=3, metadata=above(0))
+    min_distance: int = field(default=4, metadata=between(0, 64))
+    min_side: int = field(default=256, metadata=above(0))
+    max_pixels: int = field(default=50_000_000, metadata=above(0))
 
 
 @dataclass
@@ -90,11 +91,6 @@ class StyleBuild(BuildConfig):
                 f"teacher.subtract_content={self.teacher.subtract_content} needs a caption of each style image; "
                 "captioner=template says the same of all: set captioner=dataset"
             )
-        for key in ("pairs_per_image", "min_side", "max_pixels"):
-            if getattr(self.source, key) < 1:
-                yield f"source.{key}={getattr(self.source, key)} must be at least 1"
-        if not 0 <= self.source.min_distance <= 64:
-            yield f"source.min_distance={self.source.min_distance} must lie between 0 and 64"
         if not 1 <= self.prompts.min_words <= self.prompts.max_words:
             yield f"prompts.min_words={self.prompts.min_words} must lie between 1 and prompts.max_words"
         if not self.prompts.columns:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, fields
 from omegaconf import DictConfig, OmegaConf
 
 from data_builders.llm.config import LanguageModel, problems_of
-from ipai.config import typed
 from ipai.errors import ConfigError
+from ipai.schema import SEED, above, between, one_of, refuse, typed
 from ipai.tasks import TASKS
 
 NAME = "instructions"
@@ -17,8 +17,8 @@ NAME = "instructions"
 class Count:
     """Instructions of each task."""
 
-    train: int = 1100
-    val: int = 240
+    train: int = field(default=1100, metadata=above(0))
+    val: int = field(default=240, metadata=above(0))
 
 
 @dataclass(kw_only=True)
@@ -42,32 +42,17 @@ class InstructionsConfig:
     task: str
     output: str
     writer: LanguageModel
-    tasks: list[str] | None = None
+    tasks: list[str] | None = field(default=None, metadata=one_of(*TASKS))
     count: Count = field(default_factory=Count)
-    per_request: int = 60
-    max_words: int = 60
-    max_overlap: float = 0.8
-    stale_requests: int = 12
-    seed: int = 0
+    per_request: int = field(default=60, metadata=above(0))
+    max_words: int = field(default=60, metadata=above(0))
+    max_overlap: float = field(default=0.8, metadata=above(0) | between(0, 1))
+    stale_requests: int = field(default=12, metadata=above(0))
+    seed: int = field(default=0, metadata=SEED)
     dry_run: bool = False
 
     def problems(self) -> Iterator[str]:
         """Values that cannot work, one message each."""
-        for task in self.tasks or []:
-            if task not in TASKS:
-                yield f"tasks={task} is none of {', '.join(TASKS)}"
-        positive = {
-            "count.train": self.count.train,
-            "count.val": self.count.val,
-            "per_request": self.per_request,
-            "max_words": self.max_words,
-            "stale_requests": self.stale_requests,
-        }
-        for key, value in positive.items():
-            if value < 1:
-                yield f"{key}={value} must be at least 1"
-        if not 0 < self.max_overlap <= 1:
-            yield f"max_overlap={self.max_overlap} must lie above 0 and at most at 1"
         if self.writer.mode == "batch":
             yield "writer.mode=batch: each request is made from earlier answers; set writer.mode=live"
         yield from problems_of(self.writer, "writer")
@@ -94,7 +79,5 @@ def parse_instructions(raw: DictConfig, overrides: Sequence[str]) -> Instruction
         if key not in (*known, "llm"):
             raise ConfigError(f"task={NAME} has no setting {key}; it has {', '.join(known)}")
     config: InstructionsConfig = typed(OmegaConf.masked_copy(raw, known), InstructionsConfig)
-    problems = list(config.problems())
-    if problems:
-        raise ConfigError("these settings cannot work:\n" + "\n".join(f"  - {problem}" for problem in problems))
+    refuse(config.problems())
     return config

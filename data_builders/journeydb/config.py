@@ -1,9 +1,10 @@
 """Settings of the JourneyDB builder."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from data_builders.engine.config import BuildConfig
+from ipai.schema import above, one_of
 
 SPLITS = ("train", "valid")
 PROMPTS = ("clean", "raw")
@@ -18,10 +19,10 @@ class JourneySource:
     """
 
     root: str
-    split: str = "train"
-    archives_per_shard: int = 8
-    max_pixels: int = 50_000_000
-    prompt: str = "clean"
+    split: str = field(default="train", metadata=one_of(*SPLITS))
+    archives_per_shard: int = field(default=8, metadata=above(0))
+    max_pixels: int = field(default=50_000_000, metadata=above(0))
+    prompt: str = field(default="clean", metadata=one_of(*PROMPTS))
 
 
 @dataclass(kw_only=True)
@@ -37,10 +38,3 @@ class CopyBuild(BuildConfig):
             yield f"task={self.task} is not what JourneyDB serves; set task=copy"
         if self.captioner.name != "dataset":
             yield f"captioner={self.captioner.name}: JourneyDB has the prompt of each picture; set captioner=dataset"
-        if self.source.split not in SPLITS:
-            yield f"source.split={self.source.split} is none of {', '.join(SPLITS)}"
-        if self.source.prompt not in PROMPTS:
-            yield f"source.prompt={self.source.prompt} is none of {', '.join(PROMPTS)}"
-        for key in ("archives_per_shard", "max_pixels"):
-            if getattr(self.source, key) < 1:
-                yield f"source.{key}={getattr(self.source, key)} must be at least 1"

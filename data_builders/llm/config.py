@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ipai.files import cache_folder
+from ipai.schema import above, at_least, between, one_of
 
 MODES = ("live", "batch")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
@@ -16,17 +17,17 @@ _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 class Prices:
     """Dollars per million tokens; `batch` is the share of them that the Batch API charges."""
 
-    input: float = 2.5
-    output: float = 10.0
-    batch: float = 0.5
+    input: float = field(default=2.5, metadata=at_least(0))
+    output: float = field(default=10.0, metadata=at_least(0))
+    batch: float = field(default=0.5, metadata=at_least(0))
 
 
 @dataclass
 class ExpectedTokens:
     """Tokens of one request, believed until the cache knows the mean of requests like it."""
 
-    input: float = 350
-    output: float = 60
+    input: float = field(default=350, metadata=at_least(0))
+    output: float = field(default=60, metadata=at_least(0))
 
 
 @dataclass(kw_only=True)
@@ -51,18 +52,18 @@ class LanguageModel:
     """
 
     model: str
-    temperature: float | None = None
+    temperature: float | None = field(default=None, metadata=between(0, 2))
     base_url: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
-    mode: str = "live"
-    concurrency: int = 8
-    timeout: float = 120
-    patience: float = 600
-    max_tokens: int = 300
+    mode: str = field(default="live", metadata=one_of(*MODES))
+    concurrency: int = field(default=8, metadata=above(0))
+    timeout: float = field(default=120, metadata=above(0))
+    patience: float = field(default=600, metadata=above(0))
+    max_tokens: int = field(default=300, metadata=above(0))
     price: Prices = field(default_factory=Prices)
     expected: ExpectedTokens = field(default_factory=ExpectedTokens)
-    max_dollars: float | None = None
-    max_requests: int | None = None
+    max_dollars: float | None = field(default=None, metadata=at_least(0))
+    max_requests: int | None = field(default=None, metadata=at_least(0))
     cache: str | None = None
 
 
@@ -78,8 +79,6 @@ def cache_path(model: LanguageModel) -> Path:
 
 def problems_of(model: LanguageModel, prefix: str) -> Iterator[str]:
     """Values that cannot work, one message each, with the keys under `prefix`."""
-    if model.mode not in MODES:
-        yield f"{prefix}.mode={model.mode} is none of {', '.join(MODES)}"
     if not model.model.strip():
         yield f"{prefix}.model must name a model"
     if model.base_url is not None and not _is_server(model.base_url):
@@ -87,30 +86,6 @@ def problems_of(model: LanguageModel, prefix: str) -> Iterator[str]:
     if not _VARIABLE.fullmatch(model.api_key_env):
         # Not shown: who mistakes the key's meaning writes the secret itself here.
         yield f"{prefix}.api_key_env must be the name of an environment variable (A-Z, 0-9, _), not the key itself"
-    for key, number in {"concurrency": model.concurrency, "max_tokens": model.max_tokens}.items():
-        if number < 1:
-            yield f"{prefix}.{key}={number} must be at least 1"
-    for key, seconds in {"timeout": model.timeout, "patience": model.patience}.items():
-        if not 0 < seconds < float("inf"):
-            yield f"{prefix}.{key}={seconds} must be a number of seconds above 0"
-    if model.temperature is not None and not 0 <= model.temperature <= 2:
-        yield f"{prefix}.temperature={model.temperature} must lie between 0 and 2, or be null"
-    yield from _money_problems(model, prefix)
-
-
-def _money_problems(model: LanguageModel, prefix: str) -> Iterator[str]:
-    amounts = {
-        "price.input": model.price.input,
-        "price.output": model.price.output,
-        "price.batch": model.price.batch,
-        "expected.input": model.expected.input,
-        "expected.output": model.expected.output,
-        "max_dollars": model.max_dollars,
-        "max_requests": model.max_requests,
-    }
-    for key, amount in amounts.items():
-        if amount is not None and not 0 <= amount < float("inf"):
-            yield f"{prefix}.{key}={amount} must be 0 or more"
 
 
 def _is_server(url: str) -> bool:

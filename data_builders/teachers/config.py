@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ipai.backbones.config import WeightsFile, WeightsRef
+from ipai.schema import STEPS, above, at_least, one_of
 
 SAMPLERS = ("ddim", "dpm++", "unipc", "euler")
 # Not fp16: SDXL's VAE overflows in it, and the pipelines run all parts in one precision.
@@ -34,27 +35,18 @@ class Teacher:
     text_encoder: WeightsRef
     tokenizer: WeightsRef
     scheduler: WeightsRef
-    sampler: str = "ddim"
-    steps: int = 30
-    guidance: float = 5.0
+    sampler: str = field(default="ddim", metadata=one_of(*SAMPLERS))
+    steps: int = field(default=30, metadata=STEPS)
+    guidance: float = field(default=5.0, metadata=above(1))
     negative_prompt: str = ""
-    resolution: int = 512
-    batch_size: int = 8
-    dtype: str = "auto"
+    resolution: int = field(default=512, metadata=above(0))
+    batch_size: int = field(default=8, metadata=above(0))
+    dtype: str = field(default="auto", metadata=one_of(*DTYPES))
 
     def problems(self) -> Iterator[str]:
         """Values that cannot work, one message each."""
-        for key, value in {"steps": self.steps, "batch_size": self.batch_size}.items():
-            if value < 1:
-                yield f"teacher.{key}={value} must be at least 1"
-        if self.guidance <= 1:
-            yield f"teacher.guidance={self.guidance} must be above 1 (1 is no guidance)"
-        if self.resolution < 1 or self.resolution % _PIXELS_PER_LATENT:
+        if self.resolution % _PIXELS_PER_LATENT:
             yield f"teacher.resolution={self.resolution} must be a multiple of {_PIXELS_PER_LATENT}"
-        if self.sampler not in SAMPLERS:
-            yield f"teacher.sampler={self.sampler} is none of {', '.join(SAMPLERS)}"
-        if self.dtype not in DTYPES:
-            yield f"teacher.dtype={self.dtype} is none of {', '.join(DTYPES)}"
 
 
 @dataclass(kw_only=True)
@@ -62,13 +54,7 @@ class EdgeTeacher(Teacher):
     """Stable Diffusion 1.5 with a ControlNet that follows white lines; `control_scale` weighs its residuals."""
 
     controlnet: WeightsRef
-    control_scale: float = 1.0
-
-    def problems(self) -> Iterator[str]:
-        """The teacher's problems and the ControlNet's."""
-        yield from super().problems()
-        if not self.control_scale > 0:
-            yield f"teacher.control_scale={self.control_scale} must be above 0, else the edges are ignored"
+    control_scale: float = field(default=1.0, metadata=above(0))  # 0 would ignore the edges
 
 
 @dataclass(kw_only=True)
@@ -89,7 +75,7 @@ class StyleTeacher(Teacher):
     scales: dict[str, Any] = field(default_factory=dict)
     text_encoder_2: WeightsRef | None = None
     tokenizer_2: WeightsRef | None = None
-    subtract_content: float = 0.0
+    subtract_content: float = field(default=0.0, metadata=at_least(0))
     content_encoder: WeightsRef | None = None
     content_tokenizer: WeightsRef | None = None
 
@@ -108,8 +94,6 @@ class StyleTeacher(Teacher):
                 f"teacher.scales={self.scales} switches the style image off; name a block, for example "
                 "{up: {block_0: [0.0, 1.0, 0.0]}} for SDXL or {up: {block_1: [1.0, 1.0, 1.0]}} for SD1.5"
             )
-        if self.subtract_content < 0:
-            yield f"teacher.subtract_content={self.subtract_content} must not be negative; 0 switches it off"
         if self.subtract_content and (self.content_encoder is None or self.content_tokenizer is None):
             yield (
                 f"teacher.subtract_content={self.subtract_content} needs teacher.content_encoder and "

@@ -1,11 +1,10 @@
 """What `scripts/app.py` is told."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ipai.backbones.config import BaseConfig
-from ipai.errors import ConfigError
 from ipai.pipeline.settings import SCHEDULERS
+from ipai.schema import STEPS, above, between, one_of, out_of_bounds, refuse
 
 
 @dataclass
@@ -13,14 +12,14 @@ class AppConfig:
     """The page; conf/app.yaml explains each."""
 
     checkpoint: str
-    weights: str
-    steps: int
-    scheduler: str
+    weights: str = field(metadata=one_of("ema", "raw"))
+    steps: int = field(metadata=STEPS)
+    scheduler: str = field(metadata=one_of(*SCHEDULERS))
     five: list[str]
-    examples: int
+    examples: int = field(metadata=above(0))
     device: str
     host: str
-    port: int
+    port: int = field(metadata=between(1, 65535))
     base: BaseConfig | None = field(default=None)
 
 
@@ -30,17 +29,4 @@ def check(config: AppConfig) -> None:
     Raises:
         ConfigError: Each problem, with its key and the mend.
     """
-    problems = list(_problems(config))
-    if problems:
-        raise ConfigError("these settings cannot work:\n" + "\n".join(f"  - {problem}" for problem in problems))
-
-
-def _problems(config: AppConfig) -> Iterator[str]:
-    if config.scheduler not in SCHEDULERS:
-        yield f"scheduler={config.scheduler} is none of {', '.join(SCHEDULERS)}"
-    if config.steps < 1 or config.examples < 1:
-        yield f"steps={config.steps} and examples={config.examples} must be at least 1"
-    if not 1 <= config.port <= 65535:
-        yield f"port={config.port} must be between 1 and 65535"
-    if not config.five:
-        yield "five must hold at least one instruction"
+    refuse([*out_of_bounds(config), *([] if config.five else ["five must hold at least one instruction"])])

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 
+from ipai.schema import above, one_of
+
 INSTRUCTION_ENCODER = "instruction_encoder"  # the part that every family has beside its own
 DTYPES = ("auto", "bf16", "fp16", "fp32")
 # As ids: the miniature of `ipai.backbones.micro`, which is written on first use, and the trained stack
@@ -60,11 +62,11 @@ class ResamplerSize:
         num_queries: Learned queries, which is the number of condition tokens.
     """
 
-    width: int = 768
-    depth: int = 4
-    heads: int = 12
-    head_dim: int = 64
-    num_queries: int = 16
+    width: int = field(default=768, metadata=above(0))
+    depth: int = field(default=4, metadata=above(0))
+    heads: int = field(default=12, metadata=above(0))
+    head_dim: int = field(default=64, metadata=above(0))
+    num_queries: int = field(default=16, metadata=above(0))
 
 
 @dataclass
@@ -96,17 +98,13 @@ class BaseConfig:
     resampler: ResamplerSize = field(default_factory=ResamplerSize)
     adapter_init: WeightsFile | None = None
     random_weights: bool = False
-    resolution: int = 512
-    image_size: int = 224
-    dtype: str = "auto"
+    resolution: int = field(default=512, metadata=above(0))
+    image_size: int = field(default=224, metadata=above(0))
+    dtype: str = field(default="auto", metadata=one_of(*DTYPES))
 
 
 def config_problems(config: BaseConfig) -> Iterator[str]:
     """Yield what cannot work in `config` whatever the weights are: each names its key and the mend."""
-    if config.dtype not in DTYPES:
-        yield f"base.dtype={config.dtype} is none of {', '.join(DTYPES)}"
-    if config.resolution < 1 or config.image_size < 1:
-        yield f"base.resolution={config.resolution} and base.image_size={config.image_size} must be above 0"
     if config.random_weights and "random" not in config.name:
         yield f"base.random_weights=true, so base.name={config.name} must hold the word random"
     builtin = [part for part, ref in weights_of(config).items() if ref.id == BUILTIN_MICRO]

@@ -7,9 +7,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from ipai.backbones.config import BaseConfig, config_problems
-from ipai.config import typed
-from ipai.errors import ConfigError
 from ipai.launch.config import LaunchConfig
+from ipai.schema import above, at_least, between, one_of, refuse, typed
 from ipai.tasks import TASKS
 
 
@@ -27,9 +26,9 @@ class CachedData:
 
     root: str
     cache: str | None = None
-    workers: int = 2
-    max_pixels: int = 64_000_000
-    max_skip_fraction: float = 0.01
+    workers: int = field(default=2, metadata=at_least(0))
+    max_pixels: int = field(default=64_000_000, metadata=above(0))
+    max_skip_fraction: float = field(default=0.01, metadata=between(0, 1))
 
     @property
     def cache_root(self) -> Path:
@@ -54,11 +53,11 @@ class CachingConfig:
 
     base: BaseConfig
     data: CachedData
-    tasks: list[str] | None = None
-    splits: list[str] = field(default_factory=lambda: ["train", "val"])
+    tasks: list[str] | None = field(default=None, metadata=one_of(*TASKS))
+    splits: list[str] = field(default_factory=lambda: ["train", "val"], metadata=one_of("train", "val"))
     latents: bool = True
     image_tokens: bool = False
-    batch_size: int = 8
+    batch_size: int = field(default=8, metadata=above(0))
     launch: LaunchConfig = field(default_factory=LaunchConfig)
 
 
@@ -69,20 +68,12 @@ def parse(raw: DictConfig) -> CachingConfig:
         ConfigError: A key is unknown, missing or of the wrong type, or the values do not fit together.
     """
     config: CachingConfig = typed(raw, CachingConfig)
-    problems = list(_problems(config))
-    if problems:
-        raise ConfigError("the configuration cannot work:\n" + "\n".join(f"  - {problem}" for problem in problems))
+    refuse(_problems(config))
     return config
 
 
 def _problems(config: CachingConfig) -> Iterator[str]:
     yield from config_problems(config.base)
-    for task in config.tasks or []:
-        if task not in TASKS:
-            yield f"tasks names {task!r}, which is none of {', '.join(TASKS)}"
-    for split in config.splits:
-        if split not in ("train", "val"):
-            yield f"splits names {split!r}, which is none of train, val"
     if not (config.latents or config.image_tokens):
         yield "latents=false and image_tokens=false leave nothing to compute; set one to true"
     if config.launch.name != "local":
@@ -90,6 +81,3 @@ def _problems(config: CachingConfig) -> Iterator[str]:
             f"launch={config.launch.name} is for train.py; start this command in a job of its own, such as "
             "`sbatch --gpus-per-node=8 --wrap 'python scripts/cache_latents.py ...'`: it uses every GPU it sees"
         )
-    processes = config.launch.processes
-    if config.batch_size < 1 or config.data.workers < 0 or (processes is not None and processes < 1):
-        yield "batch_size and launch.processes must be above 0, and data.workers must not be negative"

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ipai.schema import above, at_least, between, one_of
 from ipai.store.address import address_problems, is_url
 from ipai.store.config import StoreConfig
+from ipai.tasks import TASKS
 
 SOURCES = ("online", "cache")
 
@@ -21,9 +23,9 @@ class DropConfig:
         instruction_with_image: A sample that loses its image loses its instruction too (ours; the paper is silent).
     """
 
-    text: float = 0.05
-    image: float = 0.05
-    both: float = 0.05
+    text: float = field(default=0.05, metadata=between(0, 1))
+    image: float = field(default=0.05, metadata=between(0, 1))
+    both: float = field(default=0.05, metadata=between(0, 1))
     instruction_with_image: bool = True
 
 
@@ -47,16 +49,16 @@ class DataConfig:
     """
 
     root: str
-    weights: dict[str, float] = field(default_factory=dict)
-    workers: int = 4
-    prefetch: int = 4
-    max_pixels: int = 64_000_000
-    max_skip_fraction: float = 0.01
+    weights: dict[str, float] = field(default_factory=dict, metadata=one_of(*TASKS))
+    workers: int = field(default=4, metadata=at_least(0))
+    prefetch: int = field(default=4, metadata=above(0))
+    max_pixels: int = field(default=64_000_000, metadata=above(0))
+    max_skip_fraction: float = field(default=0.01, metadata=between(0, 1))
     drop: DropConfig = field(default_factory=DropConfig)
-    latents: str = "online"
-    image_tokens: str = "online"
+    latents: str = field(default="online", metadata=one_of(*SOURCES))
+    image_tokens: str = field(default="online", metadata=one_of(*SOURCES))
     cache: str | None = None
-    shuffle_shards: int | None = None
+    shuffle_shards: int | None = field(default=None, metadata=above(0))
     store: StoreConfig = field(default_factory=StoreConfig)
 
     @property
@@ -66,9 +68,12 @@ class DataConfig:
 
     def problems(self) -> Iterator[str]:
         """Why these values cannot work."""
-        yield from self.store.problems()
-        if self.shuffle_shards is not None and self.shuffle_shards < 1:
-            yield f"data.shuffle_shards={self.shuffle_shards} must be above 0; null mixes all shards"
+        drop = self.drop
+        if not drop.text + drop.image + drop.both <= 1:
+            yield (
+                f"data.drop.text={drop.text}, data.drop.image={drop.image} and data.drop.both={drop.both} are shares "
+                "of the samples, and come to more than 1"
+            )
         if self.is_remote:
             yield from address_problems(self.root)
             if "cache" in (self.latents, self.image_tokens):

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ipai.backbones.config import BaseConfig
-from ipai.errors import ConfigError
 from ipai.pipeline.settings import GUIDANCES, SCHEDULERS, FourPassScales
+from ipai.schema import SEED, STEPS, above, at_least, one_of, out_of_bounds, refuse
 from ipai.tasks import TASKS
 
 WEIGHTS = ("ema", "raw", "start", "ip_adapter_plus")
@@ -25,42 +25,42 @@ class ClipChoice:
 
     model: str
     pretrained: str | None
-    batch_size: int
+    batch_size: int = field(metadata=above(0))
 
 
 @dataclass
 class EvaluationConfig:
     """What is evaluated and how; conf/evaluate.yaml explains each."""
 
-    weights: str
+    weights: str = field(metadata=one_of(*WEIGHTS))
     data: DataRoot
-    limit: int
-    seed: int
-    seeds_per_sample: int
-    instructions: str
-    guidance: str
+    limit: int = field(metadata=above(0))
+    seed: int = field(metadata=SEED)
+    seeds_per_sample: int = field(metadata=above(0))
+    instructions: str = field(metadata=one_of(*WORDINGS))
+    guidance: str = field(metadata=one_of(*GUIDANCES, "by_task"))
     four_pass: FourPassScales
     negative: str
-    scheduler: str
+    scheduler: str = field(metadata=one_of(*SCHEDULERS))
     clip: ClipChoice
-    oracles: int
-    shown: int
-    crossed: int
-    batch_size: int
-    part_size: int
-    wandb: str
+    oracles: int = field(metadata=at_least(0))
+    shown: int = field(metadata=above(0))
+    crossed: int = field(metadata=at_least(0))
+    batch_size: int = field(metadata=above(0))
+    part_size: int = field(metadata=above(0))
+    wandb: str = field(metadata=one_of("auto", "off"))
     device: str
-    scale_by_task: dict[str, float | None] = field(default_factory=dict)
-    guidance_by_task: dict[str, str | None] = field(default_factory=dict)
+    scale_by_task: dict[str, float | None] = field(default_factory=dict, metadata=one_of(*TASKS))
+    guidance_by_task: dict[str, str | None] = field(default_factory=dict, metadata=one_of(*TASKS))
     run: str | None = None
     checkpoint: str | None = None
     base: BaseConfig | None = None
-    tasks: list[str] | None = None
-    steps: int | None = None
+    tasks: list[str] | None = field(default=None, metadata=one_of(*TASKS))
+    steps: int | None = field(default=None, metadata=STEPS)
     guidance_scale: float | None = None
     scale: float | None = None
     output: str | None = None
-    processes: int | None = None
+    processes: int | None = field(default=None, metadata=above(0))
 
 
 def check(config: EvaluationConfig) -> None:
@@ -69,9 +69,7 @@ def check(config: EvaluationConfig) -> None:
     Raises:
         ConfigError: Each problem, with its key and the mend.
     """
-    problems = [*_source_problems(config), *_choice_problems(config), *_number_problems(config)]
-    if problems:
-        raise ConfigError("these settings cannot work:\n" + "\n".join(f"  - {problem}" for problem in problems))
+    refuse([*out_of_bounds(config), *_source_problems(config)])
 
 
 def _source_problems(config: EvaluationConfig) -> Iterator[str]:
@@ -79,37 +77,6 @@ def _source_problems(config: EvaluationConfig) -> Iterator[str]:
         yield "give run=FOLDER or checkpoint=FILE"
     if config.weights in ("start", "ip_adapter_plus") and (config.run is None or config.checkpoint is not None):
         yield f"weights={config.weights} are those of a run's beginning; give run= and no checkpoint="
-
-
-def _choice_problems(config: EvaluationConfig) -> Iterator[str]:
-    choices: dict[str, tuple[str | None, tuple[str, ...]]] = {
-        "weights": (config.weights, WEIGHTS),
-        "instructions": (config.instructions, WORDINGS),
-        "scheduler": (config.scheduler, tuple(SCHEDULERS)),
-        "guidance": (config.guidance, (*GUIDANCES, "by_task")),
-        "wandb": (config.wandb, ("auto", "off")),
-    }
-    choices |= {
-        f"guidance_by_task.{task}": (value, GUIDANCES) for task, value in config.guidance_by_task.items() if value
-    }
-    for key, (value, allowed) in choices.items():
-        if value not in allowed:
-            yield f"{key}={value} is none of {', '.join(allowed)}"
-    for key, names in (("tasks", config.tasks or []), ("scale_by_task", config.scale_by_task),
-                       ("guidance_by_task", config.guidance_by_task)):  # fmt: skip
-        for task in names:
-            if task not in TASKS:
-                yield f"{key} names {task!r}, which is none of {', '.join(TASKS)}"
-
-
-def _number_problems(config: EvaluationConfig) -> Iterator[str]:
-    positive = {
-        "limit": config.limit, "seeds_per_sample": config.seeds_per_sample, "steps": config.steps,
-        "clip.batch_size": config.clip.batch_size, "batch_size": config.batch_size, "part_size": config.part_size,
-        "shown": config.shown, "processes": config.processes,
-    }  # fmt: skip
-    for key, value in positive.items():
-        if value is not None and value < 1:
-            yield f"{key}={value} must be at least 1"
-    if min(config.seed, config.oracles, config.crossed) < 0:
-        yield f"seed={config.seed}, oracles={config.oracles} and crossed={config.crossed} must not be negative"
+    for task, value in config.guidance_by_task.items():
+        if value is not None and value not in GUIDANCES:
+            yield f"guidance_by_task.{task}={value} is none of {', '.join(GUIDANCES)}"

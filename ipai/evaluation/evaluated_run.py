@@ -12,13 +12,14 @@ from omegaconf import OmegaConf
 from ipai.adapter.adapter import InstructAdapter
 from ipai.backbones.config import BaseConfig
 from ipai.backbones.families import load_base, read_dims
-from ipai.config import TrainingRun, parse, plain
+from ipai.config import TrainingRun, parse
 from ipai.errors import CheckpointError, ConfigError
 from ipai.evaluation.config import EvaluationConfig
 from ipai.evaluation.layout import FOLDER
 from ipai.instructions.pools import load_pool
 from ipai.pipeline.sources import CONFIG, LoadedAdapter, base_for, load, locate_adapter
 from ipai.runs.run_folder import upgraded
+from ipai.schema import plain
 from ipai.tasks import TASKS
 from ipai.training.assemble import build_adapter
 

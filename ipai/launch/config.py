@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ipai.schema import above, at_least, one_of
+
 
 @dataclass
 class LaunchConfig:
@@ -20,17 +22,17 @@ class LaunchConfig:
         sbatch: Further options of `sbatch`, such as `{qos: high, constraint: h100}`.
     """
 
-    name: str = "local"
-    processes: int | None = None
-    nodes: int = 1
-    gpus_per_node: int | None = None
-    cpus_per_process: int | None = None
-    memory_gb: float | None = None
-    minutes: int = 60
+    name: str = field(default="local", metadata=one_of("local", "slurm"))
+    processes: int | None = field(default=None, metadata=above(0))
+    nodes: int = field(default=1, metadata=above(0))
+    gpus_per_node: int | None = field(default=1, metadata=above(0))
+    cpus_per_process: int | None = field(default=8, metadata=above(0))
+    memory_gb: float | None = field(default=None, metadata=above(0))
+    minutes: int = field(default=1440, metadata=above(0))
     partition: str | None = None
     account: str | None = None
-    grace_seconds: int = 300
-    retries: int = 3
+    grace_seconds: int = field(default=300, metadata=above(0))
+    retries: int = field(default=3, metadata=at_least(0))
     setup: list[str] = field(default_factory=list)
     sbatch: dict[str, Any] = field(default_factory=dict)
 
@@ -43,13 +45,5 @@ class LaunchConfig:
 
     def problems(self) -> Iterator[str]:
         """Values that cannot work, one message each."""
-        if self.name not in ("local", "slurm"):
-            yield f"launch.name={self.name} is none of local, slurm"
-        for key in ("processes", "nodes", "gpus_per_node", "cpus_per_process", "memory_gb", "minutes", "grace_seconds"):
-            value = getattr(self, key)
-            if value is not None and not value > 0:
-                yield f"launch.{key}={value} must be above 0"
-        if self.retries < 0:
-            yield f"launch.retries={self.retries} must not be negative"
         if self.grace_seconds >= 60 * self.minutes:
             yield f"launch.grace_seconds={self.grace_seconds} leaves nothing of launch.minutes={self.minutes}"

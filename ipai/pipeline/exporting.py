@@ -17,6 +17,7 @@ from ipai.files import sync, write_text
 from ipai.pages import render_page
 from ipai.pipeline.sources import CONFIG, LoadedAdapter, adapter_file, base_for, load
 from ipai.runs.checkpoint import ADAPTER
+from ipai.schema import one_of, out_of_bounds, refuse
 from ipai.tasks import TASKS
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -40,12 +41,12 @@ class ExportConfig:
 
     checkpoint: str
     output: str
-    weights: str
-    dtype: str
+    weights: str = field(metadata=one_of("ema", "raw"))
+    dtype: str = field(metadata=one_of(*DTYPES))
     licence: str
     name: str | None = None
     samples: str | None = None
-    data_terms: dict[str, str] = field(default_factory=dict)
+    data_terms: dict[str, str] = field(default_factory=dict, metadata=one_of(*TASKS))
     base: BaseConfig | None = None
 
 
@@ -81,18 +82,14 @@ def export(config: ExportConfig) -> Path:
 
 
 def _check(config: ExportConfig, run: Path, output: Path) -> None:
-    problems = []
-    if config.dtype not in DTYPES:
-        problems.append(f"dtype={config.dtype} is none of {', '.join(DTYPES)}")
+    problems = list(out_of_bounds(config))
     if not (run / CONFIG).is_file():
         problems.append(f"checkpoint={run} is no run folder: it has no {CONFIG}")
     if output.exists():
         problems.append(f"output={output} exists; give another name or remove it")
     if config.samples is not None and not Path(config.samples).is_file():
         problems.append(f"samples={config.samples} is no picture")
-    problems += [f"data_terms.{task}: there is no such task" for task in config.data_terms if task not in TASKS]
-    if problems:
-        raise ConfigError("these settings cannot work:\n" + "\n".join(f"  - {problem}" for problem in problems))
+    refuse(problems)
 
 
 def _refuse_local_base(base: BaseConfig) -> None:

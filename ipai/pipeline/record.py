@@ -10,11 +10,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image, PngImagePlugin
 
-from ipai.config import plain
 from ipai.errors import ConfigError
 from ipai.files import atomic_path, sha256_of
 from ipai.pipeline.settings import DrawingConfig
 from ipai.pipeline.sources import adapter_file, locate_adapter
+from ipai.schema import plain
 
 _TEXT = "ipai"
 _NOT_REPEATED = ("output", "repeat")

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ipai.backbones.config import BaseConfig
-from ipai.errors import ConfigError
 from ipai.pipeline.guidance import FourPass
-from ipai.tasks import DEFAULT_SCALE, get_task
+from ipai.schema import SEED, STEPS, one_of, out_of_bounds, refuse
+from ipai.tasks import DEFAULT_SCALE, TASKS, get_task
 
 SCHEDULERS: dict[str, str] = {
     "ddim": "DDIMScheduler",
@@ -42,19 +42,19 @@ class DrawingConfig:
     prompt: str
     negative: str
     output: str
-    seeds: list[int]
-    weights: str
+    seeds: list[int] = field(metadata=SEED)
+    weights: str = field(metadata=one_of("ema", "raw"))
     guidance_scale: float
     four_pass: FourPassScales
-    steps: int
-    scheduler: str
+    steps: int = field(metadata=STEPS)
+    scheduler: str = field(metadata=one_of(*SCHEDULERS))
     device: str
     labels: bool
     controlnet_scale: float
     lora_scale: float
     scale: float | None = None
-    guidance: str | None = None
-    task: str | None = None
+    guidance: str | None = field(default=None, metadata=one_of(*GUIDANCES))
+    task: str | None = field(default=None, metadata=one_of(*TASKS))
     object: str | None = None
     controlnet: str | None = None
     controlnet_image: str | None = None
@@ -83,28 +83,13 @@ def check(config: DrawingConfig) -> None:
     Raises:
         ConfigError: Each problem, with its key and the mend.
     """
-    problems = [*_choice_problems(config), *_number_problems(config)]
-    if problems:
-        raise ConfigError("these settings cannot work:\n" + "\n".join(f"  - {problem}" for problem in problems))
+    refuse([*out_of_bounds(config), *_problems(config)])
 
 
-def _choice_problems(config: DrawingConfig) -> Iterator[str]:
-    if config.task is not None:
-        get_task(config.task)
-    if config.scheduler not in SCHEDULERS:
-        yield f"scheduler={config.scheduler} is none of {', '.join(SCHEDULERS)}"
-    if config.guidance is not None and config.guidance not in GUIDANCES:
-        yield f"guidance={config.guidance} is none of {', '.join(GUIDANCES)}"
+def _problems(config: DrawingConfig) -> Iterator[str]:
     if (config.controlnet is None) != (config.controlnet_image is None):
         yield "controlnet= and controlnet_image= go together; give both or none"
     if Path(config.output).suffix.lower() != ".png":
         yield f"output={config.output} must end in .png, which holds the settings"
-
-
-def _number_problems(config: DrawingConfig) -> Iterator[str]:
-    if config.steps < 1:
-        yield f"steps={config.steps} must be at least 1"
     if not config.seeds or not config.instruction:
         yield "give at least one instruction and one of seeds"
-    if any(seed < 0 for seed in config.seeds):
-        yield f"seeds={config.seeds} must not be negative"

@@ -12,9 +12,9 @@ from ipai.adapter.adapter import InstructAdapter
 from ipai.adapter.formats import load_adapter, read_metadata
 from ipai.backbones.config import BaseConfig, WeightsFile
 from ipai.backbones.hub import resolve_file
-from ipai.config import plain, typed
 from ipai.errors import CheckpointError, ConfigError, WeightsError
 from ipai.runs.checkpoint import ADAPTER, EMA, resolve
+from ipai.schema import plain, typed
 
 Weights = Literal["ema", "raw"]
 CONFIG = "config.yaml"

@@ -1,10 +1,10 @@
 """How shards are fetched from an object store. Imports nothing slow."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ipai.files import cache_folder
+from ipai.schema import above, at_least
 
 
 @dataclass
@@ -18,17 +18,10 @@ class StoreConfig:
     """
 
     cache: str | None = None
-    cache_gb: float = 100.0
-    patience_minutes: float = 10.0
+    cache_gb: float = field(default=100.0, metadata=above(0))
+    patience_minutes: float = field(default=10.0, metadata=at_least(0))
 
     @property
     def folder(self) -> Path:
         """Where fetched shards lie."""
         return Path(self.cache).expanduser() if self.cache else cache_folder() / "shards"
-
-    def problems(self) -> Iterator[str]:
-        """Why these values cannot work."""
-        if not self.cache_gb > 0:
-            yield f"data.store.cache_gb={self.cache_gb} must be above 0"
-        if not self.patience_minutes >= 0:
-            yield f"data.store.patience_minutes={self.patience_minutes} must not be negative"

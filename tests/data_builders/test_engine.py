@@ -199,7 +199,7 @@ def test_the_lock_is_let_go_when_a_build_is_abandoned(tmp_path: Path, coco: Path
     [
         (["+filters.min_sde=3"], "did you mean filters.min_side"),
         (["filters.min_area=0.8"], "filters.min_area=0.8 must be below"),
-        (["executor.workers=0"], "executor.workers=0 must be at least 1"),
+        (["executor.workers=0"], "executor.workers=0 must be above 0"),
         (["limit=0", "jpeg_quality=0"], r"(?s)limit=0.*jpeg_quality=0"),
         (["captioner=template", "captioner.template=x"], "must hold {objects}"),
         (["source.licences=free"], "source.licences=free is none of any, permissive"),

@@ -85,7 +85,7 @@ def test_each_executor_refuses_the_others_keys(tmp_path: Path, coco: Path) -> No
     ):
         with pytest.raises(Exception, match=key):
             configure(coco, tmp_path, *words)
-    with pytest.raises(ConfigError, match=r"executor\.shards_per_job=0 must be at least 1"):
+    with pytest.raises(ConfigError, match=r"executor\.shards_per_job=0 must be above 0"):
         configure(coco, tmp_path, "executor=slurm", "executor.shards_per_job=0")
 
 

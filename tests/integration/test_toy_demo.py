@@ -13,9 +13,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from ipai.config import typed
 from ipai.evaluation.figures.config import FigureConfig
 from ipai.evaluation.figures.drawing import draw_figure
+from ipai.schema import typed
 from ipai.tasks import TASKS
 from tests.helpers.building import digests, samples_in
 from tests.helpers.composing import CONF

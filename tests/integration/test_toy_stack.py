@@ -12,8 +12,8 @@ import torch
 from diffusers import StableDiffusionPipeline
 from hydra import compose, initialize_config_dir
 
-from ipai.config import typed
 from ipai.errors import WeightsError
+from ipai.schema import typed
 from tests.helpers.building import ROOT
 from tests.helpers.shared_folder import made_once
 from tools.toy_stack.train import StackConfig, StackTraining

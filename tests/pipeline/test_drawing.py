@@ -10,12 +10,12 @@ from hydra import compose, initialize_config_dir
 from PIL import Image
 
 from ipai.adapter.formats import save_adapter
-from ipai.config import typed
 from ipai.errors import ConfigError, DataError, InstructionError, IpaiError, WeightsError
 from ipai.pipeline.drawing import draw
 from ipai.pipeline.grid import GAP, grid
 from ipai.pipeline.record import read_facts, repeated, write_png
 from ipai.pipeline.settings import DrawingConfig
+from ipai.schema import typed
 from tests.helpers.building import ROOT
 from tests.helpers.pipeline_extras import give_controlnet_a_say, write_lora
 from tests.helpers.small_pipeline import PICTURE, adapter_for, make_pipeline
@@ -126,7 +126,7 @@ def test_a_grid_has_a_name_above_each_row_and_column() -> None:
     [
         (("scheduler=best",), ConfigError, "scheduler=best is none of ddim"),
         (("guidance=five_pass",), ConfigError, "guidance=five_pass"),
-        (("task=pose",), ConfigError, "no task 'pose'"),
+        (("task=pose",), ConfigError, "task=pose is none of"),
         (("controlnet=toy",), ConfigError, "go together"),
         (("lora=absent.safetensors",), WeightsError, "no LoRA at lora=absent"),
         (("lora={files}/controlnet",), WeightsError, "cannot be loaded into this base"),

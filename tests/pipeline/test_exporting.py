@@ -16,11 +16,12 @@ from safetensors.torch import load_file
 
 import ipai
 from ipai.adapter.formats import save_adapter
-from ipai.config import to_dict, typed
+from ipai.config import to_dict
 from ipai.errors import CheckpointError, ConfigError, WeightsError
 from ipai.pipeline import Condition, attach, sources
 from ipai.pipeline.exporting import ExportConfig, export
 from ipai.runs.checkpoint import Progress, save
+from ipai.schema import typed
 from tests.helpers.composing import CONF, compose
 from tests.helpers.small_pipeline import PICTURE, adapter_for, draw, make_pipeline
 
@@ -109,7 +110,7 @@ def test_from_the_hub(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"dtype": "int8"}, "dtype=int8"),
         ({"samples": "absent.png"}, "absent.png is no picture"),
-        ({"data_terms": {"pose": "x"}}, "data_terms.pose"),
+        ({"data_terms": {"pose": "x"}}, "data_terms=pose is none of"),
         ({"checkpoint": "absent"}, "is no run folder"),
     ],
 )

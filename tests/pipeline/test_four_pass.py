@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from ipai.config import typed
 from ipai.errors import ConfigError
 from ipai.evaluation.config import EvaluationConfig
 from ipai.evaluation.sampling.settings import sampling_of
 from ipai.pipeline import Attachment, Condition, FourPass, attach
 from ipai.pipeline.settings import DrawingConfig
+from ipai.schema import typed
 from tests.helpers.small_pipeline import CONFIG, PICTURE, adapter_for, draw
 from tests.pipeline.test_drawing import raw_settings
 

@@ -1,7 +1,8 @@
 """Settings of the executors; conf/build/executor explains each."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from ipai.schema import above, at_least
 
 
 @dataclass
@@ -14,12 +15,7 @@ class ExecutorConfig:
     """
 
     name: str = "pool"
-    workers: int | None = None
-
-    def problems(self) -> Iterator[str]:
-        """Values that cannot work, one message each."""
-        if self.workers is not None and self.workers < 1:
-            yield f"executor.workers={self.workers} must be at least 1"
+    workers: int | None = field(default=None, metadata=above(0))
 
 
 @dataclass
@@ -33,16 +29,9 @@ class RayExecutor(ExecutorConfig):
     """
 
     address: str | None = None
-    cpus: float = 1.0
-    gpus: float | None = None
-    retries: int = 3
-
-    def problems(self) -> Iterator[str]:
-        """As of every executor, and Ray's."""
-        yield from super().problems()
-        for key in ("cpus", "gpus", "retries"):
-            if (getattr(self, key) or 0) < 0:
-                yield f"executor.{key}={getattr(self, key)} must not be negative"
+    cpus: float = field(default=1.0, metadata=at_least(0))
+    gpus: float | None = field(default=None, metadata=at_least(0))
+    retries: int = field(default=3, metadata=at_least(0))
 
 
 @dataclass(kw_only=True)
@@ -62,19 +51,10 @@ class SlurmExecutor(ExecutorConfig):
     folder: str
     partition: str | None = None
     account: str | None = None
-    minutes: int = 240
-    cpus: int = 4
-    memory_gb: float | None = 16.0
-    gpus: int | None = None
-    shards_per_job: int = 4
-    retries: int = 3
-    poll_seconds: float = 10.0
-
-    def problems(self) -> Iterator[str]:
-        """As of every executor, and Slurm's."""
-        yield from super().problems()
-        for key in ("minutes", "cpus", "shards_per_job"):
-            if getattr(self, key) < 1:
-                yield f"executor.{key}={getattr(self, key)} must be at least 1"
-        if self.retries < 0 or (self.gpus or 0) < 0 or self.poll_seconds <= 0:
-            yield "executor.retries and executor.gpus must not be negative, and executor.poll_seconds must be above 0"
+    minutes: int = field(default=240, metadata=above(0))
+    cpus: int = field(default=4, metadata=above(0))
+    memory_gb: float | None = field(default=16.0, metadata=above(0))
+    gpus: int | None = field(default=None, metadata=at_least(0))
+    shards_per_job: int = field(default=4, metadata=above(0))
+    retries: int = field(default=3, metadata=at_least(0))
+    poll_seconds: float = field(default=10.0, metadata=above(0))

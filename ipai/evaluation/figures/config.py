@@ -1,9 +1,10 @@
 """What `scripts/figures.py` is told."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ipai.errors import ConfigError
 from ipai.evaluation.config import DataRoot
+from ipai.schema import SEED, STEPS, above, at_least, one_of, out_of_bounds, refuse
 from ipai.tasks import TASKS
 
 OF_A_RUN, OF_RUNS = (4, 5, 8, 9, 10), (6, 7)
@@ -13,23 +14,23 @@ OF_A_RUN, OF_RUNS = (4, 5, 8, 9, 10), (6, 7)
 class FigureConfig:
     """One figure; conf/figures.yaml explains each key."""
 
-    figure: int
+    figure: int = field(metadata=one_of(*sorted((*OF_A_RUN, *OF_RUNS))))
     data: DataRoot
     output: str
     scores: list[str]
-    task: str
-    sample: int
-    wordings: int
-    seeds: int
+    task: str = field(metadata=one_of(*TASKS))
+    sample: int = field(metadata=at_least(0))
+    wordings: int = field(metadata=above(0))
+    seeds: int = field(metadata=above(0))
     lora_scale: float
-    seed: int
+    seed: int = field(metadata=SEED)
     device: str
     run: str | None = None
     runs: list[str] = field(default_factory=list)
-    count: int | None = None
+    count: int | None = field(default=None, metadata=above(0))
     controlnet: str | None = None
     lora: str | None = None
-    steps: int | None = None
+    steps: int | None = field(default=None, metadata=STEPS)
 
 
 def check(config: FigureConfig) -> None:
@@ -38,19 +39,13 @@ def check(config: FigureConfig) -> None:
     Raises:
         ConfigError: With the key and the mend.
     """
-    if config.figure not in (*OF_A_RUN, *OF_RUNS):
-        raise ConfigError(f"figure={config.figure} is none of {', '.join(map(str, sorted((*OF_A_RUN, *OF_RUNS))))}")
+    refuse([*out_of_bounds(config), *_problems(config)])
+
+
+def _problems(config: FigureConfig) -> Iterator[str]:
     if config.figure in OF_A_RUN and config.run is None:
-        raise ConfigError(f"figure={config.figure} needs run=FOLDER")
+        yield f"figure={config.figure} needs run=FOLDER"
     if config.figure in OF_RUNS and not config.runs:
-        raise ConfigError(f"figure={config.figure} needs runs=[FOLDER,...]")
-    if config.task not in TASKS:
-        raise ConfigError(f"task={config.task} is none of {', '.join(TASKS)}")
+        yield f"figure={config.figure} needs runs=[FOLDER,...]"
     if config.figure == 10 and config.controlnet is None and config.lora is None:
-        raise ConfigError("figure=10 needs controlnet= or lora=, or both")
-    for key in ("wordings", "seeds", "steps", "count"):
-        value = getattr(config, key)
-        if value is not None and value < 1:
-            raise ConfigError(f"{key}={value} must be at least 1")
-    if config.sample < 0 or config.seed < 0:
-        raise ConfigError(f"sample={config.sample} and seed={config.seed} must not be negative")
+        yield "figure=10 needs controlnet= or lora=, or both"

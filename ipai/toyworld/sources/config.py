@@ -1,12 +1,10 @@
 """What `scripts/make_toy_sources.py` can be told."""
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from omegaconf import DictConfig
 
-from ipai.config import typed
-from ipai.errors import ConfigError
+from ipai.schema import between, refuse, typed
 
 # Raised when the same settings come to give other files.
 VERSION = 1
@@ -29,20 +27,9 @@ class SourcesConfig:
     """
 
     output: str
-    samples: int
-    seed: int
-    size: int
-
-    def problems(self) -> Iterator[str]:
-        """Values that cannot work, one message each."""
-        if not self.output.strip():
-            yield "output= is empty; name a folder"
-        if not FEWEST_SAMPLES <= self.samples <= MOST_SAMPLES:
-            yield f"samples={self.samples} must lie between {FEWEST_SAMPLES} and {MOST_SAMPLES}"
-        if not 0 <= self.seed < _SEEDS:
-            yield f"seed={self.seed} must lie between 0 and {_SEEDS - 1}"
-        if not SMALLEST_SIZE <= self.size <= LARGEST_SIZE:
-            yield f"size={self.size} must lie between {SMALLEST_SIZE} and {LARGEST_SIZE}"
+    samples: int = field(metadata=between(FEWEST_SAMPLES, MOST_SAMPLES))
+    seed: int = field(metadata=between(0, _SEEDS - 1))
+    size: int = field(metadata=between(SMALLEST_SIZE, LARGEST_SIZE))
 
     def deciding(self) -> dict[str, int]:
         """The settings that decide what is written, and the version of the writers."""
@@ -56,7 +43,5 @@ def parse(raw: DictConfig) -> SourcesConfig:
         ConfigError: A key is unknown, missing or of the wrong type, or a value cannot work.
     """
     config: SourcesConfig = typed(raw, SourcesConfig)
-    problems = list(config.problems())
-    if problems:
-        raise ConfigError("these settings cannot work:\n" + "\n".join(f"  - {problem}" for problem in problems))
+    refuse([] if config.output.strip() else ["output= is empty; name a folder"])
     return config

@@ -258,7 +258,7 @@ def test_the_builder_pickles_without_a_key(tmp_path: Path, coco: Path) -> None:
         (["captioner.base_url=http://user:pass@host/v1"], "without a user name or password"),
         ([f"captioner.api_key_env={KEY}"], "not the key itself"),
         (["captioner.concurrency=0", "captioner.side=8"], r"(?s)concurrency=0.*captioner\.side=8 must lie"),
-        (["captioner.max_dollars=-1"], "captioner.max_dollars=-1.0 must be 0 or more"),
+        (["captioner.max_dollars=-1"], "captioner.max_dollars=-1.0 must not be negative"),
         (["captioner.detail=tiny"], "captioner.detail=tiny is none of"),
         (["captioner.timeout=inf"], "captioner.timeout=inf"),
         (["captioner.max_words=1"], "must be at least 5"),

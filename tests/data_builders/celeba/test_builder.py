@@ -351,11 +351,11 @@ def test_a_source_of_single_pictures_has_no_pair(tmp_path: Path) -> None:
         (["source.split=valid"], "source.split=valid is none of all, train, val, test"),
         (["captioner.name=names"], "captioner=names is none of"),
         (["captioner=template", "captioner.template=x"], "must hold {objects}"),
-        (["pairs.max_per_identity=0"], "pairs.max_per_identity=0 must be at least 1"),
+        (["pairs.max_per_identity=0"], "pairs.max_per_identity=0 must be above 0"),
         (["pairs.min_hash_distance=65"], "pairs.min_hash_distance=65 must lie between"),
         (["zoom.fraction=1.5"], "zoom.fraction=1.5 must lie between"),
         (["zoom.scale=0"], "zoom.scale=0.0 must lie between"),
-        (["source.max_pixels=0"], "source.max_pixels=0 must be at least 1"),
+        (["source.max_pixels=0"], "source.max_pixels=0 must be above 0"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(tmp_path: Path, overrides: list[str], message: str) -> None:

@@ -286,7 +286,7 @@ def test_a_damaged_row_group_costs_its_rows_only(tmp_path: Path, teachers: Path)
         ("source.licences=any", "source.licences=any is none of permissive, derivatives"),
         ("source.files=/etc/*.parquet", "must be a pattern below source.root"),
         ("source.files=../*.parquet", "must be a pattern below source.root"),
-        ("source.min_side=0", "source.min_side=0 must be at least 1"),
+        ("source.min_side=0", "source.min_side=0 must be above 0"),
         ("edges.low=300", "edges.low=300.0 must be above 0 and at most edges.high"),
         ("edges.min_density=0.5", "must be below edges.max_density"),
         ("edges.dilation=-1", "edges.dilation=-1 must not be negative"),

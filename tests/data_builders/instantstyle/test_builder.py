@@ -255,7 +255,7 @@ def test_the_manifest_holds_no_prompt_and_no_path_of_this_machine(tmp_path: Path
         ("captioner=template captioner.template='a_{objects}'", "must be words without braces"),
         ("captioner.name=blip", "captioner=blip is none of dataset, template"),
         ("captioner=template teacher.subtract_content=0.5", "needs a caption of each style image"),
-        ("source.pairs_per_image=0", "source.pairs_per_image=0 must be at least 1"),
+        ("source.pairs_per_image=0", "source.pairs_per_image=0 must be above 0"),
         ("source.min_distance=65", "source.min_distance=65 must lie between 0 and 64"),
         ("prompts.min_words=50", "prompts.min_words=50 must lie between 1 and prompts.max_words"),
         ("prompts.columns=[]", "must name a column"),

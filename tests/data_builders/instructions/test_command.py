@@ -154,7 +154,7 @@ def test_a_dry_run_prints_the_bill(tmp_path: Path) -> None:
         (["limit=5"], "task=instructions has no setting limit"),
         (["captioner=template"], "task=instructions has no setting captioner"),
         (["tasks=[colour]"], "tasks=colour is none of copy"),
-        (["count.val=0", "max_overlap=2"], "max_overlap=2.0 must lie above 0"),
+        (["count.val=0", "max_overlap=2"], "max_overlap=2.0 must lie between 0 and 1"),
         (["writer.mode=batch"], "set writer.mode=live"),
         (["writer.api_key_env=NOT_THERE"], "NOT_THERE is not set"),
         (["count.trian=1"], "count.trian"),

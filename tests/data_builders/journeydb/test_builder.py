@@ -294,8 +294,8 @@ def test_a_mended_archive_continues_the_build(tmp_path: Path, journey: Path) -> 
     [
         (["source.split=test"], "source.split=test is none of train, valid"),
         (["captioner=template"], "captioner=template: .* set captioner=dataset"),
-        (["source.archives_per_shard=0"], "source.archives_per_shard=0 must be at least 1"),
-        (["source.max_pixels=0"], "source.max_pixels=0 must be at least 1"),
+        (["source.archives_per_shard=0"], "source.archives_per_shard=0 must be above 0"),
+        (["source.max_pixels=0"], "source.max_pixels=0 must be above 0"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(tmp_path: Path, overrides: list[str], message: str) -> None:

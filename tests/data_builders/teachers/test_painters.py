@@ -152,12 +152,12 @@ def test_teachers_that_cannot_work_are_refused(
 @pytest.mark.parametrize(
     ("kind", "override", "message"),
     [
-        ("edges", "teacher.steps=0", "teacher.steps=0 must be at least 1"),
+        ("edges", "teacher.steps=0", "teacher.steps=0 must lie between 1 and 1000"),
         ("edges", "teacher.guidance=1", "teacher.guidance=1.0 must be above 1"),
         ("edges", "teacher.resolution=100", "multiple of 8"),
         ("edges", "teacher.sampler=magic", "teacher.sampler=magic is none of"),
         ("edges", "teacher.dtype=fp16", "teacher.dtype=fp16 is none of"),
-        ("edges", "teacher.control_scale=0", "the edges are ignored"),
+        ("edges", "teacher.control_scale=0", "teacher.control_scale=0.0 must be above 0"),
         ("style", "teacher.scales.up.block_1=[0.0,0.0,0.0]", "switches the style image off"),
         ("style", "teacher.subtract_content=-1", "must not be negative"),
         ("sdxl", "teacher.tokenizer_2=null", "belong together"),
