@@ -15,6 +15,7 @@ ROOMS = (
         "errors",
         "tasks",
         "files",
+        "records",
         "schema",
         "pages",
         "image_io",

@@ -1,6 +1,5 @@
 """The folder of a task: one builder at a time, one set of settings, no remains of a killed build."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from data_builders.engine.plan import Plan
 from data_builders.engine.shard import Stamp, writing
 from ipai.errors import DataError
 from ipai.files import held_alone, write_json
+from ipai.records import RecordError, read_record
 
 FROZEN = "build.json"
 
@@ -99,9 +99,8 @@ def _frozen(folder: Path) -> dict[str, Any] | None:
     if not path.exists() or not _shard_files(folder, ".json"):
         return None
     try:
-        frozen: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return read_record(path, dict[str, Any])
+    except (OSError, RecordError) as error:
         raise DataError(
             f"{path} is damaged ({error}); delete the folder to start anew, or choose another output="
         ) from error
-    return frozen

@@ -19,6 +19,7 @@ from data_builders.engine.plan import ShardPlan
 from data_builders.engine.records import BatchBuilder, Builder, Drop, Record, Sample
 from ipai.errors import DataError
 from ipai.files import atomic_path, sha256_of, write_json
+from ipai.records import RecordError, read_record
 
 logger = logging.getLogger(__name__)
 
@@ -176,9 +177,8 @@ def _refuse_many_drops(plan: ShardPlan, dropped: list[dict[str, str]], max_drop_
 
 def _read_sidecar(path: Path) -> dict[str, Any]:
     try:
-        sidecar: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return read_record(path, dict[str, Any])
+    except (OSError, RecordError) as error:
         raise DataError(
             f"{path} is damaged ({error}); delete it and repeat the command to build its shard anew"
         ) from error
-    return sidecar

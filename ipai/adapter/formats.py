@@ -23,11 +23,22 @@ from ipai.adapter.foreign import FileKind, State, identify, infer_spec
 from ipai.adapter.spec import AdapterSpec
 from ipai.errors import ConfigError, WeightsError
 from ipai.files import atomic_path
+from ipai.records import parsed
 
 logger = logging.getLogger(__name__)
 
 FORMAT, FORMAT_VERSION = "ipai-adapter", 1
 _HEADER = "ipai"  # one key only: safetensors writes several in an order that changes from run to run
+
+
+@dataclass(frozen=True)
+class _FileHeader:
+    """The metadata of one of our files as it is written."""
+
+    format: str
+    version: int
+    spec: dict[str, str]
+    extra: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -231,11 +242,11 @@ def _read_header(path: Path) -> _Header | None:
             text = (file.metadata() or {}).get(_HEADER)
         if text is None:
             return None
-        header = json.loads(text)
-        if header["format"] != FORMAT or header["version"] != FORMAT_VERSION:
-            raise WeightsError(f"its format is {header['format']} {header['version']}, not {FORMAT} {FORMAT_VERSION}")
-        return _Header(AdapterSpec.from_metadata(header["spec"]), dict(header["extra"]))
-    except (WeightsError, SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        header = parsed(text, _FileHeader)
+        if (header.format, header.version) != (FORMAT, FORMAT_VERSION):
+            raise WeightsError(f"its format is {header.format} {header.version}, not {FORMAT} {FORMAT_VERSION}")
+        return _Header(AdapterSpec.from_metadata(header.spec), header.extra)
+    except (WeightsError, SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"the header of {path} cannot be used: {error!r}") from error
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from ipai.files import write_text
 from ipai.launch.processes import Meeting, run_processes
 from ipai.launch.signals import TIME_LIMIT_CODES, exit_code
+from ipai.records import read_json_lines
 from ipai.runs import outcome
 from ipai.runs.step_folders import step_folders
 
@@ -85,8 +86,7 @@ def _requeue(job_id: str, why: str) -> str:
 
 def _crashes(folder: Path) -> list[_Crash]:
     path = folder / "job" / "crashes.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [_Crash(**json.loads(line)) for line in lines]
+    return list(read_json_lines(path, _Crash)) if path.exists() else []
 
 
 def _newest_step(folder: Path) -> int:

@@ -8,10 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ipai.cluster.queue import QueuedJob, queued_jobs
 from ipai.files import is_held
+from ipai.records import RecordError, parsed, read_yaml
 from ipai.runs import outcome
 
 _TAIL_BYTES = 65_536  # of metrics.jsonl: far more than the lines between two validations at the default settings
@@ -49,6 +48,14 @@ class RunStatus:
         return (self.samples_total - self.samples_seen) / self.rate
 
 
+@dataclass(frozen=True)
+class _Length:
+    """What `train` of a frozen configuration says of how long the run is."""
+
+    steps: int
+    batch_size: int
+
+
 def survey(root: Path) -> list[RunStatus]:
     """Every run folder below `root`, by name; a run folder is one with a `config.yaml` that has `train`."""
     queue = queued_jobs() or {}
@@ -56,17 +63,21 @@ def survey(root: Path) -> list[RunStatus]:
     for path in sorted(root.glob("**/config.yaml")):
         if "code" in path.relative_to(root).parts or any(part.startswith(".") for part in path.relative_to(root).parts):
             continue
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if isinstance(config, dict) and "train" in config:
-            folder = path.parent
-            found.append(status_of(folder, str(folder.relative_to(root)), config, queue.get(folder.resolve())))
+        folder, name = path.parent, str(path.parent.relative_to(root))
+        try:
+            config = read_yaml(path)
+            if "train" in config:
+                found.append(status_of(folder, name, config, queue.get(folder.resolve())))
+        except (OSError, RecordError) as error:
+            found.append(RunStatus(name, "damaged", f"config.yaml cannot be read ({error})", 0, 0, None, {}, None))
     return found
 
 
 def status_of(folder: Path, name: str, config: dict[str, Any], job: QueuedJob | None) -> RunStatus:
     """What one run is doing."""
     last = _last_values(folder / "metrics.jsonl")
-    total = config["train"]["steps"] * config["train"]["batch_size"]
+    length = parsed(json.dumps(config["train"]), _Length)
+    total = length.steps * length.batch_size
     state, why = _state(folder, job, done=int(last.get("samples_seen", 0)) >= total)
     return RunStatus(
         name=name,
@@ -119,14 +130,14 @@ def _last_values(path: Path) -> dict[str, Any]:
             lines = file.read().decode("utf-8", errors="replace").splitlines()
         for line in lines:
             try:
-                values |= json.loads(line)
-            except ValueError:  # the first may begin in its middle, the last may be half written
+                values |= parsed(line, dict[str, float | None])
+            except RecordError:  # the first may begin in its middle, the last may be half written
                 continue
     return values
 
 
 def _row(run: RunStatus, now: float) -> tuple[str, ...]:
-    share = 100 * run.samples_seen / run.samples_total
+    share = 100 * run.samples_seen / run.samples_total if run.samples_total else 0
     left = run.remaining_s
     return (
         run.name,

@@ -6,7 +6,6 @@ samples have none, with the reason. Written by `ipai.caching`; plain `webdataset
 """
 
 import io
-import json
 import os
 import tarfile
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from ipai.data.images import ImageError
 from ipai.data.shards import ShardSet
 from ipai.errors import DataError
 from ipai.files import fingerprint
+from ipai.records import RecordError, read_record
 
 LATENTS, IMAGE_TOKENS = "latents", "image_tokens"
 KEYS = {LATENTS: "data.latents", IMAGE_TOKENS: "data.image_tokens"}
@@ -44,6 +44,24 @@ class CacheIdentity:
         names = sorted(self.facts.keys() | other.keys())
         return [f"{name}: {other.get(name)} -> {self.facts.get(name)}" for name in names
                 if other.get(name) != self.facts.get(name)]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CacheFacts:
+    """The sidecar of a cache shard: what it was made of, and where the array of each sample lies (offset, size)."""
+
+    identity: dict[str, Any]
+    source: str
+    bytes: int
+    skipped: dict[str, str]
+    places: dict[str, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class _NullFacts:
+    """What lies beside the encoding of a dropped image."""
+
+    identity: dict[str, Any]
 
 
 def cache_shard(cache: Path, kind: str, task: str, shard: Path) -> Path:
@@ -87,11 +105,11 @@ class CachedArrays:
             files.append(path)
             for index in shards.indices_in(number):
                 key = shards.key(index)
-                if key in known["skipped"]:
-                    skipped[index] = known["skipped"][key]
-                elif key not in known["places"]:
+                if key in known.skipped:
+                    skipped[index] = known.skipped[key]
+                elif key not in known.places:
                     raise DataError(f"{path} lacks sample {key}; {mend(identity.kind)}")
-                places[index] = [number, *known["places"].get(key, (-1, 0))]
+                places[index] = [number, *known.places.get(key, (-1, 0))]
         return cls(identity.kind, [shards.key(index) for index in range(len(shards))], files, places, skipped)
 
     def read(self, index: int) -> Tensor:
@@ -121,7 +139,7 @@ class CachedArrays:
         return torch.from_numpy(array)
 
 
-def checked_sidecar(path: Path, shard: Path, identity: CacheIdentity) -> dict[str, Any]:
+def checked_sidecar(path: Path, shard: Path, identity: CacheIdentity) -> "CacheFacts":
     """The sidecar of the cache shard `path` of `shard`, whose identity, source and length have been compared.
 
     Raises:
@@ -129,18 +147,17 @@ def checked_sidecar(path: Path, shard: Path, identity: CacheIdentity) -> dict[st
     """
     again = mend(identity.kind)
     try:
-        known: dict[str, Any] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        facts, source, length = known["identity"], known["source"], known["bytes"]
+        known = read_record(path.with_suffix(".json"), CacheFacts)
     except FileNotFoundError as error:
         raise DataError(f"there is no {identity.kind} cache of {shard} in {path}; {again}") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, RecordError) as error:
         raise DataError(f"{path.with_suffix('.json')} is damaged ({error}); remove it, and {again}") from error
-    if differences := identity.differences(facts):
+    if differences := identity.differences(known.identity):
         lines = "\n".join(f"  {line}" for line in differences)
         raise DataError(f"{path} belongs to another configuration (cached -> wanted):\n{lines}\n{again}")
-    if source != fingerprint(shard):
+    if known.source != fingerprint(shard):
         raise DataError(f"{path} is stale: {shard} was changed since it was made; {again}")
-    if not path.exists() or path.stat().st_size != length:
+    if not path.exists() or path.stat().st_size != known.bytes:
         raise DataError(f"{path} is missing or not as long as its sidecar says; {again}")
     return known
 
@@ -162,11 +179,11 @@ def null_tokens(cache: Path, identity: CacheIdentity) -> Tensor:
     """
     path = null_path(cache)
     try:
-        known = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        if differences := identity.differences(known["identity"]):
+        known = read_record(path.with_suffix(".json"), _NullFacts)
+        if differences := identity.differences(known.identity):
             raise DataError(f"{path} is of another encoder ({'; '.join(differences)}); {mend(identity.kind)}")
         return torch.from_numpy(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error}); {mend(identity.kind)}") from error
 
 

@@ -1,6 +1,5 @@
 """Shards, looked at: how much of what there is, what was dropped and why, the scores, and a sheet of samples."""
 
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from ipai.errors import DataError
 from ipai.instructions.pools import SPLITS, load_pool
 from ipai.instructions.slots import fill_slot
 from ipai.pages import chart_url, data_url, render_page
+from ipai.records import RecordError, read_record
 from ipai.tasks import TASKS
 
 _THUMBNAIL = 192  # px
@@ -168,8 +168,8 @@ def _splits(root: Path, task: str) -> Iterator[tuple[str, ShardSet]]:
 def _sidecars(folder: Path, split: str) -> Iterator[dict[str, Any]]:
     for path in sorted(folder.glob(f"{split}-*.json")):
         try:
-            yield json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+            yield read_record(path, dict[str, Any])
+        except (OSError, RecordError) as error:
             raise DataError(f"{path} is damaged ({error}); build its shard again") from error
 
 

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ipai.data.shards import SAMPLE_KEY, ShardSet, index_shard
+from ipai.data.shards import SAMPLE_KEY, ShardFacts, ShardSet, index_shard
 from ipai.errors import DataError
 from ipai.files import write_text
+from ipai.records import RecordError, parsed, read_record
 from ipai.store.address import is_url
 from ipai.store.cache import Blob, ShardCache
 from ipai.store.config import StoreConfig
@@ -163,8 +164,10 @@ def _known(store: RemoteStore, cache: ShardCache, task: str, split: str) -> list
                 write_text(path, facts)
             except OSError as error:
                 raise cache.full(f"the list of {store.root}/{task}", error) from error
-        known: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-    return known
+        try:
+            return read_record(path, list[dict[str, Any]])
+        except RecordError as error:
+            raise DataError(f"{path} is damaged ({error}); remove it and repeat the command") from error
 
 
 def _sidecar(store: RemoteStore, task: str, tar: str, listing: dict[str, Any]) -> dict[str, Any]:
@@ -172,11 +175,11 @@ def _sidecar(store: RemoteStore, task: str, tar: str, listing: dict[str, Any]) -
     if name not in listing:
         raise DataError(f"{store.root}/{task}/{tar} has no sidecar {name}, which says what it holds; copy it there too")
     try:
-        facts = json.loads(store.read(f"{task}/{name}"))
-        keys = [sample["key"] for sample in facts["samples"]]
+        facts = parsed(store.read(f"{task}/{name}"), ShardFacts)
+        keys = [sample["key"] for sample in facts.samples]
         if not all(isinstance(key, str) and SAMPLE_KEY.fullmatch(key) for key in keys):
             raise ValueError("a sample's key is not of a-z, 0-9, _ and -")
-        blob = Blob(f"{task}/{tar}", int(facts["bytes"]), facts["sha256"])
+        blob = Blob(f"{task}/{tar}", facts.bytes, facts.sha256 or "")
         return dict(zip(_FACTS, (blob.name, blob.bytes, blob.sha256, keys), strict=True))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError) as error:
         raise DataError(f"{store.root}/{task}/{name} is damaged ({error}); copy it there again") from error

@@ -7,13 +7,14 @@ import os
 import re
 import tarfile
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from ipai.errors import DataError, SampleError
+from ipai.records import RecordError, parsed, read_record
 from ipai.store.address import is_url
 from ipai.tasks import get_task
 
@@ -114,8 +115,8 @@ class ShardSet:
     def _facts(self) -> list[list[Any]]:
         """Name, size and told hash of each shard."""
         sidecars = {path: path.with_suffix(".json") for path in self._shards}
-        told = {path: json.loads(side.read_text(encoding="utf-8")) for path, side in sidecars.items() if side.exists()}
-        return [[path.name, path.stat().st_size, told.get(path, {}).get("sha256")] for path in self._shards]
+        told = {path: read_sidecar(side).sha256 for path, side in sidecars.items() if side.exists()}
+        return [[path.name, path.stat().st_size, told.get(path)] for path in self._shards]
 
     def _refuse_other_tasks(self) -> None:
         """Raise a DataError if a shard's first sample says that it is of another task."""
@@ -166,12 +167,9 @@ class ShardSet:
         number, offset, size = self._place(index)[:3]
         where = f"{self._shards[number]}: the json of sample {self.key(index)}"
         try:
-            record: dict[str, Any] = json.loads(self._range(number, offset, size))
-        except (ValueError, RecursionError) as error:
-            raise SampleError("damaged_json", f"{where} is damaged") from error
-        if not isinstance(record, dict):
-            raise SampleError("damaged_json", f"{where} is no object")
-        return record
+            return parsed(self._range(number, offset, size), dict[str, Any])
+        except RecordError as error:
+            raise SampleError("damaged_json", f"{where} is damaged ({error})") from error
 
     def _place(self, index: int) -> list[int]:
         place: list[int] = self._places[index].tolist()
@@ -255,15 +253,33 @@ def _split_name(name: str, path: Path) -> tuple[str, str]:
     return key, kind
 
 
+@dataclass(frozen=True)
+class ShardFacts:
+    """What everybody reads of a shard's sidecar: its length, its SHA-256, and its samples."""
+
+    bytes: int
+    sha256: str | None = None
+    samples: list[dict[str, Any]] = field(default_factory=list)
+
+
+def read_sidecar(path: Path) -> ShardFacts:
+    """The sidecar of a shard.
+
+    Raises:
+        DataError: It is damaged.
+    """
+    try:
+        return read_record(path, ShardFacts)
+    except (OSError, RecordError) as error:
+        raise DataError(f"{path} is damaged ({error}); build the shard again") from error
+
+
 def _check_sidecar(path: Path) -> None:
     """Compare a shard with its sidecar; a foreign shard without one is accepted."""
     sidecar = path.with_suffix(".json")
     if not sidecar.exists():
         log.debug("%s has no sidecar: nothing to compare it with", path)
         return
-    try:
-        expected = int(json.loads(sidecar.read_text(encoding="utf-8"))["bytes"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{sidecar} is damaged; build the shard again") from error
+    expected = read_sidecar(sidecar).bytes
     if path.stat().st_size != expected:
         raise DataError(f"{path} has {path.stat().st_size} bytes, its sidecar says {expected}; build it again")

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-import yaml
 from omegaconf import OmegaConf
 
 from ipai.adapter.adapter import InstructAdapter
@@ -18,6 +17,7 @@ from ipai.evaluation.config import EvaluationConfig
 from ipai.evaluation.layout import FOLDER
 from ipai.instructions.pools import load_pool
 from ipai.pipeline.sources import CONFIG, LoadedAdapter, base_for, load, locate_adapter
+from ipai.records import read_yaml
 from ipai.runs.run_folder import upgraded
 from ipai.schema import plain
 from ipai.tasks import TASKS
@@ -99,8 +99,8 @@ def read_run(folder: Path) -> TrainingRun:
     """
     path = folder / CONFIG
     try:
-        raw = OmegaConf.create(plain(upgraded(yaml.safe_load(path.read_text(encoding="utf-8")))))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        raw = OmegaConf.create(plain(upgraded(read_yaml(path))))
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder} is no run folder: {path.name} is missing or damaged ({error})") from error
     return parse(raw)
 

@@ -16,6 +16,7 @@ from ipai.errors import ConfigError
 from ipai.files import sync, write_text
 from ipai.pages import render_page
 from ipai.pipeline.sources import CONFIG, LoadedAdapter, adapter_file, base_for, load
+from ipai.records import read_yaml
 from ipai.runs.checkpoint import ADAPTER
 from ipai.schema import one_of, out_of_bounds, refuse
 from ipai.tasks import TASKS
@@ -62,7 +63,7 @@ def export(config: ExportConfig) -> Path:
     loaded = load(run, weights=config.weights, base=config.base)  # type: ignore[arg-type]
     base = base_for(loaded, run)
     _refuse_local_base(base)
-    frozen = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8"))
+    frozen = read_yaml(run / CONFIG)
     output.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
     try:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from ipai.errors import ConfigError
 from ipai.files import atomic_path, sha256_of
 from ipai.pipeline.settings import DrawingConfig
 from ipai.pipeline.sources import adapter_file, locate_adapter
+from ipai.records import parsed
 from ipai.schema import plain
 
 _TEXT = "ipai"
@@ -50,7 +51,16 @@ def write_png(picture: Image.Image, facts: Mapping[str, Any], output: Path) -> N
         raise ConfigError(f"cannot write output={output}: {error.strerror or error}") from error
 
 
-def read_facts(path: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class PictureFacts:
+    """What a PNG says of how it was drawn: settings, SHA-256 by key of the files they name, versions by library."""
+
+    settings: dict[str, Any]
+    sha256: dict[str, Any]
+    versions: dict[str, str]
+
+
+def read_facts(path: Path) -> PictureFacts:
     """What `write_png` wrote.
 
     Raises:
@@ -58,15 +68,12 @@ def read_facts(path: Path) -> dict[str, Any]:
     """
     try:
         with Image.open(path) as picture:
-            facts: dict[str, Any] = json.loads(picture.info[_TEXT])
-        if not all(isinstance(facts[part], dict) for part in ("settings", "sha256", "versions")):
-            raise ValueError("its settings are damaged")
+            return parsed(picture.info[_TEXT], PictureFacts)
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise ConfigError(
             f"repeat={path} is no PNG of scripts/generate.py with its settings inside ({error!r}); other programs drop "
             "them when they save a picture"
         ) from error
-    return facts
 
 
 def repeated(raw: DictConfig, overrides: Iterable[str], path: Path) -> tuple[DictConfig, list[str]]:
@@ -88,23 +95,23 @@ def repeated(raw: DictConfig, overrides: Iterable[str], path: Path) -> tuple[Dic
     whole = {key.split(".")[0] for key in given if "." not in key}
     merged = OmegaConf.to_container(raw)
     assert isinstance(merged, dict)
-    merged |= {key: plain(value) for key, value in facts["settings"].items() if key not in whole}
+    merged |= {key: plain(value) for key, value in facts.settings.items() if key not in whole}
     result = OmegaConf.create(merged)
     for key in given - whole:
         OmegaConf.update(result, key, OmegaConf.select(raw, key))
     _refuse_other_files(facts, whole, path)
-    now = {name: version(name) for name in facts["versions"]}
-    differing = [f"{name} {then} -> {now[name]}" for name, then in facts["versions"].items() if now[name] != then]
+    now = {name: version(name) for name in facts.versions}
+    differing = [f"{name} {then} -> {now[name]}" for name, then in facts.versions.items() if now[name] != then]
     return result, differing
 
 
-def _refuse_other_files(facts: Mapping[str, Any], replaced: Iterable[str], path: Path) -> None:
-    files = _files(facts["settings"])
-    for key, digest in facts["sha256"].items():
+def _refuse_other_files(facts: PictureFacts, replaced: Iterable[str], path: Path) -> None:
+    files = _files(facts.settings)
+    for key, digest in facts.sha256.items():
         if key in replaced:
             continue
         if not files[key].is_file():
-            raise ConfigError(f"{path} was drawn with {key}={facts['settings'][key]}, which is gone; give {key}=...")
+            raise ConfigError(f"{path} was drawn with {key}={facts.settings[key]}, which is gone; give {key}=...")
         if sha256_of(files[key]) != digest:
             raise ConfigError(
                 f"{path} was drawn with another {key} than {files[key]} is now (sha256 {digest[:12]}...); give the "

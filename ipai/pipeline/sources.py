@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from omegaconf import OmegaConf
 
 from ipai.adapter.adapter import InstructAdapter
@@ -13,6 +12,7 @@ from ipai.adapter.formats import load_adapter, read_metadata
 from ipai.backbones.config import BaseConfig, WeightsFile
 from ipai.backbones.hub import resolve_file
 from ipai.errors import CheckpointError, ConfigError, WeightsError
+from ipai.records import read_yaml
 from ipai.runs.checkpoint import ADAPTER, EMA, resolve
 from ipai.schema import plain, typed
 
@@ -104,10 +104,10 @@ def base_of_run(folder: Path) -> BaseConfig:
     """
     path = folder / CONFIG
     try:
-        saved = plain(yaml.safe_load(path.read_text(encoding="utf-8"))["base"])
+        saved = plain(read_yaml(path)["base"])
         base: BaseConfig = typed(OmegaConf.create(saved), BaseConfig)
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise CheckpointError(f"{path} does not say which base the adapter belongs to; give base=") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} does not say which base the adapter belongs to ({error}); give base=") from error
     return base
 
 

@@ -9,7 +9,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ipai.errors import CheckpointError
 from ipai.files import sha256_of, sync, write_json
+from ipai.records import RecordError, parsed, read_record
 from ipai.runs.step_folders import name_of, step_folders
 
 log = logging.getLogger(__name__)
@@ -126,7 +127,7 @@ def verify(checkpoint: Path, only: Collection[str] | None = None) -> Progress:
     Raises:
         CheckpointError: A file is missing or damaged, or the format is of another version.
     """
-    for name, expected in _read_state(checkpoint)["sha256"].items():
+    for name, expected in _read_state(checkpoint).sha256.items():
         path = checkpoint / name
         if (only is None or name in only) and (not path.is_file() or sha256_of(path) != expected):
             raise CheckpointError(f"{path} is missing or damaged")
@@ -140,7 +141,7 @@ def progress_of(checkpoint: Path) -> Progress:
         CheckpointError: The state is missing, damaged or of another version.
     """
     state = _read_state(checkpoint)
-    return Progress(**{name: state[name] for name in Progress.__dataclass_fields__})
+    return Progress(**{name: getattr(state, name) for name in Progress.__dataclass_fields__})
 
 
 def origin_of(checkpoint: Path) -> dict[str, str]:
@@ -149,21 +150,32 @@ def origin_of(checkpoint: Path) -> dict[str, str]:
     Raises:
         CheckpointError: The state is missing or damaged.
     """
-    return dict(_read_state(checkpoint).get("origin", {}))
+    return _read_state(checkpoint).origin
 
 
-def _read_state(checkpoint: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _State:
+    """What `state.json` says."""
+
+    step: int
+    samples_seen: int
+    sha256: dict[str, str]
+    skipped_samples: int = 0
+    origin: dict[str, str] = field(default_factory=dict)
+
+
+def _read_state(checkpoint: Path) -> _State:
     path = checkpoint / STATE
     try:
-        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version, sealed = state["format"], state.pop("seal", None)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} is missing or damaged") from error
-    if version not in (FORMAT_VERSION, _UNSEALED):
-        raise CheckpointError(f"{path} has format {version}, this version reads {FORMAT_VERSION}")
-    if version == FORMAT_VERSION and sealed != _seal_of(state):
-        raise CheckpointError(f"{path} was changed after it was written")
-    return state
+        found = read_record(path, dict[str, Any])
+        version, sealed = found.get("format"), found.pop("seal", None)
+        if version not in (FORMAT_VERSION, _UNSEALED):
+            raise CheckpointError(f"{path} has format {version}, this version reads {FORMAT_VERSION}")
+        if version == FORMAT_VERSION and sealed != _seal_of(found):
+            raise CheckpointError(f"{path} was changed after it was written")
+        return parsed(json.dumps(found), _State)
+    except (OSError, RecordError) as error:
+        raise CheckpointError(f"{path} is missing or damaged ({error})") from error
 
 
 def _seal_of(state: Mapping[str, Any]) -> str:

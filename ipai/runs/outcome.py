@@ -1,6 +1,5 @@
 """How a run's last start ended, in `outcome.json` of its folder, so that nobody has to search logs for it."""
 
-import json
 import time
 import traceback
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from ipai.errors import IpaiError
 from ipai.files import write_json
+from ipai.records import RecordError, read_record
 
 _FILE = "outcome.json"
 
@@ -41,8 +41,8 @@ def record(folder: Path, state: str, reason: str) -> None:
 def read(folder: Path) -> Outcome | None:
     """The end of the last start; None if it goes on, or ended without a word."""
     try:
-        return Outcome(**json.loads((folder / _FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return read_record(folder / _FILE, Outcome)
+    except (OSError, RecordError):
         return None
 
 

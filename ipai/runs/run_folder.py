@@ -16,6 +16,7 @@ import yaml
 from ipai.config import TrainingRun, to_dict
 from ipai.errors import CheckpointError, ConfigError
 from ipai.files import held_alone, write_json, write_text
+from ipai.records import RecordError, read_record, read_yaml
 from ipai.runs.step_folders import step_folders
 
 # What may differ between two starts of one run: none of it changes the numbers beyond rounding.
@@ -70,7 +71,7 @@ def freeze_config(folder: Path, config: TrainingRun) -> None:
     path = folder / "config.yaml"
     new = to_dict(config)
     if path.exists() and step_folders(folder / "checkpoints"):
-        frozen = upgraded(yaml.safe_load(path.read_text(encoding="utf-8")))
+        frozen = upgraded(_read_frozen(path))
         differences = list(_differences(_flat(frozen), _flat(new)))
         if differences:
             raise ConfigError(
@@ -80,6 +81,13 @@ def freeze_config(folder: Path, config: TrainingRun) -> None:
             )
     else:
         write_text(path, yaml.safe_dump(new, sort_keys=False, allow_unicode=True))
+
+
+def _read_frozen(path: Path) -> dict[str, Any]:
+    try:
+        return read_yaml(path)
+    except (OSError, RecordError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}); restore it, or give a new name with run=NAME") from error
 
 
 def upgraded(saved: Any) -> Any:
@@ -123,8 +131,7 @@ def git_state(folder: Path) -> dict[str, Any] | None:
     For a copy of the code it is the state of the checkout it was copied from.
     """
     if (folder / GIT_STATE).exists():
-        copied: dict[str, Any] | None = json.loads((folder / GIT_STATE).read_text(encoding="utf-8"))
-        return copied
+        return read_record(folder / GIT_STATE, dict[str, Any] | None)  # type: ignore[arg-type]
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(folder), *arguments]

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ipai.backbones.shipped import shipped_stack
 from ipai.errors import WeightsError
 from ipai.files import atomic_path
+from ipai.records import parsed
 from ipai.toyworld.factors import CHOICES, HIDDEN, Portraits, Scenes, visible_factors
 
 TRUSTED = 0.97
@@ -87,6 +88,14 @@ def save_oracle(oracle: Oracle, path: Path) -> None:
         save_file(state, aside, metadata={"oracle": facts})
 
 
+@dataclass(frozen=True)
+class _Facts:
+    """What the header of an oracle's file says."""
+
+    kind: str
+    accuracy: dict[str, float]
+
+
 def load_oracle(path: Path) -> Oracle:
     """Read what `save_oracle` wrote.
 
@@ -95,13 +104,13 @@ def load_oracle(path: Path) -> Oracle:
     """
     try:
         with safe_open(path, "pt") as file:
-            facts = json.loads(file.metadata()["oracle"])
+            facts = parsed((file.metadata() or {}).get("oracle", ""), _Facts)
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        net = OracleNet(facts["kind"])
+        net = OracleNet(facts.kind)
         net.load_state_dict(
             {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
         )
-        return Oracle(facts["kind"], net.eval().requires_grad_(False), facts["accuracy"])
+        return Oracle(facts.kind, net.eval().requires_grad_(False), facts.accuracy)
     except (OSError, KeyError, TypeError, RuntimeError, ValueError) as error:
         raise WeightsError(f"{path} is not an oracle ({error}); scripts/train_toy_stack.py writes one") from error
 

@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import os
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ from PIL import Image
 
 from ipai.config import LoggerConfig
 from ipai.files import atomic_path, write_text
+from ipai.records import RecordError, parsed, read_json_lines
 
 log = logging.getLogger(__name__)
 
@@ -31,15 +33,17 @@ class Logger(Protocol):
         """Flush what is left."""
 
 
+@dataclass(frozen=True)
+class MetricsLine:
+    """What every line of `metrics.jsonl` has."""
+
+    samples_seen: int
+
+
 def last_logged(folder: Path) -> int:
     """Samples seen at the last whole line of a run's metrics; -1 if there is none."""
     path = folder / "metrics.jsonl"
-    for line in reversed(path.read_text(encoding="utf-8").splitlines() if path.exists() else []):
-        try:
-            return int(json.loads(line)["samples_seen"])
-        except (ValueError, KeyError):
-            continue
-    return -1
+    return max((line.samples_seen for line in read_json_lines(path, MetricsLine)), default=-1) if path.exists() else -1
 
 
 class JsonLines:
@@ -72,9 +76,9 @@ class JsonLines:
         kept = []
         for line in self._path.read_text(encoding="utf-8").splitlines():
             try:
-                if json.loads(line)["samples_seen"] <= samples_seen:
+                if parsed(line, MetricsLine).samples_seen <= samples_seen:
                     kept.append(line + "\n")
-            except (ValueError, KeyError):
+            except RecordError:
                 log.warning("%s: left out a line that was cut off: %.60s", self._path, line)
         write_text(self._path, "".join(kept))
 

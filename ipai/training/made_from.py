@@ -20,6 +20,7 @@ from ipai.data.cache import IMAGE_TOKENS, LATENTS, cache_shard, null_path
 from ipai.data.shards import ShardSet
 from ipai.errors import CheckpointError, ConfigError, DataError
 from ipai.files import fingerprint, sha256_of, write_json
+from ipai.records import RecordError, read_record
 from ipai.runs.run_folder import digest_of_settings
 
 NAME = "made_from.json"
@@ -146,12 +147,9 @@ def _content(path: Path) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found, dict):
-            raise ValueError("it is no object")
-    except (OSError, ValueError) as error:
+        return read_record(path, dict[str, Any])
+    except (OSError, RecordError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); remove it to go on without what it tells") from error
-    return found
 
 
 def _digest(value: Any) -> str:

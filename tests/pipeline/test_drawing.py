@@ -1,5 +1,6 @@
 """What `scripts/generate.py` draws, on the miniature: extras, grids, and the same picture again from its PNG."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def test_a_picture_is_drawn_again_from_its_png(files: Path, tmp_path: Path) -> N
     first, again, other = (tmp_path / f"{name}.png" for name in ("first", "again", "other"))
     extras = (f"controlnet={files}/controlnet", f"controlnet_image={files}/lines.png", f"lora={files}/lora")
     pixels = drawn(wanted(files, first, *extras, "seeds=[3,4]", "task=object", "four_pass.text=6", "negative=dull"))
-    assert set(read_facts(first)["sha256"]) == {"checkpoint", "image", "controlnet_image", "lora"}
+    assert set(read_facts(first).sha256) == {"checkpoint", "image", "controlnet_image", "lora"}
     words = [f"repeat={first}", f"output={again}"]
     raw, differing = repeated(raw_settings(*words), words, first)
     assert differing == []
@@ -155,12 +156,12 @@ def test_the_settings_of_a_foreign_picture_look_nothing_up(
     monkeypatch.setenv("A_SECRET", "hidden")
     first, again = tmp_path / "first.png", tmp_path / "again.png"
     drawn(wanted(files, first))
-    facts = read_facts(first)
+    facts = asdict(read_facts(first))
     facts["settings"] |= {"prompt": "${oc.env:A_SECRET}", "negative": r"\${oc.env:A_SECRET}"}
     with Image.open(first) as picture:
         write_png(picture, facts, first)
     words = [f"repeat={first}", f"output={again}"]
     drawn(repeated(raw_settings(*words), words, first)[0])
-    assert read_facts(again)["settings"]["prompt"] == "${oc.env:A_SECRET}"
-    assert read_facts(again)["settings"]["negative"] == r"\${oc.env:A_SECRET}"
+    assert read_facts(again).settings["prompt"] == "${oc.env:A_SECRET}"
+    assert read_facts(again).settings["negative"] == r"\${oc.env:A_SECRET}"
     assert b"hidden" not in again.read_bytes()

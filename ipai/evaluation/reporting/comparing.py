@@ -1,6 +1,5 @@
 """Several evaluations side by side: the paper's Table 1 for any set of runs, and paired differences with intervals."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -15,6 +14,7 @@ from scipy.stats import bootstrap
 from ipai.errors import DataError
 from ipai.evaluation.layout import FOLDER, PARQUET, SCORES
 from ipai.evaluation.scoring.statistics import Row, by_sample
+from ipai.records import RecordError, read_record
 from ipai.tasks import TASKS, get_task
 
 SINGLE = "single-task"
@@ -94,6 +94,9 @@ def read_lines(folders: Sequence[Path], baselines: bool = True) -> list[Line]:
     return list(lines.values())
 
 
+_NEEDED = ("experiment", "weights", "samples_seen", "models", "tasks", "settings")
+
+
 def read_evaluation(folder: Path) -> tuple[dict[str, Any], list[Row]]:
     """scores.json and the rows of scores.parquet.
 
@@ -101,7 +104,10 @@ def read_evaluation(folder: Path) -> tuple[dict[str, Any], list[Row]]:
         DataError: They are missing or damaged.
     """
     try:
-        scores: dict[str, Any] = json.loads((folder / SCORES).read_text(encoding="utf-8"))
+        scores = read_record(folder / SCORES, dict[str, Any])
+        lacking = [key for key in _NEEDED if key not in scores]
+        if lacking:
+            raise RecordError(f"{SCORES} lacks {', '.join(lacking)}")
         return scores, pyarrow.parquet.read_table(folder / PARQUET).to_pylist()
     except (OSError, ValueError) as error:
         raise DataError(

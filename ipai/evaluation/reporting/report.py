@@ -1,7 +1,6 @@
 """`report/index.html` of a run: facts, curves, tables and pictures on one page that stands alone."""
 
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from ipai.evaluation.sampling.image_shards import Part, read_part
 from ipai.evaluation.scoring.statistics import SCORES
 from ipai.files import write_text
 from ipai.pages import chart_url, data_url, render_page
+from ipai.records import read_json_lines
 
 PAGE = Path("report") / "index.html"
 _LOSSLESS_PX = 128  # photographs are larger than toy pictures, and as PNG they would make pages of 100 MB
@@ -57,7 +57,7 @@ def write_report(run: Path, done: Evaluated, shown: int) -> Path:
 def read_metrics(run: Path) -> list[dict[str, Any]]:
     """The lines of metrics.jsonl; none if it is missing, as of a run that was copied without it."""
     path = run / "metrics.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    return list(read_json_lines(path, dict[str, Any])) if path.exists() else []
 
 
 def curves(lines: Sequence[dict[str, Any]]) -> list[Figure]:

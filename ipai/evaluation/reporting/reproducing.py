@@ -1,7 +1,6 @@
 """The paper's claims in miniature: which commands train and evaluate what, and running those that are not done."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from ipai.errors import IpaiError
 from ipai.evaluation.layout import FOLDER, SCORES
 from ipai.files import write_json
+from ipai.records import RecordError, read_record
 from ipai.runs.step_folders import step_folders
 
 Run = Callable[[list[str]], int]
@@ -45,7 +45,10 @@ class Ledger:
 
     def __init__(self, path: Path, run: Run) -> None:
         self._path, self._run = path, run
-        self._done: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        try:
+            self._done = read_record(path, dict[str, str]) if path.exists() else {}
+        except (OSError, RecordError) as error:
+            raise IpaiError(f"{path} is damaged ({error}); remove it, and what is done is done again") from error
 
     def do(self, command: list[str], inputs: str = "", output: Path | None = None) -> None:
         """Run a command unless it ended well before with these inputs and its output is still there.

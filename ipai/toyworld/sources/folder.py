@@ -1,13 +1,14 @@
 """The folder of all toy sources: what is in it, and how it appears whole or not at all. Imports nothing slow."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ipai.errors import DataError
 from ipai.files import held_alone
+from ipai.records import RecordError, read_record
 from ipai.toyworld.sources.config import SourcesConfig
 
 SETTINGS = "toy-sources.json"
@@ -28,11 +29,11 @@ def are_written(config: SourcesConfig) -> bool:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
     try:
-        found = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        found = read_record(folder / SETTINGS, dict[str, Any])
         differences = [
             f"{key}: {found.get(key)} -> {value}" for key, value in config.deciding().items() if found.get(key) != value
         ]
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, RecordError) as error:
         raise DataError(f"{folder} is there and holds no toy sources; choose another output=") from error
     if differences:
         raise DataError(
