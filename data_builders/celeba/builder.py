@@ -8,13 +8,13 @@ from PIL import Image
 from data_builders.captions.captioner import Caption, model_captioner
 from data_builders.celeba.annotations import load_faces, picture_folder
 from data_builders.celeba.captions import create_captioner
-from data_builders.celeba.card import DATASETS, LICENCE, card_sections
-from data_builders.celeba.config import FaceBuild
+from data_builders.celeba.config import DATASETS, LICENCE, FaceBuild
 from data_builders.celeba.geometry import face_square, hq_face_square
-from data_builders.celeba.pairs import Pair, choose
+from data_builders.celeba.pairs import FILTERS, NO_CAPTION, Pair, choose
+from data_builders.engine.card import rendered
 from data_builders.engine.image_files import Square, cut, encode_jpeg, middle_square, read_picture
 from data_builders.engine.likeness import hash_distance, perceptual_hash
-from data_builders.engine.records import CardSection, Drop, Record, Sample, Selection, Source
+from data_builders.engine.records import Drop, Record, Sample, Selection, Source
 
 
 class CelebaBuilder:
@@ -88,9 +88,11 @@ class CelebaBuilder:
             else:
                 yield from (target, condition)
 
-    def card(self) -> list[CardSection]:
-        """Source, licence, pairs, pictures and captions; see `data_builders.celeba.card`."""
-        return card_sections(self.config, self._model)
+    def card(self) -> str:
+        """What the data card says of CelebA."""
+        return rendered(
+            "celeba", config=self.config, model=self._model, licence=LICENCE, filters=[*FILTERS, NO_CAPTION]
+        )
 
     def _cut(self, record: Record) -> tuple[Image.Image, Image.Image, dict[str, float]]:
         """Target and condition as they are written, and the scores of the pair."""

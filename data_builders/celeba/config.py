@@ -12,6 +12,16 @@ SPLITS = {"all": (0, 1, 2), "train": (0,), "val": (1,), "test": (2,)}
 """CelebA's own partitions by the name that `source.split` gives them."""
 
 
+DATASETS = {"aligned": "celeba", "hq": "celeba-hq"}
+"""Name of the data set in records and keys, by `source.form`."""
+
+LICENCE = {
+    "name": "CelebA agreement: non-commercial research, no redistribution",
+    "url": "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
+}
+"""Written to every record."""
+
+
 @dataclass
 class CelebaSource:
     """`root` holds the annotation files and the pictures; `form` is aligned (178 x 218 px) or hq (1024 px)."""

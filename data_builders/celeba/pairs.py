@@ -14,6 +14,7 @@ FILTERS = (
     ("partition", "its pictures are in different partitions of CelebA"),
     ("identity_cap", "its person has pairs.max_per_identity others (a keyed draw decides)"),
 )
+NO_CAPTION = ("caption", "one of its pictures has no usable row of attributes")
 """Reason and what it means, in the order in which they run over all ordered pairs of a person."""
 
 

@@ -8,14 +8,14 @@ from PIL import Image
 from data_builders.captions.captioner import Caption, model_captioner
 from data_builders.coco.annotations import load_instances, photo_path
 from data_builders.coco.captions import condition_caption, create_captioner
-from data_builders.coco.card import card_sections
 from data_builders.coco.config import ObjectBuild
-from data_builders.coco.filters import Candidate, select
+from data_builders.coco.filters import AFTERWARDS, FILTERS, REFERENCE, Candidate, select
 from data_builders.coco.geometry import condition_square, target_square
 from data_builders.coco.masks import mask_of, usable
+from data_builders.engine.card import rendered
 from data_builders.engine.image_files import cut, encode_jpeg, read_picture
 from data_builders.engine.keyed_hash import rank
-from data_builders.engine.records import CardSection, Drop, Record, Sample, Selection, Source
+from data_builders.engine.records import Drop, Record, Sample, Selection, Source
 
 
 class CocoBuilder:
@@ -84,9 +84,14 @@ class CocoBuilder:
             except Drop as drop:
                 yield drop
 
-    def card(self) -> list[CardSection]:
-        """Source, licences, filters and pictures; see `data_builders.coco.card`."""
-        return card_sections(self.config, self._model)
+    def card(self) -> str:
+        """What the data card says of COCO."""
+        return rendered(
+            "coco",
+            config=self.config,
+            model=self._model,
+            filters=[REFERENCE, *(line[:2] for line in FILTERS), *AFTERWARDS],
+        )
 
     def _read(self, record: Record) -> tuple[Image.Image, np.ndarray]:
         """The photograph and the object's mask, both of the annotated size."""

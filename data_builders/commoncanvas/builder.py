@@ -7,15 +7,15 @@ from typing import Any
 
 from PIL import Image
 
-from data_builders.commoncanvas.card import card_sections
 from data_builders.commoncanvas.config import StructureBuild
-from data_builders.commoncanvas.filters import in_order, passing
+from data_builders.commoncanvas.filters import DUPLICATE, FILTERS, in_order, passing
 from data_builders.commoncanvas.lines import agreement, density, edge_map
 from data_builders.commoncanvas.rows import PICTURE, Row, files_of, rows_of
+from data_builders.engine.card import rendered
 from data_builders.engine.image_files import cut, decode_picture, encode_jpeg, middle_square
 from data_builders.engine.parquet import PictureCells
 from data_builders.engine.plan import drawn
-from data_builders.engine.records import CardSection, Drop, Locality, Record, Sample, Selection, Source
+from data_builders.engine.records import Drop, Locality, Record, Sample, Selection, Source
 from data_builders.teachers.batches import Draft, make_alone, make_in_batches, seed_of
 from data_builders.teachers.loaded import fetch
 from data_builders.teachers.request import Request
@@ -76,9 +76,9 @@ class CommonCanvasBuilder:
         """The samples of a shard, `teacher.batch_size` generated at once; raises what `make` does, except Drop."""
         return make_in_batches(records, self._preparing(records), self.config.teacher)
 
-    def card(self) -> list[CardSection]:
-        """Source, licences, filters and pictures; see `data_builders.commoncanvas.card`."""
-        return card_sections(self.config)
+    def card(self) -> str:
+        """What the data card says of CommonCatalog and the ControlNet."""
+        return rendered("commoncanvas", config=self.config, filters=[*(line[:2] for line in FILTERS), DUPLICATE])
 
     def _preparing(self, records: Sequence[Record]) -> "_Preparation":
         wanted = [(record.fields["place"], record.fields["row"]) for record in records]

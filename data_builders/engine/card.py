@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import PIL
+from jinja2 import Environment, PackageLoader
 
 from data_builders.engine.config import BuildConfig, deciding_settings
 from data_builders.engine.plan import Plan
-from data_builders.engine.records import Builder, CardSection
+from data_builders.engine.records import Builder
 from ipai.files import write_text
 
 Sidecars = list[dict[str, Any]]
@@ -30,21 +31,27 @@ def write_manifest(folder: Path, sidecars: Sidecars) -> None:
 
 def write_card(folder: Path, builder: Builder, config: BuildConfig, plan: Plan, sidecars: Sidecars) -> None:
     """`card.md`: counts, what the builder says of its source, drops in their order, settings."""
-    sections = [
-        CardSection("Counts", _counts(sidecars)),
-        *builder.card(),
-        CardSection("What was dropped", _drops(plan, sidecars)),
-        CardSection("Split and order", _split(config, plan)),
-        CardSection("Settings", _settings(builder, config)),
-    ]
-    body = "\n\n".join(f"## {section.title}\n\n{section.text.strip()}" for section in sections)
-    write_text(folder / "card.md", f"# Task {config.task}: data card\n\n{body}\n")
+    text = rendered(
+        "card",
+        builder=builder,
+        config=config,
+        splits=[_split_row(split, sidecars) for split in ("train", "val")],
+        licences=_licences(sidecars),
+        of_source=builder.card(),
+        drops=_drops(plan, sidecars),
+        facts=list(plan.selection.facts.items()),
+        locality=plan.selection.locality,
+        pillow=PIL.__version__,
+        settings=[(f"`{key}`", f"`{value}`") for key, value in deciding_settings(config).items()],
+    )
+    write_text(folder / "card.md", f"{text}\n")
 
 
-def table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    """A Markdown table."""
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+def rendered(name: str, **values: Any) -> str:
+    """A file of `data_builders/templates`, filled; without the line break at its end."""
+    environment = Environment(loader=PackageLoader("data_builders"), trim_blocks=True, lstrip_blocks=True)
+    environment.filters["cell"] = _cell
+    return environment.get_template(f"{name}.md.jinja").render(**values).strip()
 
 
 def _cell(value: Any) -> str:
@@ -52,52 +59,28 @@ def _cell(value: Any) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _counts(sidecars: Sidecars) -> str:
-    rows = []
-    for split in ("train", "val"):
-        mine = [sidecar for sidecar in sidecars if sidecar["split"] == split]
-        rows.append((split, len(mine), sum(s["count"] for s in mine), sum(s["bytes"] for s in mine)))
-    licences = Counter(
-        (sample["source"]["licence"] or {"name": "not stated"})["name"] for s in sidecars for sample in s["samples"]
-    )
-    by_licence = table(("licence of the source", "samples"), sorted(licences.items()))
-    return table(("split", "shards", "samples", "bytes"), rows) + "\n\n" + by_licence
+def _split_row(split: str, sidecars: Sidecars) -> tuple[Any, ...]:
+    mine = [sidecar for sidecar in sidecars if sidecar["split"] == split]
+    return split, len(mine), sum(s["count"] for s in mine), sum(s["bytes"] for s in mine)
 
 
-def _drops(plan: Plan, sidecars: Sidecars) -> str:
+def _licences(sidecars: Sidecars) -> list[tuple[str, int]]:
+    samples = (sample for sidecar in sidecars for sample in sidecar["samples"])
+    counts = Counter((sample["source"]["licence"] or {"name": "not stated"})["name"] for sample in samples)
+    return sorted(counts.items())
+
+
+def _drops(plan: Plan, sidecars: Sidecars) -> list[tuple[str, int]]:
     selection = plan.selection
     reading: Counter[str] = Counter()
     for sidecar in sidecars:
         reading.update(sidecar["drops"])
-    rows: list[tuple[Any, ...]] = [("candidates", selection.considered)]
-    rows += [(f"- {reason}", count) for reason, count in selection.drops.items()]
-    rows += [("pass every filter", selection.passed), ("- limit", plan.beyond_limit)]
-    rows += [("planned", plan.count("train") + plan.count("val"))]
-    rows += [(f"- {reason} (found when reading)", count) for reason, count in sorted(reading.items())]
-    rows += [("written", sum(sidecar["count"] for sidecar in sidecars))]
-    facts = [(name, count) for name, count in selection.facts.items()]
-    text = "In the order in which the filters run; each counts what the ones before it left.\n\n"
-    text += table(("", "count"), rows)
-    return text + ("\n\n" + table(("the source", "count"), facts) if facts else "")
-
-
-def _split(config: BuildConfig, plan: Plan) -> str:
-    locality = plan.selection.locality
-    order = (
-        "Samples lie in the shards in the order of another keyed hash: any prefix is an unbiased draw."
-        if locality is None
-        else "Which samples are drawn is decided by another keyed hash; then those that agree in "
-        f"`{locality.field}` are gathered, at most {locality.most} of these in a shard, so a prefix of the shards is "
-        "no unbiased draw. Readers that shuffle over all shards lose nothing by it."
-    )
-    return (
-        f"Validation: {config.val.fraction:.0%} of the planned samples, at most {config.val.max:,}, whole groups (what "
-        "one photograph, prompt, style image or identity gave) in the order of a keyed hash, so no group is in both "
-        f"splits. {order} Seed {config.seed}."
-    )
-
-
-def _settings(builder: Builder, config: BuildConfig) -> str:
-    rows: list[tuple[Any, ...]] = [(f"`{key}`", f"`{value}`") for key, value in deciding_settings(config).items()]
-    made = f"Made by builder `{builder.name}` version {builder.version} with Pillow {PIL.__version__}."
-    return f"{made}\n\n" + table(("setting", "value"), rows)
+    return [
+        ("candidates", selection.considered),
+        *((f"- {reason}", count) for reason, count in selection.drops.items()),
+        ("pass every filter", selection.passed),
+        ("- limit", plan.beyond_limit),
+        ("planned", plan.count("train") + plan.count("val")),
+        *((f"- {reason} (found when reading)", count) for reason, count in sorted(reading.items())),
+        ("written", sum(sidecar["count"] for sidecar in sidecars)),
+    ]

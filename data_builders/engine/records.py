@@ -96,14 +96,6 @@ class Sample:
     scores: dict[str, float]
 
 
-@dataclass(frozen=True)
-class CardSection:
-    """A section of the data card: a heading and Markdown below it."""
-
-    title: str
-    text: str
-
-
 class Drop(Exception):
     """A planned sample cannot be built, for a foreseen reason; it is counted and its shard holds one sample less."""
 
@@ -140,8 +132,8 @@ class Builder(Protocol):
         """
         ...
 
-    def card(self) -> list[CardSection]:
-        """What the data card must say of the source, its licences, and the settings in the order they apply."""
+    def card(self) -> str:
+        """What the data card must say of the source, its licences and filters: sections of Markdown."""
         ...
 
 

@@ -7,11 +7,11 @@ from typing import Any
 from PIL import Image
 
 from data_builders.captions.captioner import Caption, ModelCaptioner, model_captioner
+from data_builders.engine.card import rendered
 from data_builders.engine.image_files import cut, encode_jpeg, middle_square
 from data_builders.engine.keyed_hash import share
-from data_builders.engine.records import CardSection, Drop, Locality, Record, Sample, Selection, Source
+from data_builders.engine.records import Drop, Locality, Record, Sample, Selection, Source
 from data_builders.instantstyle.captions import captions_of
-from data_builders.instantstyle.card import card_sections
 from data_builders.instantstyle.config import StyleBuild
 from data_builders.instantstyle.images import REASONS, Place, StyleImage, find_images, reader
 from data_builders.instantstyle.prompts import read_prompts
@@ -89,9 +89,14 @@ class InstantStyleBuilder:
             except Drop as drop:
                 yield drop
 
-    def card(self) -> list[CardSection]:
-        """Source, licences, filters, prompts and pictures; see `data_builders.instantstyle.card`."""
-        return card_sections(self.config, self._model)
+    def card(self) -> str:
+        """What the data card says of the style images, the prompts and InstantStyle."""
+        return rendered(
+            "instantstyle",
+            config=self.config,
+            model=self._model,
+            filters=[*REASONS.items(), ("caption", "captioner=dataset has no caption of it")],
+        )
 
     def _more_pairs(self, images: int) -> str | None:
         limit, pairs = self.config.limit, self.config.source.pairs_per_image

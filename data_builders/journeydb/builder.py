@@ -4,15 +4,15 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from data_builders.engine.card import rendered
 from data_builders.engine.image_files import cut, decode_picture, encode_jpeg, middle_square
 from data_builders.engine.keyed_hash import digest_of
 from data_builders.engine.plan import drawn
-from data_builders.engine.records import CardSection, Drop, Locality, Record, Sample, Selection, Source
+from data_builders.engine.records import Drop, Locality, Record, Sample, Selection, Source
 from data_builders.journeydb.annotations import annotation_file, annotation_lines, obtain, split_folder
 from data_builders.journeydb.archives import archive_path, pictures_of, present_archives
-from data_builders.journeydb.card import LICENCE, card_sections
-from data_builders.journeydb.config import CopyBuild
-from data_builders.journeydb.filters import Picture, Sieve
+from data_builders.journeydb.config import LICENCE, CopyBuild
+from data_builders.journeydb.filters import FILTERS, Picture, Sieve
 from data_builders.journeydb.prompts import group_of
 from data_builders.words import one_line
 from ipai.errors import DataError
@@ -77,9 +77,9 @@ class JourneyBuilder:
         for archive, part in groupby(records, key=lambda record: str(record.fields["archive"])):
             yield from self._make_of(archive, list(part))
 
-    def card(self) -> list[CardSection]:
-        """Source, licence, filters, prompts and pictures; see `data_builders.journeydb.card`."""
-        return card_sections(self.config)
+    def card(self) -> str:
+        """What the data card says of JourneyDB."""
+        return rendered("journeydb", config=self.config, licence=LICENCE, filters=FILTERS)
 
     def _make_of(self, archive: str, records: list[Record]) -> Iterator[Sample | Drop]:
         """The samples of one archive. Their JPEGs are held until all are read, as the archive has its own order."""

@@ -10,6 +10,13 @@ SPLITS = ("train", "valid")
 PROMPTS = ("clean", "raw")
 
 
+LICENCE = {
+    "name": "JourneyDB terms of usage: non-commercial research, no redistribution",
+    "url": "https://huggingface.co/datasets/JourneyDB/JourneyDB",
+}
+"""Written to every record."""
+
+
 @dataclass
 class JourneySource:
     """`root` is the download, or its `data` or `data/<split>`; pictures of more than `max_pixels` are left out.

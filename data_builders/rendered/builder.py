@@ -2,8 +2,9 @@
 
 from PIL import Image
 
+from data_builders.engine.card import rendered
 from data_builders.engine.image_files import encode_jpeg
-from data_builders.engine.records import CardSection, Record, Sample, Selection, Source
+from data_builders.engine.records import Record, Sample, Selection, Source
 from data_builders.rendered.config import RenderedBuild
 from data_builders.rendered.pairs import draw_pair
 
@@ -41,10 +42,6 @@ class RenderedBuilder:
             scores={},
         )
 
-    def card(self) -> list[CardSection]:
+    def card(self) -> str:
         """Says that no picture is a photograph."""
-        text = (
-            "Rendered by `ipai.toyworld`: condition and target share exactly what the task takes, and every factor is "
-            "known. Toy data, for demonstrations and tests."
-        )
-        return [CardSection("Source", text)]
+        return rendered("rendered")

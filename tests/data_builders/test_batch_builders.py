@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from data_builders.engine.plan import ShardPlan
-from data_builders.engine.records import CardSection, Drop, Record, Sample, Selection, Source
+from data_builders.engine.records import Drop, Record, Sample, Selection, Source
 from data_builders.engine.shard import Stamp, build_shard
 from tests.helpers.building import samples_in
 from tests.helpers.coco_source import jpeg, textured
@@ -39,8 +39,8 @@ class Batches:
             sample = Sample(PICTURE, PICTURE, record.key, "", None, source, None, {})
             yield Drop("unfit") if "bad" in record.key else sample
 
-    def card(self) -> list[CardSection]:
-        return []
+    def card(self) -> str:
+        return ""
 
 
 def shard_of(*keys: str) -> ShardPlan:

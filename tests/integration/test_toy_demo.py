@@ -203,8 +203,8 @@ def test_the_users_own_instruction_is_answered_and_the_picture_says_how(demo: Pa
         assert done.returncode == 0, done.stdout[-3000:]
         picture = Image.open(tmp_path / name)
         facts = json.loads(picture.info["ipai"])
-        assert facts.settings["instruction"] == ["take nothing but the colours"]
-        assert facts.settings["base"]["name"] == "toy"
+        assert facts["settings"]["instruction"] == ["take nothing but the colours"]
+        assert facts["settings"]["base"]["name"] == "toy"
         pictures.append(picture.convert("RGB").tobytes())
     assert picture.width == 2 * 64 + 4
     assert pictures[0] == pictures[1]
