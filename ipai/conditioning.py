@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ipai.adapter.spec import AdapterSpec
+from ipai.adapter.spec import AdapterSpec, Instruction
+from ipai.adapter.variants import VARIANTS
 from ipai.errors import ConfigError, InstructionError
 from ipai.instructions.slots import fill_slot, slots_in
 from ipai.instructions.table import EmbeddingTable
@@ -33,8 +34,8 @@ _TEXT_TOKENS = 77
 
 def spec_of(choice: "AdapterConfig", base: "BaseConfig", dims: "BaseDims") -> AdapterSpec:
     """The sizes of the adapter that is configured: the base's, and the branches of its variant."""
-    size = base.resampler
-    released, plain = choice.variant == "instruct_released", choice.variant == "ip_adapter_plus"
+    size, variant = base.resampler, VARIANTS[choice.variant]
+    told = told_of(choice)
     return AdapterSpec(
         image_dim=dims.image_dim,
         token_dim=dims.token_dim,
@@ -44,23 +45,29 @@ def spec_of(choice: "AdapterConfig", base: "BaseConfig", dims: "BaseDims") -> Ad
         heads=size.heads,
         head_dim=size.head_dim,
         num_queries=size.num_queries,
-        instruction="none" if plain else choice.instruction,  # type: ignore[arg-type]
-        instruction_dim=dims.prompt_dim if released else dims.instruction_dim or AdapterSpec.instruction_dim,
+        instruction=told,
+        instruction_dim=(dims.prompt_dim if variant.reads_prompt else dims.instruction_dim)
+        or AdapterSpec.instruction_dim,
         branch_ff_mult=choice.branch_ff_mult,
-        prompt_dim=dims.prompt_dim if released else None,
+        prompt_dim=dims.prompt_dim if variant.reads_prompt else None,
         num_tasks=len(TASKS) + 1,  # row 0 is the null instruction
-        mask_padding=choice.mask_padding and not plain,
+        mask_padding=choice.mask_padding and told != "none",
     )
+
+
+def told_of(choice: "AdapterConfig") -> Instruction:
+    """What the configured adapter's instruction branch attends to, see `AdapterSpec.instruction`."""
+    return VARIANTS[choice.variant].instruction or choice.instruction  # type: ignore[return-value]
 
 
 def reads_open_clip(choice: "AdapterConfig") -> bool:
     """Whether instructions are encoded by the image encoder's own text tower, whose files are needed then."""
-    return choice.variant == "instruct" and choice.instruction != "task_embedding"
+    return measures_open_clip(choice) and told_of(choice) != "task_embedding"
 
 
 def measures_open_clip(choice: "AdapterConfig") -> bool:
     """Whether a size of the adapter follows from that tower: a task embedding is as wide as its tokens."""
-    return choice.variant == "instruct"
+    return not VARIANTS[choice.variant].reads_prompt and told_of(choice) != "none"
 
 
 class Conditioning:

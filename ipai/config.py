@@ -9,13 +9,12 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from ipai.adapter.variants import VARIANTS
 from ipai.backbones.config import BaseConfig, config_problems
 from ipai.data.config import DataConfig
 from ipai.launch.config import LaunchConfig
 from ipai.schema import SEED, STEPS, above, at_least, between, one_of, refuse, strings, typed
 from ipai.tasks import TASKS
-
-VARIANTS = ("instruct", "instruct_released", "ip_adapter_plus")
 
 _MARK = "from the environment"
 
@@ -32,7 +31,7 @@ class Names:
 class AdapterConfig:
     """Which adapter is trained and how it starts (paper section 3.1). Sizes follow from the base."""
 
-    variant: str = field(default="instruct", metadata=one_of(*VARIANTS))
+    variant: str = field(default="instruct", metadata={"one_of": VARIANTS})
     instruction: str = field(default="tokens", metadata=one_of("tokens", "pooled", "task_embedding"))
     mask_padding: bool = False
     branch_ff_mult: int = field(default=2, metadata=above(0))
@@ -177,10 +176,10 @@ def _marked(node: Any) -> Any:
 def _problems(config: TrainingRun) -> Iterator[str]:
     yield from _task_problems(config)
     yield from _number_problems(config)
-    if config.adapter.variant == "ip_adapter_plus" and config.adapter.instruction == "task_embedding":
-        yield "adapter.variant=ip_adapter_plus takes no instruction, so adapter.instruction=task_embedding cannot work"
-    if config.adapter.variant == "instruct_released" and config.adapter.instruction != "tokens":
-        yield "adapter.variant=instruct_released attends to tokens; set adapter.instruction=tokens"
+    name, chosen = config.adapter.variant, config.adapter.instruction
+    told = VARIANTS[name].instruction
+    if chosen not in (told or chosen, "tokens"):  # tokens is the default, which another variant need not repeat
+        yield f"adapter.variant={name} attends to {told}, so adapter.instruction={chosen} cannot work"
     yield from config_problems(config.base)
     yield from config.launch.problems()
     yield from config.data.problems()

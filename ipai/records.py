@@ -8,10 +8,12 @@ import logging
 from collections.abc import Hashable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,8 @@ def parsed(data: str | bytes, form: type[T]) -> T:
     Raises:
         RecordError: It is no JSON, too deep, lacks a field, or one is of another type.
     """
+    from pydantic import ValidationError  # a quarter of a second, which `--help` need not wait for
+
     try:
         return cast(T, _adapter(cast(Hashable, form)).validate_json(data, strict=True))
     except ValidationError as error:
@@ -99,5 +103,7 @@ def _content(path: Path, limit: int) -> bytes:
 
 
 @cache
-def _adapter(form: Hashable) -> TypeAdapter[Any]:
+def _adapter(form: Hashable) -> "TypeAdapter[Any]":
+    from pydantic import TypeAdapter
+
     return TypeAdapter(cast(type, form))

@@ -1,16 +1,14 @@
 """Each objective against an independent form, and that a further one is a class and a file."""
 
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler
 from diffusers.training_utils import compute_snr
-from torch import Tensor
 
 from ipai.errors import ConfigError
-from ipai.objective import Epsilon, Objective, Velocity, make_objective, objectives, squared_error
+from ipai.objective import Epsilon, Velocity, make_objective, squared_error
 
 SCHEDULER = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
 ALPHAS = SCHEDULER.alphas_cumprod
@@ -103,27 +101,3 @@ def test_the_level_cuts_the_schedule_into_equal_parts() -> None:
 def test_what_cannot_work_is_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make_objective(settings, ALPHAS)
-
-
-def test_a_further_objective_is_a_class() -> None:
-    @dataclass(frozen=True)
-    class Latents(Objective):
-        """The latents themselves."""
-
-        name = "latents"
-        scheduler = "sample"
-        late: bool = False
-
-        def timesteps(self, lots: Tensor) -> Tensor:
-            return self.spread(1 - lots if self.late else lots)
-
-        def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-            return latents
-
-    try:
-        made = make_objective({"name": "latents", "late": True}, ALPHAS)
-        assert torch.equal(made.target(LATENTS, NOISE, TIMESTEPS), LATENTS)
-        assert made.timesteps(torch.tensor([0.25], dtype=torch.float64)).item() == 750
-    finally:
-        del Latents, made
-    assert {"epsilon", "v"} <= objectives().keys()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from ipai.schema import above, one_of
 
 INSTRUCTION_ENCODER = "instruction_encoder"  # the part that every family has beside its own
+FAMILIES = {"sd15": ("ipai.backbones.sd15", "StableDiffusion15")}  # name -> module and class
 DTYPES = ("auto", "bf16", "fp16", "fp32")
 # As ids: the miniature of `ipai.backbones.micro`, which is written on first use, and the trained stack
 # that comes with the project; the subfolder names the part.
@@ -74,7 +75,7 @@ class BaseConfig:
     """The frozen stack of a run (paper section 3: Stable Diffusion 1.5 and both towers of CLIP ViT-H/14).
 
     Attributes:
-        family: Which kind of base it is, a name of `ipai.backbones.families`.
+        family: Which kind of base it is, a name of `FAMILIES`.
         name: How reports call it; holds the word "random" if the weights are.
         random_weights: The weights were never trained: pictures mean nothing.
         unet, vae, text_encoder, tokenizer, scheduler, image_encoder: In the layout of diffusers and transformers.
@@ -94,7 +95,7 @@ class BaseConfig:
     scheduler: WeightsRef
     image_encoder: WeightsRef
     instruction_encoder: WeightsRef
-    family: str = "sd15"
+    family: str = field(default="sd15", metadata={"one_of": FAMILIES})
     resampler: ResamplerSize = field(default_factory=ResamplerSize)
     adapter_init: WeightsFile | None = None
     random_weights: bool = False

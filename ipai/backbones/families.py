@@ -13,13 +13,11 @@ from typing import Any
 import torch
 
 from ipai.backbones.backbone import Backbone
-from ipai.backbones.config import INSTRUCTION_ENCODER, BaseConfig, config_problems
+from ipai.backbones.config import FAMILIES, INSTRUCTION_ENCODER, BaseConfig, config_problems
 from ipai.backbones.dims import BaseDims
 from ipai.backbones.hub import locate
 from ipai.backbones.loading import load_part, read_config, resolve_dtype
 from ipai.errors import ConfigError, WeightsError
-
-FAMILIES = {"sd15": ("ipai.backbones.sd15", "StableDiffusion15")}
 
 
 def family_of(config: BaseConfig) -> type[Backbone]:
