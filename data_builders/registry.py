@@ -1,13 +1,10 @@
 """Which builder makes which task. A new builder is a line here, a package beside this, and a `conf/build/task` file."""
 
-import difflib
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, get_type_hints
+from typing import Any
 
-from data_builders.engine.config import BuildConfig, OpenaiCaptioner
-from data_builders.engine.executors.config import RayExecutor, SlurmExecutor
+from data_builders.engine.config import BuildConfig
 from data_builders.engine.records import Builder
 from ipai.errors import ConfigError
 
@@ -54,24 +51,6 @@ def create_builder(config: BuildConfig) -> Builder:
     name = getattr(config, "builder", config.task)
     builder: Builder = _load(_entry(name).builder)(config)
     return builder
-
-
-def nearest_key(key: str) -> str | None:
-    """The setting of any builder whose dotted name is most like `key`, or None if none is."""
-    settings = {name for task in BUILDERS for name in _keys(schema_of(task))}
-    choices = (_keys(OpenaiCaptioner, "captioner."), _keys(RayExecutor, "executor."), _keys(SlurmExecutor, "executor."))
-    known = sorted(settings.union(*choices))
-    near = difflib.get_close_matches(key, known, n=1)
-    return near[0] if near else None
-
-
-def _keys(schema: Any, prefix: str = "") -> Iterator[str]:
-    hints = get_type_hints(schema)
-    for item in fields(schema):
-        name = f"{prefix}{item.name}"
-        yield name
-        if is_dataclass(hints[item.name]):
-            yield from _keys(hints[item.name], f"{name}.")
 
 
 def _entry(task: str) -> Entry:

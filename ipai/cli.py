@@ -20,6 +20,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from ipai.command_line import explained, readable
 from ipai.errors import IpaiError, StoreError
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -33,7 +34,6 @@ def command(
     *,
     interrupted: str = "interrupted",
     progress: bool = False,
-    explain: Callable[[Exception], str] = str,
 ) -> Callable[[Work], Callable[[], None]]:
     """Make a command of a function that takes what Hydra composed and returns an exit code, None being 0.
 
@@ -41,7 +41,6 @@ def command(
         config: The file below `conf` that holds its settings, without `.yaml`.
         interrupted: What Ctrl-C is answered with.
         progress: Show what the library tells of its progress, not only its warnings.
-        explain: From an error of Hydra's to what is said of it.
     """
     folder, _, name = config.rpartition("/")
 
@@ -58,10 +57,16 @@ def command(
         @functools.wraps(work)
         def main() -> None:
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what went wrong instead of ending with 1
+            sys.argv[1:] = readable(sys.argv[1:], CONF / folder)
             try:
                 composed()
             except (HydraException, OmegaConfBaseException) as error:
-                print(f"error: {explain(error)}", file=sys.stderr)
+                print(f"error: {explained(error, CONF / folder, name)}", file=sys.stderr)
+                sys.exit(MISUSE)
+            except ValueError as error:  # Hydra has no error of its own for a group that is given a number
+                if "Config group override" not in str(error):
+                    raise
+                print(f"error: {error}; groups are chosen by name, see --help", file=sys.stderr)
                 sys.exit(MISUSE)
 
         return main

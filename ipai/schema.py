@@ -72,6 +72,7 @@ def typed(raw: DictConfig, schema: type) -> Any:
     unknown = list(_unknown_keys(given, schema))
     if unknown:
         raise ConfigError("\n".join(unknown))
+    _list_single_values(given, schema)
     try:
         merged = OmegaConf.merge(OmegaConf.structured(schema), given)
         missing = OmegaConf.missing_keys(merged)
@@ -150,6 +151,18 @@ def _control_characters(node: Any) -> Iterator[str]:
     for key, text in strings(node):
         if not set(_TEXTS) & set(key.split(".")) and any(unicodedata.category(letter) == "Cc" for letter in text):
             yield f"{key}={text!r} holds a control character, such as a line break; leave it out"
+
+
+def _list_single_values(node: Any, schema: Any) -> None:
+    """Take one value for a list of one: `seeds=5`."""
+    hints = get_type_hints(schema)
+    for key in [key for key in map(str, node) if not OmegaConf.is_missing(node, key)]:
+        if OmegaConf.is_interpolation(node, key):
+            continue
+        if is_dataclass(hints[key]) and isinstance(node[key], DictConfig):
+            _list_single_values(node[key], hints[key])
+        elif "list[" in str(hints[key]) and isinstance(node[key], str | int | float):
+            node[key] = [node[key]]
 
 
 def _unknown_keys(node: Any, schema: Any, prefix: str = "") -> Iterator[str]:

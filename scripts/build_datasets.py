@@ -29,19 +29,9 @@ if TYPE_CHECKING:  # the workers of the pool import this file and need none of i
     from data_builders.llm.asking import Report, Tally
 
 
-def explained(error: Exception) -> str:
-    """Hydra's own message, with the nearest key that there is where it names one that there is not."""
-    from data_builders.registry import nearest_key
-
-    key = getattr(error.__cause__, "full_key", None)
-    near = nearest_key(str(key)) if key else None
-    return str(error) + (f"\ndid you mean {near}?" if near else "")
-
-
 @command(
     "build/build_datasets",
     interrupted="interrupted; finished shards are kept, and the same command continues",
-    explain=explained,
 )
 def main(raw: DictConfig) -> int | None:
     """Check, plan, and build unless it is a dry run."""

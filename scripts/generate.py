@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from ipai.cli import command
 
@@ -26,8 +26,6 @@ def main(raw: DictConfig) -> None:
         raw, differing = repeated(raw, HydraConfig.get().overrides.task, Path(raw.repeat))
         if differing:
             print(f"other versions drew {raw.repeat}, so pixels may differ: {', '.join(differing)}", file=sys.stderr)
-    if not OmegaConf.is_missing(raw, "instruction") and isinstance(raw.instruction, str):
-        raw.instruction = [raw.instruction]
     config = typed(raw, DrawingConfig)
     total = len(config.instruction) * len(config.seeds)
     with tqdm(total=total, unit=" pictures", file=sys.stderr, disable=None) as bar:

@@ -26,7 +26,7 @@ ROOMS = (
         "backbones",
     ),
     *("instructions", "data", "clip", "config", "conditioning", "runs", "toyworld", "caching", "pipeline"),
-    *("training", "evaluation", "cluster", "app", "cli"),
+    *("training", "evaluation", "cluster", "app", "command_line", "cli"),
 )
 BUILDERS = (
     *("words", "llm", "engine", "captions", "instructions", "teachers"),

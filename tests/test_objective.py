@@ -1,6 +1,5 @@
 """Each objective against an independent form, and that a further one is a class and a file."""
 
-
 import numpy as np
 import pytest
 import torch
