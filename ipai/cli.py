@@ -8,6 +8,7 @@
 | 130 | interrupted |
 """
 
+import errno
 import functools
 import logging
 import os
@@ -25,6 +26,8 @@ from ipai.errors import IpaiError, StoreError
 
 CONF = Path(__file__).parents[1] / "conf"
 MISUSE, TRY_LATER, INTERRUPTED = 2, 75, 130  # 75: EX_TEMPFAIL, so a scheduler may repeat it
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG}
 
 Work = Callable[[DictConfig], int | None]
 
@@ -81,6 +84,16 @@ def guarded(work: Callable[[], int | None], interrupted: str = "interrupted") ->
     except IpaiError as error:
         print(f"error: {error}", file=sys.stderr)
         return TRY_LATER if isinstance(error, StoreError) else MISUSE
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        where = error.filename or "the folder of the output"
+        print(
+            f"error: {where} cannot be written ({error.strerror}); what is finished is whole. Make room or choose "
+            "another folder, then run the same command",
+            file=sys.stderr,
+        )
+        return MISUSE
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return INTERRUPTED

@@ -5,6 +5,7 @@ Unknown keys are refused by name with the nearest key that exists; impossible co
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -174,12 +175,18 @@ def _marked(node: Any) -> Any:
 
 
 def _problems(config: TrainingRun) -> Iterator[str]:
+    if Path(config.run.strip()).name in ("", ".", ".."):
+        yield f"run={config.run!r} names no folder; give a name, such as run=joint-paper"
+    if len(config.train.betas) != 2:
+        yield f"train.betas={list(config.train.betas)} must be two numbers, such as [0.9,0.999]"
     yield from _task_problems(config)
     yield from _number_problems(config)
     name, chosen = config.adapter.variant, config.adapter.instruction
     told = VARIANTS[name].instruction
     if chosen not in (told or chosen, "tokens"):  # tokens is the default, which another variant need not repeat
-        yield f"adapter.variant={name} attends to {told}, so adapter.instruction={chosen} cannot work"
+        what = "takes no instruction" if told == "none" else f"attends to {told}"
+        mend = "leave it out" if told == "none" else f"set adapter.instruction={told}"
+        yield f"adapter.variant={name} {what}, so adapter.instruction={chosen} cannot work; {mend}"
     yield from config_problems(config.base)
     yield from config.launch.problems()
     yield from config.data.problems()

@@ -264,7 +264,7 @@ def _refuse_misfit(expected: State, state: State, source: str) -> None:
             if name not in fits
         ],
         "not of floating point": [f"{name} {state[name].dtype}" for name in fits if name not in floats],
-        "NaN or infinite": [name for name in floats if not state[name].isfinite().all()],
+        "NaN or infinite": [name for name in floats if not state[name].float().isfinite().all()],
     }
     sentences = [f"{len(names)} {what}: {', '.join(names)}." for what, names in findings.items() if names]
     if sentences:

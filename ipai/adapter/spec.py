@@ -16,6 +16,8 @@ SD15_ATTENTION_SIZES = (320, 320, 640, 640) + (1280,) * 5 + (640, 640, 640, 320,
 _IN_FILES = {"token_dim": TOKEN_DIM}
 """What files call a field that has another name here."""
 
+_DEEPEST, _WIDEST = 1024, 65_536  # layers, and channels: a damaged file must not ask for all memory
+
 _SIZES = (
     *("image_dim", "token_dim", "width", "depth", "heads", "head_dim", "num_queries", "ff_mult"),
     *("instruction_dim", "branch_ff_mult", "num_tasks"),
@@ -73,6 +75,9 @@ class AdapterSpec:
         wrong = [f"{name}={size!r}" for name, size in sizes.items() if type(size) is not int or size < 1]
         if wrong:
             raise ConfigError(f"adapter sizes must be positive integers, not {', '.join(wrong)}")
+        huge = [f"{name}={size}" for name, size in sizes.items() if size > (_DEEPEST if name == "depth" else _WIDEST)]
+        if huge or len(self.attention_sizes) > _DEEPEST:
+            raise ConfigError(f"no adapter is that large: {', '.join(huge) or len(self.attention_sizes)}")
         if not isinstance(self.attention_sizes, tuple) or not self.attention_sizes:
             raise ConfigError("attention_sizes must be a tuple: the hidden size of each image attention")
         if self.instruction not in get_args(Instruction):

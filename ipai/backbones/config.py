@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 
-from ipai.schema import above, one_of
+from ipai.schema import above, one_of, out_of_bounds
 
 INSTRUCTION_ENCODER = "instruction_encoder"  # the part that every family has beside its own
 FAMILIES = {"sd15": ("ipai.backbones.sd15", "StableDiffusion15")}  # name -> module and class
@@ -106,6 +106,7 @@ class BaseConfig:
 
 def config_problems(config: BaseConfig) -> Iterator[str]:
     """Yield what cannot work in `config` whatever the weights are: each names its key and the mend."""
+    yield from out_of_bounds(config, "base.")
     if config.random_weights and "random" not in config.name:
         yield f"base.random_weights=true, so base.name={config.name} must hold the word random"
     builtin = [part for part, ref in weights_of(config).items() if ref.id == BUILTIN_MICRO]

@@ -30,6 +30,26 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if fast else torch.float32
 
 
+def resolve_device(name: str) -> torch.device:
+    """Where inference runs: `auto` is a GPU if there is one, else the CPU.
+
+    Raises:
+        ConfigError: There is no such device here.
+    """
+    gpus = torch.cuda.device_count()
+    try:
+        device = torch.device(("cuda" if gpus else "cpu") if name == "auto" else name)
+    except RuntimeError as error:
+        raise ConfigError(f"device={name} is none of auto, cpu, cuda, cuda:N, mps") from error
+    if device.type == "cuda" and (device.index or 0) >= gpus:
+        raise ConfigError(f"device={name} is not here: there are {gpus} GPUs; give device=auto or device=cpu")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError(f"device={name} is not here; give device=auto or device=cpu")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise ConfigError(f"device={name} is none of auto, cpu, cuda, cuda:N, mps")
+    return device
+
+
 def vae_dtype(dtype: torch.dtype) -> torch.dtype:
     """The VAE's own precision: its activations overflow fp16 (latents become NaN), so that becomes fp32."""
     return torch.float32 if dtype == torch.float16 else dtype

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ipai.data.shards import SAMPLE_KEY, ShardFacts, ShardSet, index_shard
+from ipai.data.shards import SAMPLE_KEY, NoShardsError, ShardFacts, ShardSet, index_shard
 from ipai.errors import DataError
 from ipai.files import write_text
 from ipai.records import RecordError, parsed, read_record
@@ -148,7 +148,7 @@ def _known(store: RemoteStore, cache: ShardCache, task: str, split: str) -> list
     listing = {name: facts for name, facts in store.listing(task).items() if name.startswith(f"{split}-")}
     tars = sorted(name for name in listing if name.endswith(".tar"))
     if not tars:
-        raise DataError(f"there are no shards {store.root}/{task}/{split}-*.tar; copy a folder of shards there")
+        raise NoShardsError(f"there are no shards {store.root}/{task}/{split}-*.tar; copy a folder of shards there")
     stamps = [
         store.root,
         task,

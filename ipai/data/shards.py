@@ -37,6 +37,10 @@ class RawSample:
     condition: bytes
 
 
+class NoShardsError(DataError):
+    """A task has no shards at all."""
+
+
 class ShardSet:
     """All samples of one task and split. Holds offsets, not data; safe to send to worker processes.
 
@@ -68,7 +72,7 @@ class ShardSet:
             raise DataError(f"data.root={root} is a URL, which only train.py reads; give a local folder")
         files = sorted((root / task).glob(f"{split}-*.tar"))
         if not files:
-            raise DataError(
+            raise NoShardsError(
                 f"there are no shards {root / task / split}-*.tar; build them with "
                 f"`python scripts/build_datasets.py task={task} output={root}` or set data.root"
             )
@@ -213,6 +217,8 @@ def index_shard(file: BinaryIO, path: Path, task: str) -> dict[str, list[int]]:
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
+                if member.sparse is not None:
+                    raise DataError(f"{path} holds the sparse file {member.name}, whose bytes do not lie in one piece")
                 if member.isfile():
                     key, name = _split_name(member.name, path)
                     if found.setdefault(key, {}).setdefault(name, (member.offset_data, member.size)) != (
@@ -220,11 +226,15 @@ def index_shard(file: BinaryIO, path: Path, task: str) -> dict[str, list[int]]:
                         member.size,
                     ):
                         raise DataError(f"{path}: sample {key} holds {name} twice")
+            end = tar.offset
         closed = _is_closed(file)
+        more = _holds_more(file, end)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise DataError(f"{path} is damaged ({error}); build it again") from error
     if not closed:
         raise DataError(f"{path} is cut off; build it again")
+    if more:
+        raise DataError(f"{path} goes on after its end, as archives put together with cat do; build it again")
     if get_task(task).condition_is_target:
         for members in found.values():
             members["cond"] = members.get("target", (0, 0))
@@ -239,6 +249,15 @@ def _is_closed(file: BinaryIO) -> bool:
     """Whether a tar ends as the format wants, with two blocks of zeros; one cut between two members does not."""
     file.seek(-2 * tarfile.BLOCKSIZE, os.SEEK_END)
     return not any(file.read())
+
+
+def _holds_more(file: BinaryIO, end: int) -> bool:
+    """Whether anything but zeros follows the two blocks that end a tar."""
+    file.seek(end)
+    while chunk := file.read(1 << 20):
+        if any(chunk):
+            return True
+    return False
 
 
 def _split_name(name: str, path: Path) -> tuple[str, str]:

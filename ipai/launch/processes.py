@@ -87,7 +87,8 @@ def run_processes(
         for child in children:
             child.send_signal(number)
 
-    previous = {number: signal.signal(number, forward) for number in STOP_SIGNALS}
+    heard = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, forward) for number in heard}
     try:
         return _wait(children)
     finally:

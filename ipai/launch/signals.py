@@ -1,10 +1,10 @@
-"""SIGTERM, SIGUSR1 and SIGUSR2 mean: save, then leave with the exit code that schedulers expect."""
+"""SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 mean: save, then leave with the exit code that schedulers expect."""
 
 import signal
 import time
 from types import FrameType, TracebackType
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 _ECHO_S = 1.0
 
 
@@ -22,7 +22,8 @@ class StopRequest:
 
     def __enter__(self) -> "StopRequest":
         for number in STOP_SIGNALS:
-            self._previous[number] = signal.signal(number, self._receive)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup: the terminal may go
+                self._previous[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(

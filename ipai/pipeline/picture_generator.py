@@ -14,9 +14,9 @@ from ipai.backbones.backbone import Backbone
 from ipai.backbones.config import BUILTIN_TOY, BaseConfig, WeightsRef
 from ipai.backbones.families import family_of, load_base
 from ipai.backbones.hub import locate_refs
-from ipai.backbones.loading import load_part
+from ipai.backbones.loading import load_part, resolve_device
 from ipai.data.images import MAX_PIXELS, as_seen, decode_image, square_box, to_square
-from ipai.errors import DataError, WeightsError
+from ipai.errors import DataError, IpaiError, WeightsError
 from ipai.pipeline.attaching import AdapterSource, attach
 from ipai.pipeline.settings import SCHEDULERS
 
@@ -69,7 +69,7 @@ class PictureGenerator:
         lora_scale: float = 1.0,
     ) -> None:
         self.base = base
-        place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        place = resolve_device(device)
         loaded = load_base(base, place, only=family_of(base).drawing)
         self._noise_schedule = loaded.scheduler.config
         lines = {} if controlnet is None else {"controlnet": _controlnet(controlnet, loaded)}
@@ -175,6 +175,8 @@ def _told(key: str, value: str) -> Iterator[None]:
     """Turn what the libraries raise over foreign weights into one message with the key."""
     try:
         yield
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except IpaiError:
+        raise
+    except Exception as error:  # torch, diffusers, peft and safetensors each have errors of their own for such files
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise WeightsError(f"{key}={value} cannot be loaded into this base: {first}") from error

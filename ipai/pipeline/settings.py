@@ -91,5 +91,9 @@ def _problems(config: DrawingConfig) -> Iterator[str]:
         yield "controlnet= and controlnet_image= go together; give both or none"
     if Path(config.output).suffix.lower() != ".png":
         yield f"output={config.output} must end in .png, which holds the settings"
+    for key in ("image", "controlnet_image"):
+        path = getattr(config, key)
+        if path is not None and not Path(path).expanduser().is_file():
+            yield f"{key}={path} is no file; give a picture"
     if not config.seeds or not config.instruction:
         yield "give at least one instruction and one of seeds"

@@ -106,7 +106,7 @@ def base_of_run(folder: Path) -> BaseConfig:
     try:
         saved = plain(read_yaml(path)["base"])
         base: BaseConfig = typed(OmegaConf.create(saved), BaseConfig)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise CheckpointError(f"{path} does not say which base the adapter belongs to ({error}); give base=") from error
     return base
 

@@ -1,7 +1,7 @@
 """Builds everything a training run needs from its configuration: the one place where the rooms meet."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -32,8 +32,8 @@ from ipai.data.prefetch import fetched_ahead
 from ipai.data.remote_shards import open_shards
 from ipai.data.sample_images import Cached, Sizes
 from ipai.data.shard_shuffle import ShardWindows
-from ipai.data.shards import ShardSet
-from ipai.errors import ConfigError
+from ipai.data.shards import NoShardsError, ShardSet
+from ipai.errors import ConfigError, DataError
 from ipai.instructions.pools import load_pool
 from ipai.instructions.slots import slots_in
 from ipai.instructions.table import EmbeddingTable
@@ -62,9 +62,9 @@ def assemble(config: TrainingRun, accelerator: Accelerator) -> Parts:
     """
     device, batching = accelerator.device, Batching.of(config.train, accelerator)
     found = find_parts(config)
+    training, validation = build_datasets(config, found.dims)  # before weights are loaded, which takes a minute
     base = found.load(device, parts_wanted(config))
     objective = build_objective(config, base)
-    training, validation = build_datasets(config, found.dims)
 
     adapter = build_adapter(config, found.dims, base).to(device)
     injection = inject(base.denoiser, adapter)
@@ -179,9 +179,9 @@ def build_datasets(config: TrainingRun, dims: BaseDims) -> tuple[TrainingDataset
     Raises:
         IpaiError: A task has no shards, a shard is damaged, or a pool breaks the rules.
     """
-    root, seed, store = config.data.root, config.train.seed, config.data.store
+    seed = config.train.seed
     sizes = Sizes(dims.resolution, dims.image_size, dims.latent_shape)
-    train_shards = {task: open_shards(root, task, "train", store) for task in config.tasks}
+    train_shards = open_all_shards(config, config.tasks, "train")
     order = SampleOrder(
         seed=seed,
         batch_size=config.train.batch_size,
@@ -193,12 +193,35 @@ def build_datasets(config: TrainingRun, dims: BaseDims) -> tuple[TrainingDataset
     cached = open_caches(config, train_shards)
     training = TrainingDataset(train_shards, order, pools, config.data, seed, sizes, cached)
     held_out = config.tasks if config.validation.samples else []
-    validation_shards = {task: open_shards(root, task, "val", store) for task in held_out}
+    validation_shards = open_all_shards(config, held_out, "val")
     refuse_shared_samples(train_shards, validation_shards)
     pools = instructions_of(config, "val")
     cached = open_caches(config, validation_shards)
     validation = ValidationDataset(validation_shards, pools, config.data, config.validation.samples, sizes, cached)
     return training, validation
+
+
+def open_all_shards(config: TrainingRun, tasks: Sequence[str], split: str) -> dict[str, ShardSet]:
+    """The shards of each task.
+
+    Raises:
+        DataError: Some have none: all of these are named, with the ways out; or a shard is damaged.
+    """
+    found: dict[str, ShardSet] = {}
+    missing: list[str] = []
+    for task in tasks:
+        try:
+            found[task] = open_shards(config.data.root, task, split, config.data.store)
+        except NoShardsError:
+            missing.append(task)
+    if missing:
+        ways = ["build them (make build-datasets)", "set data.root to the folder that holds them"]
+        ways += [f"train on what is there: 'tasks=[{','.join(found)}]'"] if found else []
+        ways += ["run `make demo`, which builds the toy world's"] if config.names.recipe == "toy" else []
+        raise DataError(
+            f"there are no {split}-*.tar of {', '.join(missing)} in {config.data.root}/<task>; {', or '.join(ways)}"
+        )
+    return found
 
 
 def shard_windows(config: TrainingRun, shards: dict[str, ShardSet]) -> dict[str, ShardWindows]:

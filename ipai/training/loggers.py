@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import os
+import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 from PIL import Image
 
 from ipai.config import LoggerConfig
+from ipai.errors import ConfigError
 from ipai.files import atomic_path, write_text
 from ipai.records import RecordError, parsed, read_json_lines
 
@@ -31,6 +33,9 @@ class Logger(Protocol):
 
     def close(self) -> None:
         """Flush what is left."""
+
+
+_WANDB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 @dataclass(frozen=True)
@@ -153,8 +158,16 @@ def wandb_id(folder: Path) -> str:
     """
     path = folder / "wandb" / "run_id"
     if not path.exists():
-        write_text(path, (os.environ.get("WANDB_RUN_ID") or os.urandom(8).hex()) + "\n")
-    return path.read_text(encoding="utf-8").strip()
+        chosen = os.environ.get("WANDB_RUN_ID") or os.urandom(8).hex()
+        if not _WANDB_ID.fullmatch(chosen):
+            raise ConfigError(
+                f"WANDB_RUN_ID={chosen!r} is no id of a run: letters, digits, _ and -, at most 128 of them"
+            )
+        write_text(path, chosen + "\n")
+    found = path.read_text(encoding="utf-8", errors="replace").strip()
+    if not _WANDB_ID.fullmatch(found):
+        raise ConfigError(f"{path} holds {found[:80]!r}, which is no id of a wandb run; remove that file")
+    return found
 
 
 def _has_key() -> bool:

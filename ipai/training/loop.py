@@ -104,7 +104,7 @@ class Trainer:
 
         Raises:
             NonFiniteLossError: The loss or the gradient became NaN or infinite; the last good checkpoint is kept.
-            DataError: Too large a share of the samples could not be read.
+            DataError: Too large a share of the samples could not be read, or a process that decodes them ended.
             StoreError: The store of the shards was lost; what was learned is saved.
         """
         try:
@@ -112,6 +112,14 @@ class Trainer:
         except StoreError:
             self._save_before_leaving()
             raise
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            self._save_before_leaving()
+            raise DataError(
+                f"a process that decodes samples ended ({error}); what was learned is saved, and the same command "
+                "continues. If memory was short, give fewer data.workers or a smaller data.prefetch"
+            ) from error
 
     def _run(self) -> int:
         first, total = self.progress.step, self.config.train.steps

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import signal
 from contextlib import ExitStack
 from datetime import timedelta
@@ -13,7 +14,7 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 
 from ipai.backbones.loading import resolve_dtype
 from ipai.config import TrainingRun, to_dict
-from ipai.errors import ConfigError
+from ipai.errors import ConfigError, IpaiError
 from ipai.runs import checkpoint, outcome
 from ipai.runs.run_folder import digest_of_settings, folder_of, freeze_config, locked, write_environment
 from ipai.training import made_from
@@ -34,7 +35,10 @@ def train(config: TrainingRun) -> int:
     accelerator = make_accelerator(config)
     Batching.of(config.train, accelerator)  # refused before the folder is touched
     folder = folder_of(config)
+    untrained: list[Path] = []
+    new = not folder.exists() and accelerator.num_processes == 1
     with ExitStack() as stack:
+        stack.callback(_remove, untrained)
         if accelerator.is_main_process and not config.dry_run:
             stack.enter_context(locked(folder))
             freeze_config(folder, config)
@@ -49,7 +53,11 @@ def train(config: TrainingRun) -> int:
         if saved is not None and checkpoint.progress_of(saved).step >= config.train.steps:
             log.info("%s is finished (%d steps)", folder, config.train.steps)
             return _ended(folder, accelerator, 0)
-        parts = assemble(config, accelerator)
+        try:
+            parts = assemble(config, accelerator)
+        except IpaiError:
+            untrained += [folder] if new and not config.dry_run else []  # a failed start leaves no folder behind
+            raise
         if accelerator.is_main_process:
             for line in parts.speed.facts.lines():
                 log.info(line)
@@ -64,6 +72,11 @@ def train(config: TrainingRun) -> int:
         if saved is not None:
             trainer.resume(saved)
         return _ended(folder, accelerator, trainer.run())
+
+
+def _remove(folders: list[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _refuse_other_settings(folder: Path, config: TrainingRun, saved: Path) -> None:

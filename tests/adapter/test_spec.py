@@ -22,7 +22,7 @@ def specs(draw: st.DrawFn) -> AdapterSpec:
     tokens = instruction == "tokens"
     return AdapterSpec(
         *(draw(SIZE), draw(SIZE), tuple(draw(st.lists(SIZE, min_size=1, max_size=20)))),
-        *(draw(SIZE) for _ in range(6)),
+        *(draw(SIZE), draw(st.integers(1, 64)), *(draw(SIZE) for _ in range(4))),
         instruction=instruction,
         instruction_dim=draw(SIZE),
         prompt_dim=draw(st.none() | SIZE) if tokens else None,

@@ -215,7 +215,11 @@ def test_the_users_own_instruction_is_answered_and_the_picture_says_how(demo: Pa
 
 @pytest.mark.parametrize(
     ("words", "messages"),
-    [(("steps=0", "output=x.jpg"), ("steps=0 must be at least 1", "must end in .png")), (("stepps=1",), ("stepps",))],
+    [
+        (("steps=0",), ("steps=0 must lie between 1 and 1000",)),
+        (("output=x.jpg",), ("must end in .png",)),
+        (("stepps=1",), ("stepps",)),
+    ],
 )
 def test_mistakes_in_generating_end_with_2_and_a_message(
     demo: Path, words: tuple[str, ...], messages: tuple[str, ...]

@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from PIL import Image
 
 from ipai.adapter.formats import save_adapter
-from ipai.errors import ConfigError, DataError, InstructionError, IpaiError, WeightsError
+from ipai.errors import ConfigError, InstructionError, IpaiError, WeightsError
 from ipai.pipeline.drawing import draw
 from ipai.pipeline.grid import GAP, grid
 from ipai.pipeline.record import read_facts, repeated, write_png
@@ -132,8 +132,8 @@ def test_a_grid_has_a_name_above_each_row_and_column() -> None:
         (("lora=absent.safetensors",), WeightsError, "no LoRA at lora=absent"),
         (("lora={files}/controlnet",), WeightsError, "cannot be loaded into this base"),
         (("controlnet=toy", "controlnet_image={files}/lines.png"), WeightsError, "use one of this base model"),
-        (("controlnet={files}/controlnet", "controlnet_image=absent.png"), DataError, "absent.png"),
-        (("image=absent.png",), DataError, "absent.png"),
+        (("controlnet={files}/controlnet", "controlnet_image=absent.png"), ConfigError, "absent.png is no file"),
+        (("image=absent.png",), ConfigError, "absent.png is no file"),
         (("instruction=['']",), InstructionError, "empty"),
         (("instruction=['use the {{object}}']",), InstructionError, "give it as object="),
         (("checkpoint=nowhere/to/be/found",), WeightsError, "there is no adapter at"),
