@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from ipai.errors import InstructionError, WeightsError
+from ipai.errors import WeightsError
 from ipai.instructions.stored_rows import Rows, read_rows, rows_path, write_rows
 
 if TYPE_CHECKING:  # it needs open_clip, which takes seconds to import
@@ -91,17 +91,6 @@ class EmbeddingTable:
 
     def __len__(self) -> int:
         return len(self.texts)
-
-    def index_of(self, text: str) -> int:
-        """The row of `text`; raises InstructionError if it was not among the texts known at the start."""
-        if text not in self._index:
-            raise InstructionError(f"the instruction {text!r} is not in the table; give it to build(), or use embed()")
-        return self._index[text]
-
-    def lookup(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens [B, T, D] and mask [B, T] of the rows `indices` (int64, [B])."""
-        indices = indices.to(self._rows.tokens.device)
-        return self._rows.tokens[indices], self._rows.mask[indices]
 
     def embed(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Tokens [B, T, D] and mask [B, T] of any B >= 1 texts; equal bits whatever was asked before or beside them.

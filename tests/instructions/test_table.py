@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ipai.backbones.instruction_encoder import EncodedTexts
-from ipai.errors import InstructionError, WeightsError
+from ipai.errors import WeightsError
 from ipai.instructions import EmbeddingTable
 from ipai.instructions.stored_rows import read_rows, rows_path
 from ipai.instructions.table import Mode
@@ -80,8 +80,7 @@ def test_texts_are_encoded_once_and_the_second_build_needs_no_encoder(tmp_path: 
     assert set(factory.made[0].texts) == {"", *TEXTS}
     assert unused.made == []
     assert len(files(tmp_path)) == 1
-    everything = torch.arange(len(first))
-    for ours, theirs in zip(first.lookup(everything), second.lookup(everything), strict=True):
+    for ours, theirs in zip(first.embed(first.texts), second.embed(first.texts), strict=True):
         assert torch.equal(ours, theirs)
 
 
@@ -89,9 +88,8 @@ def test_rows_are_what_the_encoder_says_and_row_0_is_the_null_instruction(tmp_pa
     table, encoder = build(tmp_path, Factory()), CountingEncoder()
     assert table.texts == ("", *dict.fromkeys(TEXTS))
     assert len(table) == 5
-    assert table.index_of("") == 0
     for text in ["", *TEXTS]:
-        tokens, mask = table.lookup(torch.tensor([table.index_of(text)]))
+        tokens, mask = table.embed([text])
         expected = encoder.encode([text])
         assert tokens.dtype == torch.float32
         assert torch.equal(tokens, expected.tokens)
@@ -125,7 +123,7 @@ def test_a_row_has_the_same_bits_by_every_way(
     table = build(folder, Factory(), max_rows=max_rows)
     known = build(folder, Factory(), [*TEXTS, *"abcdefgh"])
     for batch in batches:
-        expected = known.lookup(torch.tensor([known.index_of(text) for text in batch]))
+        expected = known.embed(batch)
         for ours, theirs in zip(table.embed(batch), expected, strict=True):
             assert torch.equal(ours, theirs)
 
@@ -145,7 +143,6 @@ def test_a_changed_answer_does_not_change_the_table(tmp_path: Path) -> None:
     table = build(tmp_path, Factory())
     before = table.embed(["", "new"])[0].clone()
     table.embed(["", "new"])[0].zero_()
-    table.lookup(torch.tensor([0]))[0].zero_()
     assert torch.equal(table.embed(["", "new"])[0], before)
 
 
@@ -256,11 +253,6 @@ def test_a_failing_encoder_leaves_no_file(tmp_path: Path) -> None:
 def test_an_encoder_of_another_identity_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="expected the instruction encoder test encoder, got other"):
         build(tmp_path, Factory(lambda: CountingEncoder("other")))
-
-
-def test_an_unknown_text_has_no_index(tmp_path: Path) -> None:
-    with pytest.raises(InstructionError, match=r"'nowhere' is not in the table.*embed"):
-        build(tmp_path, Factory()).index_of("nowhere")
 
 
 def test_progress_counts_to_the_end(tmp_path: Path) -> None:
