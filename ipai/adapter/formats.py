@@ -158,8 +158,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
             return _flatten(torch.load(path, map_location="cpu", weights_only=True), path)
     except pickle.UnpicklingError as error:
         raise WeightsError(f"{path} is no pickle of plain tensors, and nothing else is loaded: {error}") from error
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise WeightsError(f"{path} is damaged or not what its suffix says; fetch it again ({error})") from error
+    except WeightsError:
+        raise
+    except Exception as error:  # a damaged pickle can make the unpickler raise anything
+        raise WeightsError(f"{path} is damaged or not what its suffix says; fetch it again ({error!r})") from error
     raise WeightsError(f"{path} ends in neither .safetensors nor .bin, so it is no adapter file")
 
 
