@@ -75,8 +75,9 @@ def test_a_dry_run_says_its_facts_and_writes_nothing(shards: Path, tmp_path: Pat
 def test_missing_shards_and_unknown_keys_are_one_clear_line(tmp_path: Path) -> None:
     result = run(*training_command(tmp_path, tmp_path / "run"))
     assert result.returncode == 2
-    assert "there are no shards" in result.stdout
+    assert "there are no train-*.tar of object" in result.stdout
     assert "Traceback" not in result.stdout
+    assert not (tmp_path / "run").exists()  # a start that failed leaves nothing behind
 
 
 @pytest.mark.parametrize(
