@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ipai.errors import ConfigError
 
 MAX_SEED = 2**63 - 1
+MAX_LETTERS = 10_000  # of a prompt: more than any encoder reads, less than makes a visitor's browser wait
 MAX_STEPS = 1000  # of a sampler: the length of every noise schedule here
 
 # What people write for a model to read: here a line break does no harm.
@@ -43,6 +44,11 @@ def between(low: float, high: float) -> dict[str, Any]:
 def one_of(*choices: Any) -> dict[str, Any]:
     """One of `choices`; in a list each, in a dictionary each key."""
     return {"one_of": choices}
+
+
+def letters(most: int) -> dict[str, Any]:
+    """A text of at most so many letters."""
+    return {"letters": most}
 
 
 SEED = between(0, MAX_SEED)
@@ -125,6 +131,8 @@ def _problems_of(name: str, value: Any, bounds: Mapping[str, Any]) -> Iterator[s
             if one not in choices:
                 listed = [str(choice) for choice in choices]
                 yield f"{name}={one} is none of {', '.join(listed)}{suggestion(str(one), listed)}"
+    if isinstance(value, str) and len(value) > bounds.get("letters", len(value)):
+        yield f"{name} has {len(value):,} letters, and at most {bounds['letters']:,} are read"
     numbers = [value] if single else value.values() if isinstance(value, dict) else value
     for number in numbers:
         if isinstance(number, int | float) and not isinstance(number, bool):

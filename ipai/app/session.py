@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
@@ -14,7 +14,9 @@ from ipai.pipeline.encoding import Condition
 from ipai.pipeline.grid import grid
 from ipai.pipeline.guidance import FourPass
 from ipai.pipeline.picture_generator import PictureGenerator, PictureRequest, control_picture
+from ipai.pipeline.settings import GUIDANCES
 from ipai.pipeline.sources import base_for, load
+from ipai.schema import MAX_LETTERS, MAX_SEED, STEPS, letters, one_of, out_of_bounds, refuse
 
 _MOST = 64  # pictures of one press of a button
 
@@ -24,15 +26,15 @@ class Fields:
     """The page's fields, as the browser gives them."""
 
     image: Image.Image | None
-    instruction: str
-    object: str
-    prompt: str
-    negative: str
-    seeds: str
+    instruction: str = field(metadata=letters(MAX_LETTERS))
+    object: str = field(metadata=letters(MAX_LETTERS))
+    prompt: str = field(metadata=letters(MAX_LETTERS))
+    negative: str = field(metadata=letters(MAX_LETTERS))
+    seeds: str = field(metadata=letters(MAX_LETTERS))
     scale: float
-    guidance: str
+    guidance: str = field(metadata=one_of(*GUIDANCES))
     guidance_scale: float
-    steps: float
+    steps: float = field(metadata=STEPS)
     controlnet: str | None  # None while the boxes are folded away
     controlnet_image: Image.Image | None
     controlnet_scale: float
@@ -76,6 +78,7 @@ class Session:
         return self._rows(fields, named, progress)
 
     def _rows(self, fields: Fields, instructions: Sequence[str], progress: Callable[[float], object]) -> Image.Image:
+        refuse(out_of_bounds(fields))
         if fields.image is None:
             raise DataError("there is no condition image; drop one into the box at the left")
         seeds = _seeds(fields.seeds)
@@ -136,6 +139,6 @@ def _seeds(text: str) -> list[int]:
         seeds = [int(word) for word in text.replace(",", " ").split()]
     except ValueError as error:
         raise ConfigError(f"seeds are whole numbers with commas between them, not {text!r}") from error
-    if not seeds or min(seeds) < 0:
-        raise ConfigError(f"give at least one seed, none of them negative: {text!r}")
+    if not seeds or min(seeds) < 0 or max(seeds) > MAX_SEED:
+        raise ConfigError(f"give at least one seed, from 0 to {MAX_SEED}: {text!r}")
     return seeds

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ipai.backbones.config import BaseConfig
 from ipai.pipeline.guidance import FourPass
-from ipai.schema import SEED, STEPS, one_of, out_of_bounds, refuse
+from ipai.schema import MAX_LETTERS, SEED, STEPS, letters, one_of, out_of_bounds, refuse
 from ipai.tasks import DEFAULT_SCALE, TASKS, get_task
 
 SCHEDULERS: dict[str, str] = {
@@ -39,8 +39,8 @@ class DrawingConfig:
     checkpoint: str
     image: str
     instruction: list[str]
-    prompt: str
-    negative: str
+    prompt: str = field(metadata=letters(MAX_LETTERS))
+    negative: str = field(metadata=letters(MAX_LETTERS))
     output: str
     seeds: list[int] = field(metadata=SEED)
     weights: str = field(metadata=one_of("ema", "raw"))
