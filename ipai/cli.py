@@ -89,8 +89,8 @@ def guarded(work: Callable[[], int | None], interrupted: str = "interrupted") ->
             raise
         where = error.filename or "the folder of the output"
         print(
-            f"error: {where} cannot be written ({error.strerror}); what is finished is whole. Make room or choose "
-            "another folder, then run the same command",
+            f"error: {where} cannot be used ({error.strerror}); make room or choose another folder, then run the same "
+            "command",
             file=sys.stderr,
         )
         return MISUSE

@@ -110,3 +110,16 @@ def test_killing_the_launcher_leaves_no_orphans(tmp_path: Path) -> None:
     while any(Path(f"/proc/{pid}").exists() for pid in pids):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_terminal_that_closes_is_a_stop_unless_it_is_ignored() -> None:
+    with StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert stop.signal_number == signal.SIGHUP
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop.signal_number is None
+    finally:
+        signal.signal(signal.SIGHUP, previous)

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from ipai.config import LoggerConfig
+from ipai.errors import ConfigError
 from ipai.training import loggers
-from ipai.training.loggers import JsonLines, WandbLogger, last_logged
+from ipai.training.loggers import JsonLines, WandbLogger, last_logged, wandb_id
 
 
 def test_the_last_whole_line_says_how_far_an_earlier_start_came(tmp_path: Path) -> None:
@@ -58,3 +59,14 @@ def test_an_unreachable_server_makes_the_start_an_offline_one(
     assert "cannot be reached" in caplog.text
     assert f"wandb sync {tmp_path}/wandb/offline-run-" in caplog.text
     assert list(tmp_path.glob("wandb/offline-run-*-abcd/run-abcd.wandb"))
+
+
+def test_a_wandb_id_that_is_a_path_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_RUN_ID", "../x")
+    with pytest.raises(ConfigError, match=r"WANDB_RUN_ID='\.\./x' is no id"):
+        wandb_id(tmp_path)
+    monkeypatch.setenv("WANDB_RUN_ID", "trial-7")
+    assert wandb_id(tmp_path) == "trial-7"
+    (tmp_path / "wandb" / "run_id").write_text("../x")
+    with pytest.raises(ConfigError, match="remove that file"):
+        wandb_id(tmp_path)

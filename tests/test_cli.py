@@ -1,0 +1,45 @@
+"""What goes wrong in a command is a message and an exit code."""
+
+import errno
+from collections.abc import Callable
+
+import pytest
+
+from ipai.cli import INTERRUPTED, MISUSE, TRY_LATER, guarded
+from ipai.errors import ConfigError, StoreError
+
+
+def raising(error: BaseException) -> Callable[[], int]:
+    def work() -> int:
+        raise error
+
+    return work
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (ConfigError("give another key"), MISUSE, "error: give another key"),
+        (StoreError("the store was lost"), TRY_LATER, "error: the store was lost"),
+        (KeyboardInterrupt(), INTERRUPTED, "it continues"),
+        (OSError(errno.ENOSPC, "No space left on device", "runs/a.bin"), MISUSE, "runs/a.bin cannot be used (No space"),
+        (OSError(errno.EROFS, "Read-only file system", "runs"), MISUSE, "choose another folder"),
+        (PermissionError(errno.EACCES, "Permission denied", "data"), MISUSE, "data cannot be used (Permission denied)"),
+    ],
+)
+def test_errors_are_told(error: BaseException, code: int, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(raising(error), "it continues") == code
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.count("\n") == 1
+
+
+def test_a_fault_of_the_program_is_not_dressed_up() -> None:
+    for error in (ValueError("a bug"), OSError(errno.EIO, "I/O error")):
+        with pytest.raises(type(error)):
+            guarded(raising(error))
+
+
+def test_the_work_s_own_code_is_passed_on() -> None:
+    assert guarded(lambda: 7) == 7
+    assert guarded(lambda: None) == 0
