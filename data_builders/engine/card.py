@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import PIL
-from jinja2 import Environment, PackageLoader
 
 from data_builders.engine.config import BuildConfig, deciding_settings
 from data_builders.engine.plan import Plan
 from data_builders.engine.records import Builder
 from ipai.files import write_text
+from ipai.pages import render_page
 
 Sidecars = list[dict[str, Any]]
 
@@ -49,14 +49,7 @@ def write_card(folder: Path, builder: Builder, config: BuildConfig, plan: Plan, 
 
 def rendered(name: str, **values: Any) -> str:
     """A file of `data_builders/templates`, filled; without the line break at its end."""
-    environment = Environment(loader=PackageLoader("data_builders"), trim_blocks=True, lstrip_blocks=True)
-    environment.filters["cell"] = _cell
-    return environment.get_template(f"{name}.md.jinja").render(**values).strip()
-
-
-def _cell(value: Any) -> str:
-    text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-    return text.replace("|", "\\|").replace("\n", " ")
+    return render_page(f"{name}.md.jinja", package="data_builders", **values).strip()
 
 
 def _split_row(split: str, sidecars: Sidecars) -> tuple[Any, ...]:

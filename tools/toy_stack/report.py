@@ -36,7 +36,13 @@ def summary(scores: Mapping[str, Any]) -> str:
 def card(config: StackConfig, scores: Mapping[str, Any]) -> str:
     """The model card in Markdown."""
     return render_page(
-        "card.md.jinja", config=config, scores=scores, summary=summary(scores), parts=_PARTS, made=_made()
+        "card.md.jinja",
+        package="tools.toy_stack",
+        config=config,
+        scores=scores,
+        summary=summary(scores),
+        parts=_PARTS,
+        made=_made(),
     )
 
 
@@ -49,7 +55,13 @@ def write_report(stack: StackTraining, folder: Path, scores: Mapping[str, Any]) 
     }
     curves = {name: _curve(name, history) for name, history in stack.histories.items()}
     html = render_page(
-        "stack.html.jinja", summary=summary(scores), scores=scores, pictures=pictures, curves=curves, made=_made()
+        "report.html.jinja",
+        package="tools.toy_stack",
+        summary=summary(scores),
+        scores=scores,
+        pictures=pictures,
+        curves=curves,
+        made=_made(),
     )
     write_text(page, html)
     return page
