@@ -78,7 +78,7 @@ class TutorialStep:
         with torch.no_grad():
             encoded = self.image_encoder(clip_images.to(device, dtype=dtype), output_hidden_states=True)
             text = self.text_encoder(batch["input_ids"].to(device))[0]
-        prediction = self.model(noisy_latents, timesteps, {"encoder_hidden_states": text}, encoded.hidden_states[-2])
+        prediction, _ = self.model(noisy_latents, timesteps, {"encoder_hidden_states": text}, encoded.hidden_states[-2])
         loss = functional.mse_loss(prediction.float(), noise.float(), reduction="mean")
         average: float = self.accelerator.gather(loss.repeat(len(latents))).mean().item()
         self.accelerator.backward(loss)

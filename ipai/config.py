@@ -15,7 +15,7 @@ from ipai.backbones.config import BaseConfig, config_problems
 from ipai.data.config import DataConfig
 from ipai.launch.config import LaunchConfig
 from ipai.schema import SEED, STEPS, above, at_least, between, one_of, refuse, strings, typed
-from ipai.tasks import TASKS
+from ipai.tasks import TASKS, get_task
 
 _MARK = "from the environment"
 
@@ -65,6 +65,7 @@ class TrainConfig:
     epsilon: float = field(default=1e-8, metadata=above(0))
     clip_norm: float | None = field(default=1.0, metadata=above(0))
     ema_half_life: int | None = field(default=None, metadata=above(0))
+    instruction_contrast: float = field(default=0.0, metadata=at_least(0))
     gradient_checkpointing: bool = False
     compile: bool = False
     channels_last: bool = False
@@ -212,9 +213,23 @@ def _number_problems(config: TrainingRun) -> Iterator[str]:
     train = config.train
     if train.warmup_steps > train.steps:
         yield f"train.warmup_steps={train.warmup_steps} is longer than train.steps={train.steps}"
+    if train.instruction_contrast:
+        yield from _contrast_problems(config)
     processes = config.launch.nodes * (config.launch.processes_per_node or 1)
     if train.batch_size % (processes * (train.micro_batch_size or 1)):
         yield batch_problem(train.batch_size, processes, train.micro_batch_size or 1)
+
+
+def _contrast_problems(config: TrainingRun) -> Iterator[str]:
+    key = f"train.instruction_contrast={config.train.instruction_contrast:g}"
+    variant = VARIANTS[config.adapter.variant]
+    if variant.instruction == "none" or variant.reads_prompt:
+        why = "reads the prompt too, by which its tokens would be told apart" if variant.reads_prompt else "hears none"
+        yield f"{key} needs an adapter that hears instructions alone; adapter.variant={config.adapter.variant} {why}"
+    if min(config.train.batch_size, config.train.micro_batch_size or config.train.batch_size) < 2:
+        yield f"{key} compares the samples of a micro-batch; it needs at least two, so raise train.micro_batch_size"
+    if all(get_task(task).condition_is_target for task in config.tasks):
+        yield f"{key} has nothing to compare: the target of {', '.join(config.tasks)} is the condition itself"
 
 
 def batch_problem(batch_size: int, processes: int, micro_batch_size: int) -> str:

@@ -33,6 +33,7 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
         seed: The run's seed.
         sizes: What samples are made to.
         cached: Task -> what is cached of its samples.
+        always_targets: Give the targets' pixels also where their latents are cached.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
         seed: int,
         sizes: Sizes,
         cached: Mapping[str, Cached] | None = None,
+        always_targets: bool = False,
     ) -> None:
         self._shards = shards
         self._order = order
@@ -51,7 +53,7 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
         self._config = config
         self._seed = seed
         self._sizes = sizes
-        self._read = _readers(shards, cached, sizes, config)
+        self._read = _readers(shards, cached, sizes, config, always_targets=always_targets)
 
     def __getitem__(self, place: tuple[int, int]) -> Sample:
         """The sample in a slot of a step; one that cannot be used is replaced by another of its task.
@@ -134,7 +136,7 @@ class ValidationDataset(torch.utils.data.Dataset[Sample]):
     ) -> None:
         self._shards = shards
         self._instructions = instructions
-        self._read = _readers(shards, cached, sizes, config, always_pixels=True)
+        self._read = _readers(shards, cached, sizes, config, always_targets=True, always_conditions=True)
         self._sizes = sizes
         self._entries = [
             (task, number, min(per_task, len(held))) for task, held in shards.items() for number in range(
@@ -221,10 +223,13 @@ def _readers(
     cached: Mapping[str, Cached] | None,
     sizes: Sizes,
     config: DataConfig,
-    always_pixels: bool = False,
+    always_targets: bool = False,
+    always_conditions: bool = False,
 ) -> dict[str, PictureReader]:
     return {
-        task: PictureReader(held, (cached or {}).get(task, Cached()), sizes, config.max_pixels, always_pixels)
+        task: PictureReader(
+            held, (cached or {}).get(task, Cached()), sizes, config.max_pixels, always_targets, always_conditions
+        )
         for task, held in shards.items()
     }
 

@@ -39,25 +39,31 @@ class Pictures:
 
 
 class PictureReader:
-    """Reads the samples of one task: what is cached is not decoded, unless `always_pixels`.
+    """Reads the samples of one task: what is cached is not decoded.
 
     Args:
         shards: The samples.
         cached: What is cached of them.
         sizes: Pixels of both pictures.
         max_pixels: Larger images are refused before they are decoded.
-        always_pixels: Give the pixels also where there is a cache, for those who show them.
+        always_targets, always_conditions: Give these pixels also where there is a cache, for those who show them.
     """
 
     def __init__(
-        self, shards: ShardSet, cached: Cached, sizes: Sizes, max_pixels: int, always_pixels: bool = False
+        self,
+        shards: ShardSet,
+        cached: Cached,
+        sizes: Sizes,
+        max_pixels: int,
+        always_targets: bool = False,
+        always_conditions: bool = False,
     ) -> None:
         self._shards = shards
         self._cached = cached
         self._sizes = sizes
         self._max_pixels = max_pixels
-        self._wants_target = always_pixels or cached.latents is None
-        self._wants_condition = always_pixels or cached.image_tokens is None
+        self._wants_target = always_targets or cached.latents is None
+        self._wants_condition = always_conditions or cached.image_tokens is None
         self._same = get_task(shards.task).condition_is_target
 
     def __call__(self, index: int) -> tuple[RawSample, Pictures]:

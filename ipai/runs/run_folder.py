@@ -90,13 +90,20 @@ def _read_frozen(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is damaged ({error}); restore it, or give a new name with run=NAME") from error
 
 
+# Keys that earlier versions had not, with the values that say what those did.
+_NEW_IN_TRAIN: dict[str, Any] = {"instruction_contrast": 0.0}
+
+
 def upgraded(saved: Any) -> Any:
     """A frozen configuration of an earlier version with its keys where they are now."""
     if not isinstance(saved, dict):
         return saved
     if isinstance(saved.get("base"), dict):
         saved = {**saved, "base": {"family": "sd15"} | saved["base"]}
-    if "objective" in saved or not isinstance(saved.get("train"), dict):
+    if not isinstance(saved.get("train"), dict):
+        return saved
+    saved = {**saved, "train": {**_NEW_IN_TRAIN, **saved["train"]}}
+    if "objective" in saved:
         return saved
     train = dict(saved["train"])
     objective = {"name": "epsilon", "timestep_power": 1.0, "min_snr_gamma": None}
@@ -108,6 +115,9 @@ def digest_of_settings(config: TrainingRun) -> str:
     """Of all settings that decide a run's numbers; they must not change on its way."""
     deciding = {key: value for key, value in _flat(to_dict(config)).items() if not _may_change(key)}
     deciding.pop("base.family")  # the parts say more, and runs of earlier versions have none
+    for key, before in _NEW_IN_TRAIN.items():
+        if deciding[f"train.{key}"] == before:
+            del deciding[f"train.{key}"]
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 

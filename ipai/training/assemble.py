@@ -44,6 +44,7 @@ from ipai.training.conditioning import InstructionInputs
 from ipai.training.ema import MovingAverage
 from ipai.training.facts import RunFacts, Speedometer
 from ipai.training.flops import count_step_flops, matmul_ceiling
+from ipai.training.instruction_contrast import InstructionContrast
 from ipai.training.loop import Parts
 from ipai.training.made_from import made_from, refuse_shared_samples
 from ipai.training.predictor import NoisePredictor
@@ -72,7 +73,8 @@ def assemble(config: TrainingRun, accelerator: Accelerator) -> Parts:
     with accelerator.main_process_first():  # the others then find its file
         table = build_table(config, adapter.spec, device)
     instructions = InstructionInputs(adapter.spec, table)
-    step = DenoisingStep(base, module, instructions, objective, null_condition(config, base))
+    contrast = InstructionContrast(base) if config.train.instruction_contrast else None
+    step = DenoisingStep(base, module, instructions, objective, null_condition(config, base), contrast)
     facts = measure_facts(step, found, batching, device)
 
     step.predictor = wrap(module, accelerator)
@@ -143,7 +145,7 @@ def parts_wanted(config: TrainingRun) -> list[str]:
     spared = set()
     if config.data.latents == "cache" and not (config.validation.samples and config.validation.images):
         spared.add("vae")
-    if config.data.image_tokens == "cache":
+    if config.data.image_tokens == "cache" and not config.train.instruction_contrast:
         spared.add("image_encoder")
     return [part for part in family_of(config.base).parts if part not in spared]
 
@@ -191,7 +193,8 @@ def build_datasets(config: TrainingRun, dims: BaseDims) -> tuple[TrainingDataset
     )
     pools = instructions_of(config, "train")
     cached = open_caches(config, train_shards)
-    training = TrainingDataset(train_shards, order, pools, config.data, seed, sizes, cached)
+    targets = bool(config.train.instruction_contrast)  # encoded as conditions are, whatever is cached of them
+    training = TrainingDataset(train_shards, order, pools, config.data, seed, sizes, cached, targets)
     held_out = config.tasks if config.validation.samples else []
     validation_shards = open_all_shards(config, held_out, "val")
     refuse_shared_samples(train_shards, validation_shards)

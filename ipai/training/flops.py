@@ -37,7 +37,8 @@ def count_step_flops(base: FoundBase, spec: AdapterSpec) -> int:
         }
         # Only the plain form of attention is made of products that the counter knows on every device.
         with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-            NoisePredictor(injection)(**inputs).square().mean().backward()
+            prediction, _ = NoisePredictor(injection)(**inputs)
+            prediction.square().mean().backward()
         injection.eject()
     return int(counter.get_total_flops())
 

@@ -189,10 +189,13 @@ class Trainer:
     def _backward(self, step: int, batch: Batch) -> None:
         objective = self.parts.step.objective
         timesteps = objective.timesteps(batch.lots)
-        error = self.parts.step.error(batch, timesteps)
+        error, contrast, contrasted = self.parts.step.losses(batch, timesteps)
         weights = objective.weights(timesteps)
-        loss = error if weights is None else error * weights
-        (loss.mean() / self.parts.accumulation).backward()
+        loss = (error if weights is None else error * weights).mean()
+        if contrast is not None and contrasted is not None:
+            loss = loss + self.config.train.instruction_contrast * contrast.sum() / contrasted.sum().clamp(min=1)
+            self.metrics.add_contrast(contrast, contrasted, batch.task_index)
+        (loss / self.parts.accumulation).backward()
         self.metrics.add_loss(step, batch.slots, error, batch.task_index, objective.level(timesteps))
         self.instructions_cut += self.parts.step.instructions.cut_in(batch)
 

@@ -39,6 +39,7 @@ class Accumulator:
         self._never = torch.iinfo(torch.int64).max
         self._by_task = torch.zeros(2, len(TASKS), device=device)
         self._by_bucket = torch.zeros(2, BUCKETS, device=device)
+        self._contrast = torch.zeros(2, len(TASKS), device=device)
         self._gradient = torch.zeros(2, device=device)
         self._bad_step = torch.full((), self._never, dtype=torch.int64, device=device)
         self._bad_slots = torch.zeros(batch_size, dtype=torch.int64, device=device)
@@ -62,6 +63,10 @@ class Accumulator:
         self._bad_step = torch.where(first, step, self._bad_step)
         self._bad_slots.index_add_(0, slots, (bad & first).long())
 
+    def add_contrast(self, contrast: Tensor, counted: Tensor, task_index: Tensor) -> None:
+        """Add the instruction contrast of one micro-batch, [B]; `counted`, bool [B], says where there is one."""
+        self._contrast.index_add_(1, task_index, torch.stack([contrast.detach(), counted.float()]))
+
     def add_gradient(self, step: int, norm: Tensor) -> None:
         """Add the gradient norm of a step, a scalar on the device, the same in every process."""
         norm = norm.detach()
@@ -75,7 +80,7 @@ class Accumulator:
         values = self._values()
         bad_step = int(self._bad_step.item())
         bad_slots = self._bad_slots.nonzero().flatten().tolist()
-        for tensor in (self._by_task, self._by_bucket, self._gradient, self._bad_slots):
+        for tensor in (self._by_task, self._by_bucket, self._contrast, self._gradient, self._bad_slots):
             tensor.zero_()
         self._bad_step.fill_(self._never)
         return Interval(values, None if bad_step == self._never else bad_step, bad_slots)
@@ -84,13 +89,14 @@ class Accumulator:
         own = self._bad_step.clone()
         torch.distributed.all_reduce(self._bad_step, op=torch.distributed.ReduceOp.MIN)
         self._bad_slots *= own == self._bad_step  # a process that broke later only inherited the damage
-        for tensor in (self._by_task, self._by_bucket, self._bad_slots):
+        for tensor in (self._by_task, self._by_bucket, self._contrast, self._bad_slots):
             torch.distributed.all_reduce(tensor)
 
     def _values(self) -> dict[str, float]:
         total, count = self._by_task.sum(dim=1).tolist()
         values = {"loss/train": total / max(count, 1)}
         values |= _means("loss/task", dict(zip(TASKS, self._by_task.T.tolist(), strict=True)))
+        values |= _means("loss/contrast", dict(zip(TASKS, self._contrast.T.tolist(), strict=True)))
         width = self._timesteps // BUCKETS
         names = [f"{index * width:04d}" for index in range(BUCKETS)]
         values |= _means("loss/timestep", dict(zip(names, self._by_bucket.T.tolist(), strict=True)))

@@ -23,21 +23,22 @@ class NoisePredictor(nn.Module):
         prompt_arguments: Mapping[str, Tensor],
         cond_tokens: Tensor,
         **instruction: Tensor | None,
-    ) -> Tensor:
-        """Predict what the objective asks for.
+    ) -> tuple[Tensor, Tensor]:
+        """Predict what the objective asks for, with the tokens of the first B rows of the condition.
 
         Args:
             noisy_latents: [B, C, h, w].
             timesteps: [B].
             prompt_arguments: Of `EncodedPrompts`: the text prompts as the denoiser takes them.
-            cond_tokens: The encoded condition images, [B, 257, 1280].
-            instruction: What `InstructAdapter.forward` takes besides the image.
+            cond_tokens: The encoded condition images, [B or more, 257, 1280].
+            instruction: What `InstructAdapter.forward` takes besides the image, for as many rows.
 
         Returns:
-            The prediction, [B, C, h, w].
+            The prediction, [B, C, h, w], and the tokens of all rows, [B or more, N, D].
         """
         tokens = self.adapter(cond_tokens, **instruction)
-        return self.injection.predict(noisy_latents, timesteps, prompt_arguments, [tokens])
+        own = tokens[: len(noisy_latents)]
+        return self.injection.predict(noisy_latents, timesteps, prompt_arguments, [own]), tokens
 
     def frozen_names(self) -> list[str]:
         """Names of parameters and buffers that never change: DDP need neither broadcast nor reduce them."""

@@ -1,6 +1,6 @@
 """One training step, as the paper has it: encode, noise, predict, compare."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,24 @@ from ipai.backbones.backbone import Backbone
 from ipai.data.collate import Batch, held
 from ipai.objective import Objective, squared_error
 from ipai.training.conditioning import InstructionInputs
+from ipai.training.instruction_contrast import InstructionContrast
 from ipai.training.predictor import NoisePredictor
+
+_OF_THE_DENOISER = ("noisy_latents", "timesteps", "prompt_arguments")
+
+
+class Losses(NamedTuple):
+    """Of each sample, [B].
+
+    Attributes:
+        error: Squared error of the prediction (paper eq. 2).
+        contrast: See `instruction_contrast`; 0 where `contrasted` is False. None if it is not asked for.
+        contrasted: Which samples it counts for, bool [B]; None likewise.
+    """
+
+    error: Tensor
+    contrast: Tensor | None
+    contrasted: Tensor | None
 
 
 class DenoisingStep:
@@ -21,6 +38,7 @@ class DenoisingStep:
         instructions: What the adapter takes besides the image.
         objective: What the denoiser learns.
         null_condition: The encoding of a dropped image, [1, 257, 1280].
+        contrast: Compares the adapter's tokens in training; None for the paper's loss alone.
     """
 
     def __init__(
@@ -30,6 +48,7 @@ class DenoisingStep:
         instructions: InstructionInputs,
         objective: Objective,
         null_condition: Tensor,
+        contrast: InstructionContrast | None = None,
     ) -> None:
         self.base = base
         self.module = module
@@ -37,6 +56,7 @@ class DenoisingStep:
         self.instructions = instructions
         self.objective = objective
         self.null_condition = null_condition
+        self.contrast = contrast
 
     def error(self, batch: Batch, timesteps: Tensor | None = None) -> Tensor:
         """Squared error of the prediction, [B] (paper eq. 2).
@@ -46,7 +66,18 @@ class DenoisingStep:
             timesteps: [B]; None for those that the objective draws in training.
         """
         inputs, target = self.inputs(batch, timesteps)
-        return squared_error(self.predictor(**inputs), target)
+        prediction, _ = self.predictor(**inputs)
+        return squared_error(prediction, target)
+
+    def losses(self, batch: Batch, timesteps: Tensor) -> Losses:
+        """All that training minimises; arguments as of `error`."""
+        if self.contrast is None:
+            return Losses(self.error(batch, timesteps), None, None)
+        inputs, target = self.inputs(batch, timesteps)
+        told = {name: value for name, value in inputs.items() if name not in _OF_THE_DENOISER}
+        inputs |= self.contrast.inputs(batch, told.pop("cond_tokens"), told)
+        prediction, tokens = self.predictor(**inputs)
+        return Losses(squared_error(prediction, target), *self.contrast.losses(tokens, batch))
 
     @torch.no_grad()
     def inputs(self, batch: Batch, timesteps: Tensor | None = None) -> tuple[dict[str, Any], Tensor]:

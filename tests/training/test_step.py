@@ -51,7 +51,7 @@ def test_at_step_0_the_instruction_makes_no_difference(parts: Assemble) -> None:
     inputs, _ = built.step.inputs(batch)
     other = inputs | {"instruction": torch.randn_like(inputs["instruction"])}
     with torch.no_grad():
-        assert torch.equal(built.step.predictor(**inputs), built.step.predictor(**other))
+        assert torch.equal(built.step.predictor(**inputs)[0], built.step.predictor(**other)[0])
 
 
 def test_a_dropped_image_is_the_encoding_of_zeros(parts: Assemble) -> None:
