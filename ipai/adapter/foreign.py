@@ -16,8 +16,6 @@ _KEYS = re.compile(r"ip_adapter\.(\d+)\.to_k_ip\.weight")
 _LAYERS = re.compile(r"image_proj\.layers\.(\d+)\.")
 _HEAD_DIM = 64  # the files do not say it; every published Plus resampler and diffusers' reader use 64
 
-_SDXL_WIDTH, _SDXL_ATTENTIONS = 2048, 70
-
 # The first part of a name that matches says what the file is, so the more specific ones stand first.
 _FOREIGN = (
     ("image_proj.proj_out_big.", "an IP-Adapter for SD3 (IPAdapter-Instruct's SD3 release)"),
@@ -51,7 +49,9 @@ def identify(state: State, source: str) -> FileKind:
     """
     foreign = describe_foreign(state)
     if foreign is not None:
-        raise WeightsError(f"{source} is {foreign}; what works here is IP-Adapter Plus or IPAdapter-Instruct for SD1.5")
+        raise WeightsError(
+            f"{source} is {foreign}; what works here is IP-Adapter Plus or IPAdapter-Instruct for SD1.5 or SDXL"
+        )
     if "image_proj.latents" not in state:
         raise WeightsError(f"{source} is no adapter: it has no image_proj.latents; it holds {_some_names(state)}")
     if any(name.startswith("image_proj.prompt_layers.") for name in state):
@@ -63,18 +63,7 @@ def identify(state: State, source: str) -> FileKind:
 
 def describe_foreign(state: State) -> str | None:
     """What a file is that this project knows but cannot use, or None."""
-    what = next((text for part, text in _FOREIGN if any(part in name for name in state)), None)
-    keys = [tensor for name, tensor in state.items() if _KEYS.fullmatch(name)]
-    projection = state.get("image_proj.proj_out.weight")
-    sdxl = (
-        len(keys) == _SDXL_ATTENTIONS
-        or any(tensor.shape[-1:] == (_SDXL_WIDTH,) for tensor in keys)
-        or (projection is not None and projection.shape[:1] == (_SDXL_WIDTH,))
-    )
-    if not sdxl:
-        return what
-    facts = f"{len(keys)} image attentions" + (f", width {projection.shape[0]}" if projection is not None else "")
-    return f"{what or 'an adapter'} for SDXL ({facts})"
+    return next((text for part, text in _FOREIGN if any(part in name for name in state)), None)
 
 
 def infer_spec(state: State, kind: FileKind, source: str) -> AdapterSpec:

@@ -26,14 +26,17 @@ class EncodedPrompts(NamedTuple):
     """B encoded text prompts.
 
     Attributes:
-        tokens: [B, T, D].
+        tokens: What an adapter's prompt branch reads, [B, T, D].
         mask: [B, T], False on padding.
         arguments: All that the denoiser is told of them, by the names of its arguments.
+        embeds: The same as diffusers' pipelines take it, by the names of their arguments; with `negative_` before
+            each, what guidance leads away from.
     """
 
     tokens: Tensor
     mask: Tensor
-    arguments: dict[str, Tensor]
+    arguments: dict[str, Any]
+    embeds: dict[str, Tensor]
 
 
 class Backbone(ABC):
@@ -46,11 +49,13 @@ class Backbone(ABC):
         parts: What can be loaded, in the order in which errors name it.
         drawing: Those of them that a pipeline of diffusers is made of.
         denoising: The one that denoises.
+        sees_framing: The denoiser is told of what size a picture was and where it was cut.
     """
 
     parts: ClassVar[tuple[str, ...]]
     drawing: ClassVar[tuple[str, ...]]
     denoising: ClassVar[str]
+    sees_framing: ClassVar[bool] = False
 
     def __init__(self, config: BaseConfig, device: torch.device, parts: Mapping[str, Any]) -> None:
         self.config = config
@@ -71,12 +76,27 @@ class Backbone(ABC):
 
     @staticmethod
     @abstractmethod
-    def example_prompt(dims: BaseDims) -> dict[str, Tensor]:
+    def example_prompt(dims: BaseDims) -> dict[str, Any]:
         """`EncodedPrompts.arguments` for a batch of one on the default device; for counting arithmetic."""
 
     @abstractmethod
-    def encode_prompts(self, prompts: Sequence[str]) -> EncodedPrompts:
-        """Encode text prompts as the base's own pipelines do."""
+    def encode_prompts(self, prompts: Sequence[str], framing: Tensor | None = None) -> EncodedPrompts:
+        """Encode text prompts as the base's own pipelines do.
+
+        Args:
+            prompts: B texts.
+            framing: Of the pictures that go with them, [B, 6], see `ipai.data.images.framing_of`; None stands for
+                pictures of `config.resolution` that were not cut. Only some families read it.
+        """
+
+    @staticmethod
+    def nothing_asked(negative: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        """What the third pass of the released guidance is told: the negative prompts' texts, if there are any.
+
+        Args:
+            negative: They, or None if only their encoding is known.
+        """
+        return negative
 
     @abstractmethod
     def pipeline(self, **parts: Any) -> Any:

@@ -6,11 +6,15 @@ from dataclasses import dataclass, field, fields
 from ipai.schema import above, one_of, out_of_bounds
 
 INSTRUCTION_ENCODER = "instruction_encoder"  # the part that every family has beside its own
-FAMILIES = {"sd15": ("ipai.backbones.sd15", "StableDiffusion15")}  # name -> module and class
+FAMILIES = {  # name -> module and class
+    "sd15": ("ipai.backbones.sd15", "StableDiffusion15"),
+    "sdxl": ("ipai.backbones.sdxl", "StableDiffusionXL"),
+}
 DTYPES = ("auto", "bf16", "fp16", "fp32")
-# As ids: the miniature of `ipai.backbones.micro`, which is written on first use, and the trained stack
-# that comes with the project; the subfolder names the part.
-BUILTIN_MICRO, BUILTIN_TOY = "builtin:micro", "builtin:toy"
+# As ids: the miniatures of `ipai.backbones.micro` and its neighbours, which are written on first use, and the trained
+# stack that comes with the project; the subfolder names the part.
+BUILTIN_MICRO, BUILTIN_MICRO_SDXL, BUILTIN_TOY = "builtin:micro", "builtin:micro_sdxl", "builtin:toy"
+_RANDOM = (BUILTIN_MICRO, BUILTIN_MICRO_SDXL)
 
 
 @dataclass
@@ -18,7 +22,7 @@ class WeightsRef:
     """Where one part lies.
 
     Attributes:
-        id: A hub id, a local folder (absolute, relative or under `~`), `builtin:toy` or `builtin:micro`.
+        id: A hub id, a local folder (absolute, relative or under `~`), `builtin:toy`, or a miniature of this project.
         revision: Commit, tag or branch on the hub; null is `main`. A local folder has none.
         subfolder: Folder below `id` that holds the part's files; null if they lie in `id` itself.
     """
@@ -79,6 +83,7 @@ class BaseConfig:
         name: How reports call it; holds the word "random" if the weights are.
         random_weights: The weights were never trained: pictures mean nothing.
         unet, vae, text_encoder, tokenizer, scheduler, image_encoder: In the layout of diffusers and transformers.
+        text_encoder_2, tokenizer_2: SDXL's second text encoder; null for families that have one.
         instruction_encoder: In the layout of open_clip: `open_clip_config.json`, `open_clip_model.safetensors`.
         resampler: Size of the adapter's resampler.
         adapter_init: IPAdapter+ weights that the adapter starts from; null starts it from random values.
@@ -95,6 +100,8 @@ class BaseConfig:
     scheduler: WeightsRef
     image_encoder: WeightsRef
     instruction_encoder: WeightsRef
+    text_encoder_2: WeightsRef | None = None
+    tokenizer_2: WeightsRef | None = None
     family: str = field(default="sd15", metadata={"one_of": FAMILIES})
     resampler: ResamplerSize = field(default_factory=ResamplerSize)
     adapter_init: WeightsFile | None = None
@@ -109,9 +116,10 @@ def config_problems(config: BaseConfig) -> Iterator[str]:
     yield from out_of_bounds(config, "base.")
     if config.random_weights and "random" not in config.name:
         yield f"base.random_weights=true, so base.name={config.name} must hold the word random"
-    builtin = [part for part, ref in weights_of(config).items() if ref.id == BUILTIN_MICRO]
+    builtin = {part: ref.id for part, ref in weights_of(config).items() if ref.id in _RANDOM}
     if builtin and not config.random_weights:
-        yield f"base.{builtin[0]}.id={BUILTIN_MICRO} has random weights; set base.random_weights=true"
+        part, name = next(iter(builtin.items()))
+        yield f"base.{part}.id={name} has random weights; set base.random_weights=true"
 
 
 def weights_of(config: BaseConfig) -> dict[str, WeightsRef]:

@@ -13,6 +13,7 @@ class BaseDims:
         prompt_dim: Width of the text prompt's tokens (768).
         token_dim: Width of the condition tokens that the denoiser attends to (768).
         instruction_dim: Width of the open_clip instruction tokens (1024); None where that encoder was not asked for.
+        pooled_dim: Width of the pooled prompt that the denoiser also takes (SDXL: 1280); None where it takes none.
         attention_sizes: Hidden size of each image attention, in the order of the adapter's files (16 of them).
         latent_shape: Channels, height and width of the latents (4, 64, 64).
         resolution: Side of the target images, in pixels (512).
@@ -28,3 +29,4 @@ class BaseDims:
     latent_shape: tuple[int, int, int]
     resolution: int
     image_size: int
+    pooled_dim: int | None = None

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ipai.backbones.backbone import Backbone
-from ipai.backbones.config import FAMILIES, INSTRUCTION_ENCODER, BaseConfig, config_problems
+from ipai.backbones.config import FAMILIES, INSTRUCTION_ENCODER, BaseConfig, config_problems, weights_of
 from ipai.backbones.dims import BaseDims
 from ipai.backbones.hub import locate
 from ipai.backbones.loading import load_part, read_config, resolve_dtype
@@ -86,6 +86,16 @@ def find_base(config: BaseConfig, parts: Iterable[str], *, weights: bool = True)
     problems = [
         *config_problems(config),
         *(f"the base has no part {part}; it has {', '.join(known)}" for part in parts if part not in known),
+        *(
+            f"base.family={config.family} needs base.{part}.id, which base={config.name} does not give"
+            for part in family.parts
+            if getattr(config, part, None) is None
+        ),
+        *(
+            f"base.{part} is no part of base.family={config.family}; leave it out (null)"
+            for part in weights_of(config)
+            if part not in known
+        ),
     ]
     if problems:
         raise ConfigError("\n".join(problems))

@@ -15,7 +15,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from ipai.backbones.config import BUILTIN_MICRO, BUILTIN_TOY, BaseConfig, WeightsFile, WeightsRef
+from ipai.backbones.config import BUILTIN_MICRO, BUILTIN_MICRO_SDXL, BUILTIN_TOY, BaseConfig, WeightsFile, WeightsRef
 from ipai.backbones.parts import PARTS
 from ipai.backbones.shipped import shipped_stack
 from ipai.errors import WeightsError
@@ -29,7 +29,17 @@ def _micro() -> Path:
     return ensure_micro()
 
 
-_BUILTIN: dict[str, Callable[[], Path]] = {BUILTIN_MICRO: _micro, BUILTIN_TOY: shipped_stack}
+def _micro_sdxl() -> Path:
+    from ipai.backbones.micro_sdxl import ensure_micro_sdxl
+
+    return ensure_micro_sdxl()
+
+
+_BUILTIN: dict[str, Callable[[], Path]] = {
+    BUILTIN_MICRO: _micro,
+    BUILTIN_MICRO_SDXL: _micro_sdxl,
+    BUILTIN_TOY: shipped_stack,
+}
 
 
 class _Absent(Exception):

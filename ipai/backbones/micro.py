@@ -10,7 +10,7 @@ import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -74,12 +74,26 @@ def ensure_micro() -> Path:
     Raises:
         WeightsError: The cache folder cannot be written.
     """
-    folder = cache_folder() / f"micro-random-{_recipe_key()}"
+    return ensure_miniature("micro", [Path(__file__)], build_micro)
+
+
+def ensure_miniature(name: str, recipe: Sequence[Path], build: Callable[[Path], None]) -> Path:
+    """A cached folder of random weights, built on first use; see `ensure_micro`.
+
+    Args:
+        name: Of the miniature.
+        recipe: The files that decide its weights.
+        build: Writes it to a folder, whole or not at all.
+
+    Raises:
+        WeightsError: The cache folder cannot be written.
+    """
+    folder = cache_folder() / f"{name}-random-{_recipe_key(recipe)}"
     if folder.is_dir():
         return folder
     log.info("building the miniature with random weights in %s", folder)
     try:
-        build_micro(folder)
+        build(folder)
     except OSError as error:
         raise WeightsError(
             f"cannot write the miniature to {folder} ({error}); set IPAI_CACHE to a writable one"
@@ -89,7 +103,7 @@ def ensure_micro() -> Path:
 
 def build_micro(folder: Path, seed: int = 0) -> None:
     """Write the miniature to `folder`; see `build_random`."""
-    build_random(folder, _WRITERS, seed)
+    build_random(folder, WRITERS, seed)
 
 
 def build_random(folder: Path, writers: Mapping[str, Callable[[Path], None]], seed: int = 0) -> None:
@@ -133,9 +147,11 @@ def _own_randomness(seed: int) -> Iterator[None]:
         yield
 
 
-def _recipe_key() -> str:
+def _recipe_key(recipe: Sequence[Path]) -> str:
     libraries = [f"{name}={version(name)}" for name in ("torch", "diffusers", "transformers", "open_clip_torch")]
-    return hashlib.sha256(Path(__file__).read_bytes() + " ".join(libraries).encode()).hexdigest()[:16]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in recipe) + " ".join(libraries).encode()).hexdigest()[
+        :16
+    ]
 
 
 def _write_unet(folder: Path) -> None:
@@ -165,8 +181,9 @@ def _write_vae(folder: Path) -> None:
     ).save_pretrained(folder)
 
 
-def _write_text_encoder(folder: Path) -> None:
-    config = CLIPTextConfig(
+def text_config() -> CLIPTextConfig:
+    """Of a text encoder of 32-wide tokens."""
+    return CLIPTextConfig(
         vocab_size=_VOCABULARY,
         max_position_embeddings=_CONTEXT,
         hidden_size=_WIDTH,
@@ -175,7 +192,10 @@ def _write_text_encoder(folder: Path) -> None:
         num_attention_heads=4,
         projection_dim=_WIDTH,
     )
-    CLIPTextModel(config).save_pretrained(folder)
+
+
+def _write_text_encoder(folder: Path) -> None:
+    CLIPTextModel(text_config()).save_pretrained(folder)
 
 
 def _write_image_encoder(folder: Path) -> None:
@@ -215,7 +235,7 @@ def _write_instruction_encoder(folder: Path) -> None:
     write_json(folder / "open_clip_config.json", {"model_cfg": _OPEN_CLIP, "preprocess_cfg": {}})
 
 
-_WRITERS: dict[str, Callable[[Path], None]] = {
+WRITERS: dict[str, Callable[[Path], None]] = {
     "unet": _write_unet,
     "vae": _write_vae,
     "text_encoder": _write_text_encoder,

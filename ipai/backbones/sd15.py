@@ -14,8 +14,8 @@ from ipai.errors import WeightsError
 if TYPE_CHECKING:
     from transformers import CLIPTextModel, CLIPTokenizer
 
-_PREDICTIONS = ("epsilon", "v_prediction")
-_TEXT_TOKENS = 77
+PREDICTIONS = ("epsilon", "v_prediction")
+TEXT_TOKENS = 77
 _WITHOUT_CHECKER: dict[str, Any] = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
 
 
@@ -42,7 +42,7 @@ class StableDiffusion15(Backbone):
         from ipai.adapter.hosts.unet import UNetInjection
 
         image, vae = configs["image_encoder"], configs["vae"]
-        side = config.resolution // _vae_factor(vae)
+        side = config.resolution // vae_factor(vae)
         instruction = configs.get("instruction_encoder")
         return BaseDims(
             image_dim=image.hidden_size,
@@ -60,21 +60,22 @@ class StableDiffusion15(Backbone):
     def problems(cls, config: BaseConfig, configs: Mapping[str, Any]) -> Iterator[str]:
         """See `Backbone.problems`."""
         yield from _unet_problems(configs)
-        yield from _size_problems(config, configs)
-        yield from _text_problems(configs)
+        yield from latent_problems(configs)
+        yield from size_problems(config, configs)
+        yield from text_problems(configs)
 
     @staticmethod
-    def example_prompt(dims: BaseDims) -> dict[str, Tensor]:
+    def example_prompt(dims: BaseDims) -> dict[str, Any]:
         """See `Backbone.example_prompt`."""
-        return {"encoder_hidden_states": torch.empty(1, _TEXT_TOKENS, dims.prompt_dim)}
+        return {"encoder_hidden_states": torch.empty(1, TEXT_TOKENS, dims.prompt_dim)}
 
-    def encode_prompts(self, prompts: Sequence[str]) -> EncodedPrompts:
+    def encode_prompts(self, prompts: Sequence[str], framing: Tensor | None = None) -> EncodedPrompts:  # noqa: ARG002
         """The last hidden states; prompts of more than 77 tokens are cut."""
         tokens = self.tokenizer(list(prompts), padding="max_length", truncation=True, return_tensors="pt")
         with frozen_forward(self.device):
             hidden = self.text_encoder(tokens.input_ids.to(self.device)).last_hidden_state
         mask = tokens.attention_mask.to(self.device).bool()
-        return EncodedPrompts(hidden, mask, {"encoder_hidden_states": hidden})
+        return EncodedPrompts(hidden, mask, {"encoder_hidden_states": hidden}, {"prompt_embeds": hidden})
 
     def pipeline(self, **parts: Any) -> Any:
         """Text to image, with a ControlNet if there is one among `parts`."""
@@ -82,7 +83,7 @@ class StableDiffusion15(Backbone):
         from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 
         kind: Any = StableDiffusionControlNetPipeline if "controlnet" in parts else StableDiffusionPipeline
-        pipeline = kind(**{part: getattr(self, part) for part in self.drawing} | parts, **_WITHOUT_CHECKER)
+        pipeline = kind(**{part: self._part(part) for part in self.drawing} | parts, **_WITHOUT_CHECKER)
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
@@ -96,11 +97,6 @@ class StableDiffusion15(Backbone):
                 "use one of this base model"
             )
 
-    @property
-    def unet(self) -> Any:
-        """The denoiser, by the name of its part."""
-        return self.denoiser
-
 
 def _unet_problems(configs: Mapping[str, Any]) -> Iterator[str]:
     if "unet" in configs:
@@ -108,6 +104,15 @@ def _unet_problems(configs: Mapping[str, Any]) -> Iterator[str]:
         if unet.addition_embed_type is not None or unet.encoder_hid_dim_type is not None:
             kind = unet.addition_embed_type or unet.encoder_hid_dim_type
             yield f"unet takes more than a text prompt ({kind}), as SDXL does; a UNet of Stable Diffusion 1.5 is needed"
+        if "text_encoder" in configs and configs["text_encoder"].hidden_size != unet.cross_attention_dim:
+            width = configs["text_encoder"].hidden_size
+            yield f"text_encoder gives {width}-wide tokens, unet cross-attends to {unet.cross_attention_dim}-wide ones"
+
+
+def latent_problems(configs: Mapping[str, Any]) -> Iterator[str]:
+    """What does not fit between UNet, VAE and noise schedule."""
+    if "unet" in configs:
+        unet = configs["unet"].config
         if unet.in_channels != unet.out_channels:
             yield (
                 f"unet has {unet.in_channels} channels in and {unet.out_channels} out: "
@@ -115,17 +120,15 @@ def _unet_problems(configs: Mapping[str, Any]) -> Iterator[str]:
             )
         if "vae" in configs and configs["vae"].latent_channels != unet.in_channels:
             yield f"vae has {configs['vae'].latent_channels} latent channels, unet takes {unet.in_channels}"
-        if "text_encoder" in configs and configs["text_encoder"].hidden_size != unet.cross_attention_dim:
-            width = configs["text_encoder"].hidden_size
-            yield f"text_encoder gives {width}-wide tokens, unet cross-attends to {unet.cross_attention_dim}-wide ones"
-    if "scheduler" in configs and configs["scheduler"].prediction_type not in _PREDICTIONS:
+    if "scheduler" in configs and configs["scheduler"].prediction_type not in PREDICTIONS:
         kind = configs["scheduler"].prediction_type
-        yield f"scheduler has prediction_type {kind}; {' and '.join(_PREDICTIONS)} are known"
+        yield f"scheduler has prediction_type {kind}; {' and '.join(PREDICTIONS)} are known"
 
 
-def _size_problems(config: BaseConfig, configs: Mapping[str, Any]) -> Iterator[str]:
+def size_problems(config: BaseConfig, configs: Mapping[str, Any]) -> Iterator[str]:
+    """What does not fit between the pictures' sizes and the networks."""
     if "vae" in configs:
-        multiple = _vae_factor(configs["vae"])
+        multiple = vae_factor(configs["vae"])
         if "unet" in configs:
             multiple *= 2 ** (len(configs["unet"].config.block_out_channels) - 1)
         if config.resolution % multiple:
@@ -135,16 +138,15 @@ def _size_problems(config: BaseConfig, configs: Mapping[str, Any]) -> Iterator[s
         yield f"image_encoder takes {size} px images; set base.image_size={size} (it is {config.image_size})"
 
 
-def _text_problems(configs: Mapping[str, Any]) -> Iterator[str]:
-    if "tokenizer" in configs and "text_encoder" in configs:
-        length, positions = (
-            configs["tokenizer"].get("model_max_length"),
-            configs["text_encoder"].max_position_embeddings,
-        )
+def text_problems(configs: Mapping[str, Any], number: str = "") -> Iterator[str]:
+    """What does not fit between a text encoder and its tokenizer; `number` follows both names."""
+    tokenizer, encoder = f"tokenizer{number}", f"text_encoder{number}"
+    if tokenizer in configs and encoder in configs:
+        length, positions = configs[tokenizer].get("model_max_length"), configs[encoder].max_position_embeddings
         if length != positions:
-            yield f"tokenizer has model_max_length {length}, text_encoder has {positions} positions"
+            yield f"{tokenizer} has model_max_length {length}, {encoder} has {positions} positions"
 
 
-def _vae_factor(vae: Any) -> int:
+def vae_factor(vae: Any) -> int:
     """Pixels per latent along one side."""
     return int(2 ** (len(vae.block_out_channels) - 1))

@@ -15,6 +15,7 @@ class Sample:
         step, slot: Its place in the run.
         key, task, task_index: What it is.
         target: uint8 [3, R, R]; None where only `moments` is wanted.
+        framing: How the target was cut from its picture, see `ipai.data.images.framing_of`; None likewise.
         condition: uint8 [3, S, S]; None where only `cond_tokens` is wanted.
         moments: The VAE's moments of the target from the cache, fp16 [8, h, w]; None if they are computed online.
         cond_tokens: The encoded condition from the cache, fp16 [257, 1280]; None likewise.
@@ -31,6 +32,7 @@ class Sample:
     task: str
     task_index: int
     target: Tensor | None
+    framing: tuple[int, ...] | None
     condition: Tensor | None
     moments: Tensor | None
     cond_tokens: Tensor | None
@@ -48,6 +50,7 @@ class Batch:
     """B samples; tensors as in `Sample` with a leading B, or None as there; texts and names as lists."""
 
     target: Tensor | None
+    framing: Tensor | None
     condition: Tensor | None
     moments: Tensor | None
     cond_tokens: Tensor | None
@@ -85,6 +88,9 @@ def collate(samples: list[Sample]) -> Batch:
     """Stack samples to a batch, in their order."""
     return Batch(
         target=_stack([sample.target for sample in samples]),
+        framing=_stack(
+            [sample.framing if sample.framing is None else torch.tensor(sample.framing) for sample in samples]
+        ),
         condition=_stack([sample.condition for sample in samples]),
         moments=_stack([sample.moments for sample in samples]),
         cond_tokens=_stack([sample.cond_tokens for sample in samples]),

@@ -33,7 +33,7 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
         seed: The run's seed.
         sizes: What samples are made to.
         cached: Task -> what is cached of its samples.
-        always_targets: Give the targets' pixels also where their latents are cached.
+        always_targets: Give the targets' pixels and framing also where their latents are cached.
     """
 
     def __init__(

@@ -61,6 +61,18 @@ def square_box(image: Image.Image) -> Box:
     return left, upper, left + side, upper + side
 
 
+def framing_of(image: Image.Image, size: int) -> tuple[int, int, int, int, int, int]:
+    """How `square_box` and `to_square` frame an image, as SDXL is told of it (2307.01952, section 2.2).
+
+    Returns:
+        Height and width of the image; how far from its top and left the square begins, in pixels of the resized image;
+        height and width of the square.
+    """
+    left, top, right, _ = square_box(image)
+    scale = size / max(right - left, 1)
+    return image.height, image.width, round(top * scale), round(left * scale), size, size
+
+
 def to_square(image: Image.Image, box: Box, size: int) -> Tensor:
     """The pixels inside `box`, resized with an antialiased bicubic filter: uint8 [3, size, size].
 

@@ -6,7 +6,7 @@ from PIL import Image
 from torch import Tensor
 
 from ipai.data.cache import CachedArrays
-from ipai.data.images import decode_image, square_box, to_square
+from ipai.data.images import decode_image, framing_of, square_box, to_square
 from ipai.data.shards import RawSample, ShardSet
 from ipai.tasks import get_task
 
@@ -33,6 +33,7 @@ class Pictures:
     """Pixels and cached arrays of one sample, named as in `ipai.data.collate.Sample`."""
 
     target: Tensor | None
+    framing: tuple[int, ...] | None
     condition: Tensor | None
     moments: Tensor | None
     cond_tokens: Tensor | None
@@ -83,6 +84,7 @@ class PictureReader:
             condition = target if self._same and target is not None else self._decode(raw.condition)
         return raw, Pictures(
             target=square_pixels(target, self._sizes.resolution) if target is not None else None,
+            framing=framing_of(target, self._sizes.resolution) if target is not None else None,
             condition=square_pixels(condition, self._sizes.image_size) if condition is not None else None,
             moments=moments,
             cond_tokens=cond_tokens,

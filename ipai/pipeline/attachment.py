@@ -123,7 +123,7 @@ class Attachment:
             self._cache = prompt, call, self._all_tokens(prompt[:: prompt.shape[0] // rows], call)
         if self._four_pass is not None:
             sizes = {rows, prompt.shape[0]}
-            args, kwargs = four_fold(args, sizes), {name: four_fold(value, sizes) for name, value in kwargs.items()}
+            args, kwargs = four_fold(args, sizes), four_fold(kwargs, sizes)
         return args, self._injection.with_tokens(kwargs, self._cache[2])
 
     def _after(self, _: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
@@ -145,18 +145,19 @@ class Attachment:
             raise ConfigError(
                 f"{len(image)} conditions were chosen for a batch of {wanted} pictures; give one for each"
             )
-        prompts = dict(zip(call.passes, prompt.chunk(len(call.passes)), strict=True))
-        guidance, null = self._four_pass, taken.encoding.null_image
-        made: dict[Pass, Tensor] = {"full": taken.encoding.tokens(image, taken.instructions, prompts["full"])}
+        encoding = taken.encoding
+        prompts = encoding.prompts(prompt, call)
+        guidance, null = self._four_pass, encoding.null_image
+        made: dict[Pass, Tensor] = {"full": encoding.tokens(image, taken.instructions, prompts["full"])}
         if call.guided:
-            made["null"] = taken.encoding.tokens(null, [""], prompts["null"])
+            made["null"] = encoding.tokens(null, [""], prompts["null"])
         if (
             guidance is not None
         ):  # the prompt branch of "everything" gets the prompt: only the denoiser's text is negative
-            negatives = guidance.negatives(call.negative)
+            negatives = guidance.negatives(encoding.base.nothing_asked(call.negative))
             each = [text for text in negatives for _ in range(wanted // len(negatives))] if negatives[1:] else negatives
-            made["image"] = taken.encoding.tokens(image, each, prompts["null"])
-            made["every"] = taken.encoding.tokens(image, [guidance.everything], prompts["full"])
+            made["image"] = encoding.tokens(image, each, prompts["null"])
+            made["every"] = encoding.tokens(image, [guidance.everything], prompts["full"])
         return torch.cat([made[name] for name in (call.passes if guidance is None else FOUR)])
 
 

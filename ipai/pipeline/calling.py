@@ -25,12 +25,14 @@ class Call:
         pipeline: Its class's name.
         passes: What each equal part of the denoiser's batch is, in order.
         guidance_rescale: Of the pipeline (arXiv 2305.08891, section 3.4); 0 where it has none.
+        prompt: The prompts' texts, one for each picture or for several; None if only their encoding was given.
         negative: The negative prompts' texts, one or one for each prompt; None if only their encoding was given.
     """
 
     pipeline: str
     passes: tuple[Pass, ...]
     guidance_rescale: float
+    prompt: tuple[str, ...] | None
     negative: tuple[str, ...] | None
 
     @property
@@ -74,7 +76,8 @@ def refuse_unknown(pipeline: Any) -> None:
 def _call_of(pipeline: Any, arguments: dict[str, Any]) -> Call:
     refuse_unknown(pipeline)
     rescale = arguments.get("guidance_rescale", getattr(pipeline, "guidance_rescale", None))
-    return Call(type(pipeline).__name__, _passes(pipeline, arguments), float(rescale or 0.0), _negative(arguments))
+    prompt, negative = _prompt(arguments), _negative(arguments)
+    return Call(type(pipeline).__name__, _passes(pipeline, arguments), float(rescale or 0.0), prompt, negative)
 
 
 def _passes(pipeline: Any, arguments: dict[str, Any]) -> tuple[Pass, ...]:
@@ -96,6 +99,11 @@ def _refuse_several_views(name: str, arguments: dict[str, Any]) -> None:
             f"{name} mixes the rows of several views or pictures, here {views} and {pictures}; give view_batch_size=1 "
             "and draw one picture at a time"
         )
+
+
+def _prompt(arguments: dict[str, Any]) -> tuple[str, ...] | None:
+    text: str | Sequence[str] | None = arguments.get("prompt")
+    return text if text is None else (text,) if isinstance(text, str) else tuple(text)
 
 
 def _negative(arguments: dict[str, Any]) -> tuple[str, ...] | None:

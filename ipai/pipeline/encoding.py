@@ -17,6 +17,7 @@ from ipai.conditioning import Conditioning
 from ipai.data.images import MAX_PIXELS, ImageError, as_seen, decode_image, square_box, to_square
 from ipai.errors import ConfigError, DataError
 from ipai.image_io import FORMATS
+from ipai.pipeline.calling import Call, Pass
 
 _KEPT = 16  # encoded pictures: 0.7 MB each in fp16 with ViT-H/14
 
@@ -52,18 +53,21 @@ class Encoding:
         adapter: Its `image_proj` is used.
         base: Where the encoders lie.
         device: Where they run.
+
+    Attributes:
+        base: The family, with its image encoder loaded.
     """
 
     def __init__(self, adapter: InstructAdapter, base: BaseConfig, device: torch.device) -> None:
         self.adapter = adapter
         self.device = device
-        self._base = load_base(base, device, only=("image_encoder",))
+        self.base = load_base(base, device, only=("image_encoder",))
         self.conditioning = Conditioning(adapter.spec)
         if self.conditioning.reads_prompt and adapter.spec.mask_padding:
             raise ConfigError("an adapter that masks the prompt's padding cannot be attached: pipelines give no mask")
         self._table = self.conditioning.table([], base, device)
         self._encoded: dict[bytes, Tensor] = {}
-        self.null_image = self._base.null_condition()
+        self.null_image = self.base.null_condition()
 
     def instruction_of(self, condition: Condition) -> str:
         """What the adapter is told; see `Conditioning.checked`, which says what is refused."""
@@ -76,13 +80,40 @@ class Encoding:
             DataError: The picture is missing or cannot be used.
         """
         picture = _seen(image)
-        pixels = to_square(picture, square_box(picture), self._base.config.image_size)
+        pixels = to_square(picture, square_box(picture), self.base.config.image_size)
         key = hashlib.sha256(pixels.numpy().tobytes()).digest()
         if key not in self._encoded:
             if len(self._encoded) == _KEPT:
                 self._encoded.pop(next(iter(self._encoded)))
-            self._encoded[key] = self._base.encode_images(pixels[None].to(self.device))
+            self._encoded[key] = self.base.encode_images(pixels[None].to(self.device))
         return self._encoded[key]
+
+    def prompts(self, denoisers: Tensor, call: Call) -> dict[Pass, Tensor]:
+        """What a prompt branch reads under each pass of a call, [N, T, D].
+
+        It is what the denoiser reads. Where that is of another width (SDXL), the texts are encoded as the adapter was
+        trained to read them, and what guidance leads away from is the empty one, as in the released code.
+
+        Args:
+            denoisers: The denoiser's prompts, of all passes.
+            call: The call that is running.
+
+        Raises:
+            ConfigError: The texts are needed, and the call was given encoded prompts.
+        """
+        parts = dict(zip(call.passes, denoisers.chunk(len(call.passes)), strict=True))
+        if not self.conditioning.reads_prompt or denoisers.shape[-1] == self.adapter.spec.prompt_dim:
+            return parts
+        if call.prompt is None:
+            raise ConfigError(
+                f"the adapter reads the prompt's text, which {call.pipeline} was not given; give prompt= instead of "
+                "prompt_embeds="
+            )
+        assert self._table is not None
+        wanted = len(parts["full"])
+        texts = [text for text in call.prompt for _ in range(wanted // len(call.prompt))]
+        given, nothing = (self._table.embed(each)[0].to(self.device) for each in (texts, [""] * wanted))
+        return {name: given if name == "full" else nothing for name in parts}
 
     @torch.no_grad()
     def tokens(self, image: Tensor, instructions: Sequence[str], prompt: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """Pictures from condition tokens that are there already, through a base that holds its adapter: what training draws."""
 
+from collections.abc import Mapping
+
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor
@@ -19,12 +21,19 @@ class TokenPipeline:
         self._pipeline = base.pipeline(scheduler=DDIMScheduler.from_config(base.scheduler.config))
 
     def draw(
-        self, prompt: Tensor, tokens: Tensor, null_tokens: Tensor, *, steps: int, guidance_scale: float, seed: int
+        self,
+        prompt: Mapping[str, Tensor],
+        tokens: Tensor,
+        null_tokens: Tensor,
+        *,
+        steps: int,
+        guidance_scale: float,
+        seed: int,
     ) -> Tensor:
         """One picture, uint8 [3, R, R] on the CPU.
 
         Args:
-            prompt: Encoded, [1, T, D].
+            prompt: `EncodedPrompts.embeds` of one text.
             tokens: Condition tokens [1, num_queries, width].
             null_tokens: Those of no condition, for the unguided half.
             steps: Of DDIM.
@@ -32,8 +41,9 @@ class TokenPipeline:
             seed: Of the starting noise.
         """
         side = self._base.config.resolution
+        nothing = {f"negative_{name}": value for name, value in self._base.encode_prompts([""]).embeds.items()}
         picture = self._pipeline(
-            prompt_embeds=prompt, negative_prompt_embeds=self._base.encode_prompts([""]).tokens,
+            **prompt, **nothing,
             ip_adapter_image_embeds=[torch.cat([null_tokens, tokens])[:, None]], num_inference_steps=steps,
             guidance_scale=guidance_scale, height=side, width=side,
             generator=torch.Generator("cpu").manual_seed(seed), output_type="pt",

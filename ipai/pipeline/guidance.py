@@ -14,6 +14,7 @@ from ipai.pipeline.calling import Pass
 
 FOUR: tuple[Pass, ...] = ("null", "image", "every", "full")
 """The order of the four passes in the UNet's batch, as `four_fold` makes it."""
+_POOLED = ("text_embeds", "pooled_projections")  # what denoisers call a pooled prompt
 
 
 @dataclass(frozen=True)
@@ -23,20 +24,21 @@ class FourPass:
     Where the pipeline's guidance is off (its `guidance_scale` is 1 or less) there is one pass, `full`, whatever the
     scales, as in the released code.
 
-    | pass | picture | instruction | the adapter's prompt, where it reads one | the UNet's prompt |
-    |---|---|---|---|---|
-    | full | the condition | the condition's | prompt | prompt |
-    | every | the condition | `everything` | prompt | negative prompt |
-    | image | the condition | `negative` | negative prompt | negative prompt |
-    | null | zeros | none | negative prompt | negative prompt |
+    | pass | picture | instruction | the adapter's prompt, if it reads one | the UNet's prompt | SDXL's pooled prompt |
+    |---|---|---|---|---|---|
+    | full | the condition | the condition's | prompt | prompt | prompt |
+    | every | the condition | `everything` | prompt | negative prompt | prompt |
+    | image | the condition | `negative` | negative prompt; SDXL: none | negative prompt | prompt |
+    | null | zeros | none | negative prompt; SDXL: none | negative prompt | negative prompt |
 
     Attributes:
         s_instruct: What the instruction and the prompt add to "everything".
         s_text: What "everything" adds to the image with the negative instruction.
         s_image: What the image adds to nothing.
         everything: The instruction of the second pass; the released code's is this bare word.
-        negative: The instruction of the third pass. None is the negative prompt's text, as in the released code; a call
-            that gives only `negative_prompt_embeds` has no such text, so give it here.
+        negative: The instruction of the third pass. None is what the released code for the base has: the negative
+            prompt's text, for SDXL an empty one. A call that gives only `negative_prompt_embeds` has no such text, so
+            give it here.
     """
 
     s_instruct: float = 4.0
@@ -64,30 +66,35 @@ class FourPass:
         combined = null + self.s_instruct * (full - every) + text + self.s_image * (image - null)
         return rescale_noise_cfg(combined, full, guidance_rescale) if guidance_rescale else combined
 
-    def negatives(self, of_call: tuple[str, ...] | None) -> tuple[str, ...]:
+    def negatives(self, of_base: tuple[str, ...] | None) -> tuple[str, ...]:
         """The instructions of the third pass: one, or one for each prompt of the call.
 
         Args:
-            of_call: The negative prompts' texts, if the pipeline was given texts.
+            of_base: Those of `Backbone.nothing_asked`.
 
         Raises:
             ConfigError: There is no text at all.
         """
         if self.negative is not None:
             return (self.negative,)
-        if of_call is None:
+        if of_base is None:
             raise ConfigError(
                 "the third pass of four-pass guidance is instructed with the negative prompt's text, and the pipeline "
                 'was given encoded prompts; give the text as FourPass(negative="...")'
             )
-        return of_call
+        return of_base
 
 
-def four_fold(value: Any, batches: Set[int]) -> Any:
-    """Repeat the negative half of each tensor of that many rows: [negative, prompt] -> [3 x negative, prompt]."""
+def four_fold(value: Any, batches: Set[int], pooled: bool = False) -> Any:
+    """Repeat the negative half of each tensor of that many rows: [negative, prompt] -> [3 x negative, prompt].
+
+    Pooled prompts become [negative, 3 x prompt], as in the released code for SDXL and SD3.
+    """
     if isinstance(value, Tensor) and value.ndim and value.shape[0] in batches:
         negative, prompt = value.chunk(2)
-        return torch.cat([negative, negative, negative, prompt])
+        return torch.cat([negative, prompt, prompt, prompt] if pooled else [negative, negative, negative, prompt])
+    if isinstance(value, dict):
+        return {name: four_fold(item, batches, name in _POOLED) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return type(value)(four_fold(item, batches) for item in value)
     return value

@@ -193,7 +193,8 @@ def build_datasets(config: TrainingRun, dims: BaseDims) -> tuple[TrainingDataset
     )
     pools = instructions_of(config, "train")
     cached = open_caches(config, train_shards)
-    targets = bool(config.train.instruction_contrast)  # encoded as conditions are, whatever is cached of them
+    # Encoded as conditions are, or asked for how they were framed, whatever is cached of them.
+    targets = bool(config.train.instruction_contrast) or family_of(config.base).sees_framing
     training = TrainingDataset(train_shards, order, pools, config.data, seed, sizes, cached, targets)
     held_out = config.tasks if config.validation.samples else []
     validation_shards = open_all_shards(config, held_out, "val")

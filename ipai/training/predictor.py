@@ -1,6 +1,7 @@
 """The denoiser with its injected adapter as one module: what DDP wraps and autocast covers."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -20,7 +21,7 @@ class NoisePredictor(nn.Module):
         self,
         noisy_latents: Tensor,
         timesteps: Tensor,
-        prompt_arguments: Mapping[str, Tensor],
+        prompt_arguments: Mapping[str, Any],
         cond_tokens: Tensor,
         **instruction: Tensor | None,
     ) -> tuple[Tensor, Tensor]:

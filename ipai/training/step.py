@@ -84,7 +84,7 @@ class DenoisingStep:
         """The predictor's inputs and what it has to find; nothing here needs a gradient. Arguments as of `error`."""
         timesteps = self.objective.timesteps(batch.lots) if timesteps is None else timesteps
         latents = self.base.sample_latents(self.moments(batch), batch.posterior_noise)
-        prompts = self.base.encode_prompts(batch.prompts)
+        prompts = self.base.encode_prompts(batch.prompts, batch.framing)
         inputs = {
             "noisy_latents": self.objective.noised(latents, batch.noise, timesteps),
             "timesteps": timesteps,

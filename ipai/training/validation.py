@@ -124,13 +124,13 @@ class ValidationImages:
         batch = collate([self.validator.samples[index]]).to(device)
         step, target = self.validator.step, held(batch.target)
         size = target.shape[-1]
-        prompts = step.base.encode_prompts(batch.prompts)
+        prompts, nothing = (step.base.encode_prompts(texts) for texts in (batch.prompts, [""]))
         adapter = step.module.adapter
         tokens = adapter(step.condition(batch), **step.instructions(batch, prompts))
         unguided = batch.without_condition()
-        null = adapter(step.null_condition, **step.instructions(unguided, step.base.encode_prompts(unguided.prompts)))
+        null = adapter(step.null_condition, **step.instructions(unguided, nothing))
         generated = self._pipeline.draw(
-            prompts.tokens, tokens, null,
+            prompts.embeds, tokens, null,
             steps=self.config.image_steps, guidance_scale=self.config.guidance_scale, seed=index,
         )  # fmt: skip
         condition = (

@@ -83,4 +83,4 @@ def test_parts_that_are_not_wanted_are_not_looked_at(
     base = load_base(config_at(tmp_path), "cpu", only=["vae"])
     assert base.vae.config["latent_channels"] == 4
     with pytest.raises(WeightsError, match="unet of the base micro-random was not loaded"):
-        _ = base.unet
+        _ = base.denoiser

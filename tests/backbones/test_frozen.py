@@ -16,10 +16,10 @@ def some_pixels(size: int, generator: torch.Generator, count: int = 2) -> Tensor
 
 
 def test_no_gradient_reaches_a_base_parameter(base: Backbone, generator: torch.Generator) -> None:
-    networks = [base.unet, base.vae, base.text_encoder, base.image_encoder]
+    networks = [base.denoiser, base.vae, base.text_encoder, base.image_encoder]
     condition = torch.randn(1, 5, 32, generator=generator).requires_grad_()
     noisy = torch.randn(1, 4, 8, 8, generator=generator)
-    base.unet(noisy, torch.tensor([10]), condition).sample.square().mean().backward()
+    base.denoiser(noisy, torch.tensor([10]), condition).sample.square().mean().backward()
     assert condition.grad is not None
     assert condition.grad.abs().sum() > 0
     for network in networks:

@@ -20,12 +20,12 @@ CPU = torch.device("cpu")
 def test_fp16_never_reaches_the_vae(config: BaseConfig) -> None:
     base = load_base(replace(config, dtype="fp16"), "cpu")
     assert base.vae.dtype == torch.float32
-    assert {base.unet.dtype, base.text_encoder.dtype, base.image_encoder.dtype} == {torch.float16}
+    assert {base.denoiser.dtype, base.text_encoder.dtype, base.image_encoder.dtype} == {torch.float16}
 
 
 def test_bf16_is_kept_everywhere_and_results_stay_usable(config: BaseConfig) -> None:
     base = load_base(replace(config, dtype="bf16"), "cpu")
-    assert {base.unet.dtype, base.vae.dtype, base.text_encoder.dtype} == {torch.bfloat16}
+    assert {base.denoiser.dtype, base.vae.dtype, base.text_encoder.dtype} == {torch.bfloat16}
     pixels = torch.full((1, 3, 64, 64), 200, dtype=torch.uint8)
     latents = base.sample_latents(base.target_moments(pixels), torch.zeros(1, 4, 8, 8))
     assert latents.dtype == torch.float32

@@ -22,7 +22,7 @@ def make_pipeline() -> Any:
     """Text to image with random weights."""
     base = load_base(CONFIG, "cpu")
     pipe = StableDiffusionPipeline(
-        vae=base.vae, text_encoder=base.text_encoder, tokenizer=base.tokenizer, unet=base.unet,
+        vae=base.vae, text_encoder=base.text_encoder, tokenizer=base.tokenizer, unet=base.denoiser,
         scheduler=DDIMScheduler.from_config(base.scheduler.config), requires_safety_checker=False,
         safety_checker=None, feature_extractor=None,
     )  # fmt: skip

@@ -16,7 +16,7 @@ from ipai.training.loop import Parts
 from ipai.training.run import train
 from tests.helpers.specs import attention_sizes_of
 
-MICRO = {"sd15": "micro"}
+MICRO = {"sd15": "micro", "sdxl": "micro_sdxl"}
 """The miniature of each family, a name of `conf/base`."""
 
 pytestmark = pytest.mark.parametrize("base", MICRO.values())

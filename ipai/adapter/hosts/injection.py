@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor
@@ -87,7 +88,7 @@ class Injection(ABC):
 
     @abstractmethod
     def predict(
-        self, noisy_latents: Tensor, timesteps: Tensor, prompt_arguments: Mapping[str, Tensor], tokens: Sequence[Tensor]
+        self, noisy_latents: Tensor, timesteps: Tensor, prompt_arguments: Mapping[str, Any], tokens: Sequence[Tensor]
     ) -> Tensor:
         """What the denoiser says of noisy latents [B, C, h, w].
 
@@ -109,8 +110,9 @@ class Injection(ABC):
         if sizes != spec.attention_sizes:
             raise WeightsError(
                 f"the adapter was made for a {cls.called} with {len(spec.attention_sizes)} cross-attentions of the "
-                f"sizes {spec.attention_sizes}, and this one has {len(sizes)} of the sizes {sizes}; use one of this "
-                "base model"
+                f"sizes {_shortly(spec.attention_sizes)}{_known(spec.attention_sizes, spec.token_dim)}, and this one "
+                f"has {len(sizes)} of the sizes {_shortly(sizes)}{_known(sizes, cls.token_dim(denoiser))}; use one of "
+                "this base model"
             )
         if cls.token_dim(denoiser) != spec.token_dim:
             raise WeightsError(
@@ -192,6 +194,18 @@ class Injection(ABC):
     def _require_active(self) -> None:
         if not self._active:
             raise ConfigError(f"this adapter was already ejected from its {self.called}; inject it again")
+
+
+def _shortly(sizes: tuple[int, ...]) -> str:
+    """Sizes with runs counted: `10 x 640, 60 x 1280`."""
+    runs = [(size, len(list(group))) for size, group in groupby(sizes)]
+    return ", ".join(f"{count} x {size}" if count > 1 else str(size) for size, count in runs)
+
+
+def _known(sizes: tuple[int, ...], token_dim: int) -> str:
+    """Which base model has attentions of these sizes, in brackets, if it is one of those that everybody knows."""
+    name = {(16, 768): "Stable Diffusion 1.5", (70, 2048): "Stable Diffusion XL"}.get((len(sizes), token_dim))
+    return f" ({name})" if name else ""
 
 
 def _inside(name: str, block: str) -> bool:

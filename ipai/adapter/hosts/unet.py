@@ -63,7 +63,7 @@ class UNetInjection(Injection):
         return {**kwargs, "added_cond_kwargs": {**added, "image_embeds": [one.unsqueeze(1) for one in tokens]}}
 
     def predict(
-        self, noisy_latents: Tensor, timesteps: Tensor, prompt_arguments: Mapping[str, Tensor], tokens: Sequence[Tensor]
+        self, noisy_latents: Tensor, timesteps: Tensor, prompt_arguments: Mapping[str, Any], tokens: Sequence[Tensor]
     ) -> Tensor:
         """See `Injection.predict`."""
         arguments = self.with_tokens(prompt_arguments, tokens)
