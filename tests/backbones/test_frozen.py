@@ -35,7 +35,7 @@ def test_what_is_encoded_carries_no_graph(base: Backbone, generator: torch.Gener
 
 
 def test_prompts_and_their_padding(base: Backbone) -> None:
-    hidden, mask, _ = base.encode_prompts(["a photo of a cat", "", "use the style " * 60])
+    hidden, mask, *_ = base.encode_prompts(["a photo of a cat", "", "use the style " * 60])
     assert hidden.shape == (3, 77, 32)
     assert mask.dtype == torch.bool
     assert mask.sum(dim=1).tolist() == [7, 2, 77]

@@ -53,7 +53,7 @@ def test_tokens_and_pooled_are_open_clips_own(encoder: OpenClipInstructionEncode
 def test_sd_text_tokens_are_the_bases_prompts(config: BaseConfig, base: Backbone) -> None:
     encoder = SdTextInstructionEncoder.from_config(config, "cpu")
     encoded = encoder.encode(TEXTS)
-    hidden, mask, _ = base.encode_prompts(TEXTS)
+    hidden, mask, *_ = base.encode_prompts(TEXTS)
     torch.testing.assert_close(encoded.tokens, hidden, atol=1e-5, rtol=1e-5)
     assert torch.equal(encoded.mask, mask)
     assert encoder.dim == 32

@@ -45,7 +45,7 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     def fail(folder: Path) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setitem(micro._WRITERS, "image_encoder", fail)
+    monkeypatch.setitem(micro.WRITERS, "image_encoder", fail)
     monkeypatch.setenv("IPAI_CACHE", str(tmp_path))
     with pytest.raises(WeightsError, match=r"disk full.*IPAI_CACHE"):
         ensure_micro()

@@ -76,7 +76,7 @@ def test_the_noisy_latents_follow_the_forward_process(parts: Assemble) -> None:
 def test_task_embeddings_start_after_the_null_row(parts: Assemble) -> None:
     built = parts("experiment=task_embedding", "data.drop.image=0.5")
     batch = first_batch(built)
-    rows = built.step.instructions(batch, EncodedPrompts(torch.empty(0), torch.empty(0), {}))["task_index"]
+    rows = built.step.instructions(batch, EncodedPrompts(torch.empty(0), torch.empty(0), {}, {}))["task_index"]
     assert rows is not None
     expected = [
         0 if not text else int(task) + 1 for text, task in zip(batch.instructions, batch.task_index, strict=True)
