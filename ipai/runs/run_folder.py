@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import json
+import logging
 import platform
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from ipai.errors import CheckpointError, ConfigError
 from ipai.files import held_alone, write_json, write_text
 from ipai.records import RecordError, read_record, read_yaml
 from ipai.runs.step_folders import step_folders
+
+log = logging.getLogger(__name__)
 
 # What may differ between two starts of one run: none of it changes the numbers beyond rounding.
 CHANGEABLE = (
@@ -62,8 +65,11 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def freeze_config(folder: Path, config: TrainingRun) -> None:
+def freeze_config(folder: Path, config: TrainingRun) -> int:
     """Write `config.yaml`; once there is a checkpoint to continue from, refuse one that gives other numbers.
+
+    Returns:
+        `train.steps` as it was: a run of constant rate may be given more of them.
 
     Raises:
         ConfigError: The configuration differs from the frozen one; the message lists the differences.
@@ -72,15 +78,30 @@ def freeze_config(folder: Path, config: TrainingRun) -> None:
     new = to_dict(config)
     if path.exists() and step_folders(folder / "checkpoints"):
         frozen = upgraded(_read_frozen(path))
-        differences = list(_differences(_flat(frozen), _flat(new)))
+        then, now = _flat(frozen), _flat(new)
+        steps = int(then["train.steps"])
+        if config.train.schedule == "constant" and config.train.steps > steps:
+            then["train.steps"] = config.train.steps
+        differences = list(_differences(then, now))
         if differences:
             raise ConfigError(
                 f"{folder} was started with another configuration (then -> now):\n"
-                + "\n".join(f"  {line}" for line in differences)
+                + "\n".join(f"  {line}{_why(line)}" for line in differences)
                 + "\nrepeat the first command to continue it, or give a new name with run=NAME"
             )
+        if steps == config.train.steps:
+            return steps
+        log.info("%s goes on: train.steps raised from %d to %d", folder, steps, config.train.steps)
     else:
-        write_text(path, yaml.safe_dump(new, sort_keys=False, allow_unicode=True))
+        steps = config.train.steps
+    write_text(path, yaml.safe_dump(new, sort_keys=False, allow_unicode=True))
+    return steps
+
+
+def _why(difference: str) -> str:
+    if not difference.startswith("train.steps:"):
+        return ""
+    return " (steps may only be raised, and only with train.schedule=constant: a cosine has spent its rate)"
 
 
 def _read_frozen(path: Path) -> dict[str, Any]:
@@ -91,7 +112,7 @@ def _read_frozen(path: Path) -> dict[str, Any]:
 
 
 # Keys that earlier versions had not, with the values that say what those did.
-_NEW_IN_TRAIN: dict[str, Any] = {"instruction_contrast": 0.0}
+_NEW_IN_TRAIN: dict[str, Any] = {"instruction_contrast": 0.0, "init_from": None}
 
 
 def upgraded(saved: Any) -> Any:
@@ -111,9 +132,16 @@ def upgraded(saved: Any) -> Any:
     return {**saved, "train": train, "objective": objective}
 
 
-def digest_of_settings(config: TrainingRun) -> str:
-    """Of all settings that decide a run's numbers; they must not change on its way."""
+def digest_of_settings(config: TrainingRun, steps: int | None = None) -> str:
+    """Of all settings that decide a run's numbers; they must not change on its way.
+
+    Args:
+        config: The run.
+        steps: In place of `train.steps`: as a run that was given more was started.
+    """
     deciding = {key: value for key, value in _flat(to_dict(config)).items() if not _may_change(key)}
+    if steps is not None:
+        deciding["train.steps"] = steps
     deciding.pop("base.family")  # the parts say more, and runs of earlier versions have none
     for key, before in _NEW_IN_TRAIN.items():
         if deciding[f"train.{key}"] == before:

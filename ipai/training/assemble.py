@@ -44,6 +44,7 @@ from ipai.training.conditioning import InstructionInputs
 from ipai.training.ema import MovingAverage
 from ipai.training.facts import RunFacts, Speedometer
 from ipai.training.flops import count_step_flops, matmul_ceiling
+from ipai.training.init_from import start_from
 from ipai.training.instruction_contrast import InstructionContrast
 from ipai.training.loop import Parts
 from ipai.training.made_from import made_from, refuse_shared_samples
@@ -276,11 +277,14 @@ def micro_batch_stream(
 
 
 def build_adapter(config: TrainingRun, dims: BaseDims, base: Backbone) -> InstructAdapter:
-    """The adapter at step 0: IPAdapter+ where the base has one, and a new branch that does nothing yet."""
+    """The adapter at step 0: `train.init_from`, or the base's IPAdapter+ and a new branch that does nothing yet."""
     seed = config.train.seed
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         adapter = InstructAdapter(spec_of(config.adapter, config.base, dims))
+    if config.train.init_from is not None:
+        start_from(adapter, config.train.init_from, seed, config.adapter.init_sigma)
+        return adapter
     if config.base.adapter_init is None:
         log.warning("base %s has no IPAdapter+ weights: the adapter starts from RANDOM values", config.base.name)
         start_from_text_attention(adapter, base.denoiser)
@@ -351,5 +355,6 @@ def metadata_of(config: TrainingRun) -> dict[str, str]:
         "random_weights": str(base.random_weights).lower(),
         "experiment": config.names.experiment,
         "recipe": config.names.recipe,
+        **({"init_from": config.train.init_from} if config.train.init_from else {}),
         "tasks": ",".join(config.tasks),
     }

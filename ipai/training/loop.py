@@ -259,7 +259,8 @@ class Trainer:
         }
         if parts.ema is not None:
             writers[checkpoint.EMA] = partial(self._save_average, metadata=facts | {"weights": "ema"})
-        origin = {"made_from": digest_of(parts.made_from), "settings": parts.made_from["settings"]}
+        settings, steps = parts.made_from["settings"], str(self.config.train.steps)
+        origin = {"made_from": digest_of(parts.made_from), "settings": settings, "steps": steps}
         checkpoint.save(self.folder / "checkpoints", self.progress, writers, self.config.checkpoint.keep, origin)
         self._saved_step = self.progress.step
 

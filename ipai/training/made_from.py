@@ -20,6 +20,7 @@ from ipai.data.cache import IMAGE_TOKENS, LATENTS, cache_shard, null_path
 from ipai.data.shards import ShardSet
 from ipai.errors import CheckpointError, ConfigError, DataError
 from ipai.files import fingerprint, sha256_of, write_json
+from ipai.pipeline.sources import adapter_file, locate_adapter
 from ipai.records import RecordError, read_record
 from ipai.runs.run_folder import digest_of_settings
 
@@ -75,9 +76,14 @@ def compare(folder: Path, facts: Mapping[str, str], saved: Mapping[str, str] | N
     path = folder / NAME
     then = _read(path) if saved is not None and path.exists() else {}
     if saved is not None:
-        differing = [name for name, digest in facts.items() if then.get(name, digest) != digest]
+        # The settings were compared before, in words; only `train.steps` can differ here.
+        settings = {"settings": saved.get("settings", facts["settings"])}
+        differing = [
+            name for name, digest in facts.items() if then.get(name, digest) != digest and name not in settings
+        ]
         differing += [f"{name} (gone)" for name in then.keys() - facts.keys() if "whole" not in name]
-        lost = not then and saved.get("made_from", digest_of(facts)) != digest_of(facts)
+        same = digest_of({**facts, **settings})
+        lost = not then and saved.get("made_from", same) != same
         if differing or lost:
             what = (
                 "\n".join(f"  {name}" for name in sorted(differing)) or f"  something: {path} is gone, which told what"
@@ -137,7 +143,9 @@ def _weights(config: TrainingRun, folders: Mapping[str, Path]) -> Iterator[tuple
     for part, folder in folders.items():
         names = dict.fromkeys(name for names in PARTS[part].files for name in names)
         yield from ((f"{part}/{name}", folder / name) for name in names if (folder / name).is_file())
-    if config.base.adapter_init is not None:
+    if config.train.init_from is not None:
+        yield "init_from", adapter_file(locate_adapter(config.train.init_from))
+    elif config.base.adapter_init is not None:
         yield "adapter_init", resolve_file(config.base.adapter_init)
 
 

@@ -37,11 +37,12 @@ def train(config: TrainingRun) -> int:
     folder = folder_of(config)
     untrained: list[Path] = []
     new = not folder.exists() and accelerator.num_processes == 1
+    steps_before = config.train.steps
     with ExitStack() as stack:
         stack.callback(_remove, untrained)
         if accelerator.is_main_process and not config.dry_run:
             stack.enter_context(locked(folder))
-            freeze_config(folder, config)
+            steps_before = freeze_config(folder, config)
             outcome.forget(folder)
             write_environment(folder, accelerator.num_processes)
         accelerator.wait_for_everyone()
@@ -49,7 +50,7 @@ def train(config: TrainingRun) -> int:
             stack.enter_context(outcome.recorded(folder))
         saved = None if config.dry_run else _newest(folder, accelerator)
         if saved is not None:
-            _refuse_other_settings(folder, config, saved)
+            _refuse_other_settings(folder, config, saved, steps_before)
         if saved is not None and checkpoint.progress_of(saved).step >= config.train.steps:
             log.info("%s is finished (%d steps)", folder, config.train.steps)
             return _ended(folder, accelerator, 0)
@@ -79,9 +80,11 @@ def _remove(folders: list[Path]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _refuse_other_settings(folder: Path, config: TrainingRun, saved: Path) -> None:
+def _refuse_other_settings(folder: Path, config: TrainingRun, saved: Path, steps_before: int) -> None:
     """`config.yaml` has been compared, but it may have been lost or changed: the checkpoint knows too."""
-    if checkpoint.origin_of(saved).get("settings", now := digest_of_settings(config)) != now:
+    origin = checkpoint.origin_of(saved)
+    steps = int(origin.get("steps", steps_before))  # a checkpoint of an earlier version does not say it
+    if origin.get("settings", now := digest_of_settings(config, steps)) != now:
         raise ConfigError(
             f"the checkpoint {saved} was made with other settings than these, and {folder / 'config.yaml'} was lost or "
             "changed since, so it cannot tell which; restore it, or give a new name with run=NAME"
