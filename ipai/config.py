@@ -66,6 +66,7 @@ class TrainConfig:
     clip_norm: float | None = field(default=1.0, metadata=above(0))
     ema_half_life: int | None = field(default=None, metadata=above(0))
     init_from: str | None = None
+    draws_per_sample: int = field(default=1, metadata=above(0))
     instruction_contrast: float = field(default=0.0, metadata=at_least(0))
     gradient_checkpointing: bool = False
     compile: bool = False

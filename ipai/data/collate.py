@@ -21,8 +21,9 @@ class Sample:
         cond_tokens: The encoded condition from the cache, fp16 [257, 1280]; None likewise.
         prompt, instruction: Texts; empty where dropped.
         drop_image: The condition is to be replaced by the null condition.
-        noise, posterior_noise: Standard normal fp32 [4, h, w], for the diffusion and for the VAE's posterior.
-        lot: Uniform in 0..1; the objective makes the timestep of it.
+        noise: Standard normal fp32 [draws, 4, h, w], for the diffusion; a sample may be noised several times.
+        posterior_noise: Likewise [4, h, w], for the VAE's posterior.
+        lots: Uniform in 0..1, one for each draw; the objective makes the timestep of it.
         skipped: Samples that should have been here but could not be used, with the reason.
     """
 
@@ -41,13 +42,16 @@ class Sample:
     drop_image: bool
     noise: Tensor
     posterior_noise: Tensor
-    lot: float
+    lots: tuple[float, ...]
     skipped: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B samples; tensors as in `Sample` with a leading B, or None as there; texts and names as lists."""
+    """B samples; tensors as in `Sample` with a leading B, or None as there; texts and names as lists.
+
+    `noise` and `lots` have a row for each draw, those of one sample next to each other: [B x draws, ...].
+    """
 
     target: Tensor | None
     framing: Tensor | None
@@ -65,6 +69,11 @@ class Batch:
     keys: list[str]
     tasks: list[str]
     skipped: list[tuple[str, str]]
+
+    @property
+    def draws(self) -> int:
+        """How often each sample is noised."""
+        return len(self.lots) // len(self.keys)
 
     def to(self, device: torch.device) -> "Batch":
         """The batch with its tensors on `device`; the copy runs beside the host if the batch is pinned."""
@@ -94,9 +103,9 @@ def collate(samples: list[Sample]) -> Batch:
         condition=_stack([sample.condition for sample in samples]),
         moments=_stack([sample.moments for sample in samples]),
         cond_tokens=_stack([sample.cond_tokens for sample in samples]),
-        noise=torch.stack([sample.noise for sample in samples]),
+        noise=torch.cat([sample.noise for sample in samples]),
         posterior_noise=torch.stack([sample.posterior_noise for sample in samples]),
-        lots=torch.tensor([sample.lot for sample in samples], dtype=torch.float64),
+        lots=torch.tensor([lot for sample in samples for lot in sample.lots], dtype=torch.float64),
         task_index=torch.tensor([sample.task_index for sample in samples]),
         drop_image=torch.tensor([sample.drop_image for sample in samples]),
         slots=torch.tensor([sample.slot for sample in samples]),

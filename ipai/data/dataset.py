@@ -33,6 +33,7 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
         seed: The run's seed.
         sizes: What samples are made to.
         cached: Task -> what is cached of its samples.
+        draws: How often each sample is noised.
         always_targets: Give the targets' pixels and framing also where their latents are cached.
     """
 
@@ -45,8 +46,10 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
         seed: int,
         sizes: Sizes,
         cached: Mapping[str, Cached] | None = None,
+        draws: int = 1,
         always_targets: bool = False,
     ) -> None:
+        self._draws = draws
         self._shards = shards
         self._order = order
         self._instructions = instructions
@@ -91,9 +94,11 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
     def _sample(self, step: int, slot: int, task: str, index: int, skipped: tuple[tuple[str, str], ...]) -> Sample:
         raw, pictures = self._read[task](index)
 
-        def generator(stream: str) -> np.random.Generator:
-            return keyed_generator(self._seed, stream, step, slot)
+        def generator(stream: str, draw: int = 0) -> np.random.Generator:
+            place = (step, slot, draw) if draw else (step, slot)
+            return keyed_generator(self._seed, stream, *place)
 
+        draws = range(self._draws)
         templates = self._instructions[task]
         text, image, instruction = dropped(self._config.drop, float(generator("drop").random()))
         template = templates[int(generator("instruction").integers(len(templates)))]
@@ -103,9 +108,9 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
             prompt="" if text else _prompt(raw),
             instruction="" if instruction else _instruction(template, raw),
             drop_image=image,
-            noise=_normal(generator("noise"), self._sizes),
+            noise=torch.stack([_normal(generator("noise", draw), self._sizes) for draw in draws]),
             posterior_noise=_normal(generator("posterior"), self._sizes),
-            lot=float(generator("timestep").random()),
+            lots=tuple(float(generator("timestep", draw).random()) for draw in draws),
             skipped=skipped,
             **_named(task, raw, pictures),
         )
@@ -188,9 +193,9 @@ class ValidationDataset(torch.utils.data.Dataset[Sample]):
             prompt=_prompt(raw),
             instruction=_instruction(template, raw),
             drop_image=False,
-            noise=_normal(generator("noise"), self._sizes),
+            noise=_normal(generator("noise"), self._sizes)[None],
             posterior_noise=_normal(generator("posterior"), self._sizes),
-            lot=(number + 0.5) / total,
+            lots=((number + 0.5) / total,),
             **_named(task, raw, pictures),
         )
 

@@ -112,7 +112,7 @@ def _read_frozen(path: Path) -> dict[str, Any]:
 
 
 # Keys that earlier versions had not, with the values that say what those did.
-_NEW_IN_TRAIN: dict[str, Any] = {"instruction_contrast": 0.0, "init_from": None}
+_NEW_IN_TRAIN: dict[str, Any] = {"instruction_contrast": 0.0, "init_from": None, "draws_per_sample": 1}
 
 
 def upgraded(saved: Any) -> Any:

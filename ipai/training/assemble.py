@@ -76,7 +76,7 @@ def assemble(config: TrainingRun, accelerator: Accelerator) -> Parts:
     instructions = InstructionInputs(adapter.spec, table)
     contrast = InstructionContrast(base) if config.train.instruction_contrast else None
     step = DenoisingStep(base, module, instructions, objective, null_condition(config, base), contrast)
-    facts = measure_facts(step, found, batching, device)
+    facts = measure_facts(step, found, batching, device, config.train.draws_per_sample)
 
     step.predictor = wrap(module, accelerator)
     parameters = {name: p for name, p in adapter.named_parameters() if p.requires_grad}
@@ -196,7 +196,9 @@ def build_datasets(config: TrainingRun, dims: BaseDims) -> tuple[TrainingDataset
     cached = open_caches(config, train_shards)
     # Encoded as conditions are, or asked for how they were framed, whatever is cached of them.
     targets = bool(config.train.instruction_contrast) or family_of(config.base).sees_framing
-    training = TrainingDataset(train_shards, order, pools, config.data, seed, sizes, cached, targets)
+    training = TrainingDataset(
+        train_shards, order, pools, config.data, seed, sizes, cached, config.train.draws_per_sample, targets
+    )
     held_out = config.tasks if config.validation.samples else []
     validation_shards = open_all_shards(config, held_out, "val")
     refuse_shared_samples(train_shards, validation_shards)
@@ -332,13 +334,15 @@ def wrap(module: NoisePredictor, accelerator: Accelerator) -> nn.Module:
     return wrapped
 
 
-def measure_facts(step: DenoisingStep, found: FoundBase, batching: Batching, device: torch.device) -> RunFacts:
+def measure_facts(
+    step: DenoisingStep, found: FoundBase, batching: Batching, device: torch.device, draws: int
+) -> RunFacts:
     """Count parameters and the FLOPs of one sample, and measure what this device can do."""
     parameters = list(step.module.parameters())
     return RunFacts(
         trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),
         frozen_parameters=sum(p.numel() for p in parameters if not p.requires_grad),
-        flops_per_sample=count_step_flops(found, step.module.adapter.spec),
+        flops_per_sample=count_step_flops(found, step.module.adapter.spec, draws),
         ceiling=matmul_ceiling(device, step.base.denoiser.dtype),
         batching=batching,
     )

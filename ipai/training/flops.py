@@ -11,10 +11,10 @@ from ipai.adapter.hosts.inject import inject
 from ipai.adapter.spec import AdapterSpec
 from ipai.backbones.families import FoundBase, family_of
 from ipai.conditioning import Conditioning
-from ipai.training.predictor import NoisePredictor
+from ipai.training.predictor import NoisePredictor, repeated
 
 
-def count_step_flops(base: FoundBase, spec: AdapterSpec) -> int:
+def count_step_flops(base: FoundBase, spec: AdapterSpec, draws: int = 1) -> int:
     """FLOPs of one sample's forward and backward pass through denoiser and adapter, a multiply-add being two.
 
     Counted on the network without memory (the meta device) that `base` holds, so the number is the same on every
@@ -23,21 +23,22 @@ def count_step_flops(base: FoundBase, spec: AdapterSpec) -> int:
     Args:
         base: With its denoiser's configuration.
         spec: The adapter.
+        draws: How often the sample is noised.
     """
     family, dims = family_of(base.config), base.dims
     with torch.device("meta"):
         denoiser = base.configs[family.denoising].requires_grad_(False)
         injection = inject(denoiser, InstructAdapter(spec))
         inputs = {
-            "noisy_latents": torch.empty(1, *dims.latent_shape),
-            "timesteps": torch.empty(1, dtype=torch.long),
-            "prompt_arguments": family.example_prompt(dims),
+            "noisy_latents": torch.empty(draws, *dims.latent_shape),
+            "timesteps": torch.empty(draws, dtype=torch.long),
+            "prompt_arguments": repeated(family.example_prompt(dims), draws),
             "cond_tokens": torch.empty(1, dims.image_tokens, dims.image_dim),
             **Conditioning(spec).example(),
         }
         # Only the plain form of attention is made of products that the counter knows on every device.
         with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-            prediction, _ = NoisePredictor(injection)(**inputs)
+            prediction, _ = NoisePredictor(injection)(**inputs, draws=draws)
             prediction.square().mean().backward()
         injection.eject()
     return int(counter.get_total_flops())

@@ -28,6 +28,7 @@ from ipai.training.facts import Speedometer
 from ipai.training.loggers import Logger
 from ipai.training.made_from import digest_of
 from ipai.training.metrics import Accumulator
+from ipai.training.predictor import repeated
 from ipai.training.schedule import learning_rate
 from ipai.training.step import DenoisingStep
 from ipai.training.validation import ValidationImages, Validator, grids
@@ -196,7 +197,8 @@ class Trainer:
             loss = loss + self.config.train.instruction_contrast * contrast.sum() / contrasted.sum().clamp(min=1)
             self.metrics.add_contrast(contrast, contrasted, batch.task_index)
         (loss / self.parts.accumulation).backward()
-        self.metrics.add_loss(step, batch.slots, error, batch.task_index, objective.level(timesteps))
+        slots, tasks = (repeated(each, batch.draws) for each in (batch.slots, batch.task_index))
+        self.metrics.add_loss(step, slots, error, tasks, objective.level(timesteps))
         self.instructions_cut += self.parts.step.instructions.cut_in(batch)
 
     def _after_step(self, step: int, bar: "tqdm[Any]", stopping: bool) -> None:

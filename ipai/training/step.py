@@ -10,17 +10,17 @@ from ipai.data.collate import Batch, held
 from ipai.objective import Objective, squared_error
 from ipai.training.conditioning import InstructionInputs
 from ipai.training.instruction_contrast import InstructionContrast
-from ipai.training.predictor import NoisePredictor
+from ipai.training.predictor import NoisePredictor, repeated
 
-_OF_THE_DENOISER = ("noisy_latents", "timesteps", "prompt_arguments")
+_OF_THE_DENOISER = ("noisy_latents", "timesteps", "prompt_arguments", "draws")
 
 
 class Losses(NamedTuple):
-    """Of each sample, [B].
+    """What training minimises.
 
     Attributes:
-        error: Squared error of the prediction (paper eq. 2).
-        contrast: See `instruction_contrast`; 0 where `contrasted` is False. None if it is not asked for.
+        error: Squared error of the prediction (paper eq. 2) of each draw, [B x draws].
+        contrast: Of each sample, [B], see `instruction_contrast`; 0 where `contrasted` is False. None if not asked for.
         contrasted: Which samples it counts for, bool [B]; None likewise.
     """
 
@@ -59,11 +59,11 @@ class DenoisingStep:
         self.contrast = contrast
 
     def error(self, batch: Batch, timesteps: Tensor | None = None) -> Tensor:
-        """Squared error of the prediction, [B] (paper eq. 2).
+        """Squared error of the prediction of each draw, [B x draws] (paper eq. 2).
 
         Args:
             batch: B samples.
-            timesteps: [B]; None for those that the objective draws in training.
+            timesteps: [B x draws]; None for those that the objective draws in training.
         """
         inputs, target = self.inputs(batch, timesteps)
         prediction, _ = self.predictor(**inputs)
@@ -83,12 +83,13 @@ class DenoisingStep:
     def inputs(self, batch: Batch, timesteps: Tensor | None = None) -> tuple[dict[str, Any], Tensor]:
         """The predictor's inputs and what it has to find; nothing here needs a gradient. Arguments as of `error`."""
         timesteps = self.objective.timesteps(batch.lots) if timesteps is None else timesteps
-        latents = self.base.sample_latents(self.moments(batch), batch.posterior_noise)
+        latents = repeated(self.base.sample_latents(self.moments(batch), batch.posterior_noise), batch.draws)
         prompts = self.base.encode_prompts(batch.prompts, batch.framing)
         inputs = {
             "noisy_latents": self.objective.noised(latents, batch.noise, timesteps),
             "timesteps": timesteps,
-            "prompt_arguments": prompts.arguments,
+            "prompt_arguments": repeated(prompts.arguments, batch.draws),
+            "draws": batch.draws,
             "cond_tokens": self.condition(batch),
             **self.instructions(batch, prompts),
         }

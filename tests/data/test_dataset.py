@@ -100,14 +100,14 @@ def test_switching_drops_off_changes_nothing_else(root: Path) -> None:
     with_drops, without = training(root), training(root, drop=DropConfig(0, 0, 0))
     for slot in range(8):
         a, b = with_drops[5, slot], without[5, slot]
-        assert (a.key, a.lot) == (b.key, b.lot)
+        assert (a.key, a.lots) == (b.key, b.lots)
         assert torch.equal(a.noise, b.noise)
         assert torch.equal(a.target, b.target)
 
 
 def test_lots_are_uniform(root: Path) -> None:
     data = training(root)
-    lots = [data[step, slot].lot for step in range(150) for slot in range(8)]
+    lots = [data[step, slot].lots[0] for step in range(150) for slot in range(8)]
     assert 0 <= min(lots) < 0.01
     assert 0.99 <= max(lots) < 1
     assert 0.47 < np.mean(lots) < 0.53
@@ -146,7 +146,7 @@ def test_validation_is_fixed_and_drops_nothing(root: Path) -> None:
     assert all(same(data[index], again[index]) for index in range(8))
     assert not any(data[index].drop_image or not data[index].prompt for index in range(8))
     for task in COUNTS:
-        lots = [data[index].lot for index in range(8) if data[index].task == task]
+        lots = [data[index].lots[0] for index in range(8) if data[index].task == task]
         assert lots == [0.125, 0.375, 0.625, 0.875]
 
 
