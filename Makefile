@@ -5,7 +5,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-long test-learning test-faults test-fast lint build-datasets demo reproduce-toy app lock clean
+.PHONY: help setup test test-long test-learning test-faults test-fast lint build-datasets demo reproduce-toy doctor app lock clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ demo: setup ## the toy world: sources, data sets, joint training, report; minute
 
 reproduce-toy: setup ## the paper's claims in the toy world, written to docs/results.md; hours on two cores, resumable
 	$(PYTHON) scripts/reproduce_toy.py $(ARGS)
+
+doctor: setup ## what this machine has for a run, and what is missing; ARGS="experiment=joint recipe=toy"
+	$(PYTHON) scripts/doctor.py $(ARGS)
 
 app: setup ## a page to play with runs/joint-toy; ARGS="checkpoint=..." for another adapter
 	$(PYTHON) scripts/app.py $(ARGS)

@@ -14,7 +14,6 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import hydra
 from hydra.errors import HydraException
@@ -23,11 +22,21 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ipai.command_line import explained, readable
 from ipai.errors import IpaiError, StoreError
+from ipai.files import CONF
 
-CONF = Path(__file__).parents[1] / "conf"
 MISUSE, TRY_LATER, INTERRUPTED = 2, 75, 130  # 75: EX_TEMPFAIL, so a scheduler may repeat it
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG}
+
+
+def started_as(name: str) -> list[str]:
+    """What Python has to run to start this command once more.
+
+    Args:
+        name: Of the command, as `ipai <name>`.
+    """
+    return [sys.argv[0]] if sys.argv[0].endswith(".py") else ["-m", "ipai", name]
+
 
 Work = Callable[[DictConfig], int | None]
 
@@ -66,6 +75,8 @@ def command(
             except (HydraException, OmegaConfBaseException) as error:
                 print(f"error: {explained(error, CONF / folder, name)}", file=sys.stderr)
                 sys.exit(MISUSE)
+            except BrokenPipeError:  # what read our output, such as `head`, has seen enough
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             except ValueError as error:  # Hydra has no error of its own for a group that is given a number
                 if "Config group override" not in str(error):
                     raise

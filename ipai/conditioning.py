@@ -76,6 +76,7 @@ class Conditioning:
     def __init__(self, spec: AdapterSpec) -> None:
         """Take a specification; nothing is loaded."""
         self.spec = spec
+        self.is_told = spec.instruction != "none"
         self.hears_words = spec.instruction in ("tokens", "pooled")
         self.reads_prompt = spec.prompt_dim is not None
 

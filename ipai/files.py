@@ -13,6 +13,9 @@ from typing import Any
 from ipai.errors import IpaiError
 
 _BLOCKS = 256
+_HERE = Path(__file__).parent
+CONF = next(place for place in (_HERE / "conf", _HERE.parent / "conf") if place.is_dir())
+"""The settings' files: in the package where it was installed from a wheel, beside it in a checkout."""
 
 
 @contextmanager

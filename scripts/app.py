@@ -1,36 +1,6 @@
-"""A page to play with an adapter:  python scripts/app.py checkpoint=runs/joint-toy
+"""A page to play with an adapter; --help lists the settings. The same as `ipai app`."""
 
-`--help` lists the settings.
-"""
-
-from omegaconf import DictConfig
-
-from ipai.cli import command
-from ipai.errors import ConfigError
-
-
-@command("app")
-def main(raw: DictConfig) -> None:
-    """Load the adapter, serve the page until it is interrupted."""
-    try:
-        import gradio  # noqa: F401
-    except ImportError as error:
-        raise ConfigError('the page needs gradio: pip install "ipai[gradio]"') from error
-
-    from ipai.app.config import AppConfig, check
-    from ipai.app.page import build
-    from ipai.app.session import Session, require
-    from ipai.schema import typed
-
-    config: AppConfig = typed(raw, AppConfig)
-    check(config)
-    require(config.checkpoint)
-    page = build(Session(config))
-    try:
-        page.launch(server_name=config.host, server_port=config.port)
-    except OSError as error:
-        raise ConfigError(f"port={config.port} cannot be used ({error}); give another one") from error
-
+from ipai.commands.app import main
 
 if __name__ == "__main__":
     main()

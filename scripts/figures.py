@@ -1,23 +1,6 @@
-"""Draw one of the paper's figures:  python scripts/figures.py figure=4 run=runs/joint-toy
+"""Draw one of the paper's figures; --help lists the settings. The same as `ipai figures`."""
 
-`--help` lists the settings.
-"""
-
-from omegaconf import DictConfig
-
-from ipai.cli import command
-
-
-@command("figures")
-def main(raw: DictConfig) -> None:
-    """Draw and say where the files are."""
-    from ipai.evaluation.figures.config import FigureConfig
-    from ipai.evaluation.figures.drawing import draw_figure
-    from ipai.schema import typed
-
-    for path in draw_figure(typed(raw, FigureConfig)):
-        print(path)
-
+from ipai.commands.figures import main
 
 if __name__ == "__main__":
     main()

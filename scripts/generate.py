@@ -1,36 +1,6 @@
-"""Draw pictures:  python scripts/generate.py checkpoint=... image=... instruction="use the style" prompt="..."
+"""Draw pictures; --help lists the settings. The same as `ipai generate`."""
 
-`--help` lists the settings.
-"""
-
-import sys
-from pathlib import Path
-
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
-
-from ipai.cli import command
-
-
-@command("generate")
-def main(raw: DictConfig) -> None:
-    """Draw with a bar that counts the pictures, and say where they are."""
-    from tqdm import tqdm
-
-    from ipai.pipeline.drawing import draw
-    from ipai.pipeline.record import repeated
-    from ipai.pipeline.settings import DrawingConfig
-    from ipai.schema import typed
-
-    if raw.get("repeat"):
-        raw, differing = repeated(raw, HydraConfig.get().overrides.task, Path(raw.repeat))
-        if differing:
-            print(f"other versions drew {raw.repeat}, so pixels may differ: {', '.join(differing)}", file=sys.stderr)
-    config = typed(raw, DrawingConfig)
-    total = len(config.instruction) * len(config.seeds)
-    with tqdm(total=total, unit=" pictures", file=sys.stderr, disable=None) as bar:
-        print(draw(config, bar.update))
-
+from ipai.commands.generate import main
 
 if __name__ == "__main__":
     main()

@@ -26,11 +26,11 @@ ROOMS = (
         "backbones",
     ),
     *("instructions", "data", "clip", "config", "conditioning", "runs", "toyworld", "caching", "pipeline"),
-    *("training", "evaluation", "cluster", "app", "command_line", "cli"),
+    *("training", "evaluation", "cluster", "app", "command_line", "cli", "commands", "__main__"),
 )
 BUILDERS = (
     *("words", "llm", "engine", "captions", "instructions", "teachers"),
-    *("celeba", "coco", "commoncanvas", "instantstyle", "journeydb", "rendered", "registry", "build_all"),
+    *("celeba", "coco", "commoncanvas", "instantstyle", "journeydb", "rendered", "registry", "build_all", "command"),
 )
 OF_ONE_DENOISER = re.compile(r"UNet\w*(?:Condition|Motion)Model|cross_attention_dim|CLIP-L\b|0\.18215")
 

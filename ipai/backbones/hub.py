@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import (
     GatedRepoError,
     HFValidationError,
@@ -140,6 +140,21 @@ def locate_refs(refs: Mapping[str, WeightsRef], owner: str, key: str, *, weights
     return folders
 
 
+def is_here(part: str, ref: WeightsRef) -> bool:
+    """Whether all files of a part are on this machine; asks nobody."""
+    local = Path(ref.id).expanduser()
+    if ref.id in _BUILTIN or local.is_dir():
+        folder = (_BUILTIN[ref.id]() if ref.id in _BUILTIN else local) / (ref.subfolder or "")
+        return any(all((folder / name).is_file() for name in names) for names in PARTS[part].files)
+    if _names_a_folder(ref.id):
+        return False
+    prefix = f"{ref.subfolder}/" if ref.subfolder else ""
+    return any(
+        all(isinstance(try_to_load_from_cache(ref.id, prefix + name, revision=ref.revision), str) for name in names)
+        for names in PARTS[part].files
+    )
+
+
 def resolve_file(ref: WeightsFile) -> Path:
     """The local path of one weights file, downloaded if need be.
 
@@ -164,9 +179,14 @@ def _locate(ref: WeightsRef, sets: tuple[tuple[str, ...], ...], hub: _Hub) -> Pa
     local = Path(ref.id).expanduser()
     if local.is_dir():
         return _in_folder(local / (ref.subfolder or ""), sets)
-    if ref.id.startswith(("/", ".", "~")) or ref.id.count("/") > 1:
+    if _names_a_folder(ref.id):
         raise _Absent("there is no such folder")
     return hub.fetch(ref, sets)
+
+
+def _names_a_folder(name: str) -> bool:
+    """Whether an id can be no hub id."""
+    return name.startswith(("/", ".", "~")) or name.count("/") > 1
 
 
 def _in_folder(folder: Path, sets: tuple[tuple[str, ...], ...]) -> Path:

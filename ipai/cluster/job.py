@@ -41,7 +41,7 @@ class TrainingJob:
         # Another port after each requeue: the old one may still be taken.
         port = 20_000 + (int(job.raw_job_id) * 7 + int(os.environ.get("SLURM_RESTART_COUNT", 0))) % 10_000
         meeting = Meeting(job.hostnames[0], port, job.node, job.num_nodes)
-        code = run_processes(list(self.overrides), self.processes, self.script, meeting)
+        code = run_processes(list(self.overrides), self.processes, [self.script], meeting)
         if code:
             sys.exit(code)
 

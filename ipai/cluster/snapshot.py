@@ -3,11 +3,11 @@
 import shutil
 from pathlib import Path
 
-from ipai.files import write_json
+from ipai.files import CONF, write_json, write_text
 from ipai.runs.run_folder import GIT_STATE, git_state
 
 _REPOSITORY = Path(__file__).parents[2]
-_PARTS = ("train.py", "conf", "ipai")
+_SCRIPT = 'from ipai.commands.train import main\n\nif __name__ == "__main__":\n    main()\n'
 
 
 def freeze_code(folder: Path) -> Path:
@@ -18,12 +18,9 @@ def freeze_code(folder: Path) -> Path:
     final, aside = folder / "code", folder / ".code.tmp"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    for part in _PARTS:
-        source = _REPOSITORY / part
-        if source.is_dir():
-            shutil.copytree(source, aside / part, ignore=shutil.ignore_patterns("__pycache__", "*.tmp"))
-        else:
-            shutil.copy2(source, aside / part)
+    for source in (CONF, _REPOSITORY / "ipai"):
+        shutil.copytree(source, aside / source.name, ignore=shutil.ignore_patterns("__pycache__", "*.tmp"))
+    write_text(aside / "train.py", _SCRIPT)
     write_json(aside / GIT_STATE, git_state(_REPOSITORY))
     shutil.rmtree(final, ignore_errors=True)
     aside.replace(final)

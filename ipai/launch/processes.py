@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import FrameType
 
@@ -53,10 +54,8 @@ class Meeting:
             return cls("127.0.0.1", probe.getsockname()[1])
 
 
-def run_processes(
-    arguments: list[str], processes: int, script: str | None = None, meeting: Meeting | None = None
-) -> int:
-    """Run `train.py` with `arguments` in `processes` processes; returns the exit code of the first that failed, else 0.
+def run_processes(arguments: list[str], processes: int, program: Sequence[str], meeting: Meeting | None = None) -> int:
+    """Run a program in `processes` processes; returns the exit code of the first that failed, else 0.
 
     A signal to this process goes on to all of them. If one crashes, the others, which would wait for it in a
     collective for ever, are killed after 5 s; if it left because of a stop signal they get 120 s to do the same.
@@ -65,7 +64,7 @@ def run_processes(
     Args:
         arguments: The overrides.
         processes: How many on this machine; all machines of a meeting have as many.
-        script: The `train.py` to run; by default the one that is running.
+        program: What Python runs: a script, or `-m` and a module.
         meeting: With other machines; by default this one is alone.
     """
     meeting = meeting or Meeting.here()
@@ -80,7 +79,7 @@ def run_processes(
     for rank in range(processes):
         own = {**common, "RANK": meeting.node * processes + rank, "LOCAL_RANK": rank}
         environment = os.environ | {key: str(value) for key, value in own.items()}
-        command = [sys.executable, script or sys.argv[0], *arguments]
+        command = [sys.executable, *program, *arguments]
         children.append(subprocess.Popen(command, env=environment, preexec_fn=_die_with_parent))
 
     def forward(number: int, _frame: FrameType | None) -> None:

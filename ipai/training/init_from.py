@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from ipai.adapter.adapter import InstructAdapter, initialise
 from ipai.adapter.formats import load_ip_adapter_plus, load_state_strict
+from ipai.conditioning import Conditioning
 from ipai.errors import WeightsError
 from ipai.pipeline.sources import adapter_file, load, locate_adapter
 
@@ -25,7 +26,7 @@ def start_from(adapter: InstructAdapter, source: str, seed: int, init_sigma: flo
     """
     path = adapter_file(locate_adapter(source))
     found = load(path).adapter
-    if found.spec.instruction == "none" and adapter.spec.instruction != "none":
+    if Conditioning(adapter.spec).is_told and not Conditioning(found.spec).is_told:
         load_ip_adapter_plus(adapter, path)
         initialise(adapter, seed, init_sigma)
         log.info("starting from the IP-Adapter Plus %s, with a new branch", path)

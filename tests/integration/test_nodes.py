@@ -18,7 +18,7 @@ pytestmark = pytest.mark.faults
 _NODE = """
 import sys
 from ipai.launch.processes import Meeting, run_processes
-sys.exit(run_processes({words!r}, 2, "train.py", Meeting("127.0.0.1", {port}, {node}, 2)))
+sys.exit(run_processes({words!r}, 2, ["train.py"], Meeting("127.0.0.1", {port}, {node}, 2)))
 """
 _STOP_SECONDS = 60
 

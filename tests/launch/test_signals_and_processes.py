@@ -44,7 +44,7 @@ def launcher(tmp_path: Path, child: str, processes: int = 2, **environment: str)
     code = (
         "import sys; sys.argv[0] = 'child.py'\n"
         "from ipai.launch.processes import run_processes\n"
-        f"sys.exit(run_processes([], {processes}))"
+        f"sys.exit(run_processes([], {processes}, [sys.argv[0]]))"
     )
     inherited = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     return subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=inherited | environment)

@@ -1,0 +1,1 @@
+"""The commands, each a `main`: `ipai <command>`, or the script of the same name."""

@@ -1,0 +1,39 @@
+"""Runs side by side with the paper's Table 1:  python scripts/compare.py runs/joint-toy runs/single_*-toy
+
+Each run must have been evaluated (scripts/evaluate.py). The first is the reference: below the table stand its paired
+differences to the others with 95 % bootstrap intervals. The runs of single tasks make one row. Baselines that were
+evaluated in a run (weights=start, weights=ip_adapter_plus) have rows of their own.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ipai.errors import IpaiError
+
+_MISUSE = 2
+
+
+def main() -> int:
+    """Read the arguments, print the comparison, write it where it is wanted."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="+", help="run folders, or folders with a scores.json")
+    parser.add_argument("--output", type=Path, help="also write FILE.md and FILE.json", metavar="FILE")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
+    arguments = parser.parse_args()
+
+    from ipai.evaluation.reporting.comparing import read_lines
+    from ipai.evaluation.reporting.comparison_page import as_data, comparison
+    from ipai.files import write_json, write_text
+
+    try:
+        lines = read_lines(arguments.runs)
+        text = comparison(lines, arguments.seed)
+        if arguments.output is not None:
+            write_text(arguments.output.with_suffix(".md"), text)
+            write_json(arguments.output.with_suffix(".json"), as_data(lines, arguments.seed))
+    except IpaiError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return _MISUSE
+    print(text)
+    return 0

@@ -1,0 +1,52 @@
+"""What a toy run's training did, as a picture:  python scripts/show_toy_run.py runs/joint-toy
+
+One scene and one portrait under the instructions of all tasks, with several noises, before the first step and at the
+end. It goes to the run's report folder, where the page of scripts/evaluate.py shows it.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ipai.errors import IpaiError
+
+_MISUSE = 2
+
+
+def main() -> int:
+    """Read the arguments, draw, say where the picture lies."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="a run folder with base=toy, such as runs/joint-toy")
+    parser.add_argument("--scene", type=_number, default=0, help="number of the scene (default: 0)")
+    parser.add_argument("--portrait", type=_number, default=0, help="number of the portrait (default: 0)")
+    parser.add_argument("--seeds", type=_positive, default=3, help="noises, columns on each side (default: 3)")
+    parser.add_argument("--output", type=Path, help="a .png file (default: <run>/report/before-and-after.png)")
+    arguments = parser.parse_args()
+
+    from ipai.evaluation.figures.before_and_after import before_and_after
+    from ipai.evaluation.figures.plates import save_png
+    from ipai.evaluation.layout import BEFORE_AND_AFTER
+
+    output = arguments.output or arguments.run / BEFORE_AND_AFTER
+    try:
+        figure = before_and_after(arguments.run, arguments.scene, arguments.portrait, arguments.seeds)
+        save_png(figure, output)
+    except IpaiError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return _MISUSE
+    print(f"picture: {output}")
+    return 0
+
+
+def _number(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{number} is negative")
+    return number
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not above 0")
+    return number
