@@ -5,6 +5,8 @@ import importlib
 import sys
 from importlib.metadata import version
 
+from ipai.extras import missing_extra
+
 _MISUSE = 2
 COMMANDS: dict[str, tuple[str, str]] = {
     "build": ("data_builders.command", "build the data sets"),
@@ -42,7 +44,14 @@ def main() -> int:
         print(f"error: there is no command {name}; {hint}", file=sys.stderr)
         return _MISUSE
     sys.argv = [f"ipai {name}", *rest]
-    return importlib.import_module(COMMANDS[name][0]).main() or 0
+    try:
+        return importlib.import_module(COMMANDS[name][0]).main() or 0
+    except ImportError as error:
+        told = missing_extra(error)
+        if told is None:
+            raise
+        print(f"error: {told}", file=sys.stderr)
+        return _MISUSE
 
 
 def usage() -> str:

@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ipai.command_line import explained, readable
 from ipai.errors import IpaiError, StoreError
+from ipai.extras import missing_extra
 from ipai.files import CONF
 
 MISUSE, TRY_LATER, INTERRUPTED = 2, 75, 130  # 75: EX_TEMPFAIL, so a scheduler may repeat it
@@ -92,6 +93,12 @@ def guarded(work: Callable[[], int | None], interrupted: str = "interrupted") ->
     """The exit code of some work, its errors shown as messages without a traceback."""
     try:
         return work() or 0
+    except ImportError as error:
+        told = missing_extra(error)
+        if told is None:
+            raise
+        print(f"error: {told}", file=sys.stderr)
+        return MISUSE
     except IpaiError as error:
         print(f"error: {error}", file=sys.stderr)
         return TRY_LATER if isinstance(error, StoreError) else MISUSE

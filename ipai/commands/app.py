@@ -12,11 +12,6 @@ from ipai.errors import ConfigError
 @command("app")
 def main(raw: DictConfig) -> None:
     """Load the adapter, serve the page until it is interrupted."""
-    try:
-        import gradio  # noqa: F401
-    except ImportError as error:
-        raise ConfigError('the page needs gradio: pip install "ipai[gradio]"') from error
-
     from ipai.app.config import AppConfig, check
     from ipai.app.page import build
     from ipai.app.session import Session, require

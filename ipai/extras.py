@@ -1,0 +1,23 @@
+"""Which optional part of the installation brings a library: `pip install "ipai[train,data,eval,app]"`."""
+
+from ipai.errors import ConfigError
+
+_BRINGS = {
+    "train": ("wandb",),
+    "data": ("openai", "pycocotools", "webdataset"),
+    "eval": ("matplotlib", "scipy", "sklearn", "cv2", "pyarrow"),
+    "app": ("gradio",),
+    "ray": ("ray",),
+    "s3": ("s3fs",),
+    "slurm": ("submitit",),
+    "workspace": ("wandb_workspaces",),
+}
+
+
+def missing_extra(error: ImportError) -> ConfigError | None:
+    """What to say where an optional library is missing; None if it is none of them."""
+    library = (error.name or "").partition(".")[0]
+    for extra, libraries in _BRINGS.items():
+        if library in libraries:
+            return ConfigError(f'this needs {library}, which is not installed: pip install "ipai[{extra}]"')
+    return None
