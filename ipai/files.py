@@ -35,6 +35,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
 
 
+def unwritable(path: Path) -> str | None:
+    """Why a file could not be written there, as far as can be said before; None if it can."""
+    if path.is_dir():
+        return "it is a folder"
+    there = next(place for place in path.absolute().parents if place.exists())
+    if not there.is_dir():
+        return f"{there} is no folder"
+    return None if os.access(there, os.W_OK) else f"{there} may not be written to"
+
+
 def sync(path: Path) -> None:
     """Flush a file or a folder to disk, so that a power cut cannot undo a rename that was already reported."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -16,6 +16,26 @@ _LFS = b"version https://git-lfs"
 _AT_ONCE = 1 << 20  # bytes
 # A picture file larger than this is damaged or hostile; JourneyDB's are under 1 MiB.
 _MOST_BYTES = 64 << 20
+_MOST_OF_A_HEADER = 1 << 20  # bytes of a long name or of further fields
+_HEADERS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+
+
+class _BoundedHeader(tarfile.TarInfo):
+    """A header that claims to go on for gigabytes is damage: tarfile would read them all into memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> "_BoundedHeader":  # type: ignore[override]
+        """See `tarfile.TarInfo.frombuf`; raises tarfile.ReadError."""
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in _HEADERS and found.size > _MOST_OF_A_HEADER:
+            raise tarfile.ReadError(f"a header claims {found.size:,} bytes")
+        return found
 
 
 def pictures_of(path: Path, names: Collection[str]) -> Iterator[tuple[str, bytes | Drop]]:
@@ -68,7 +88,7 @@ def streamed(path: Path) -> Iterator[tarfile.TarFile]:
         # gzip by itself, not tarfile's: that one takes a file that was cut short for one that ended.
         with (
             gzip.open(path) as plain,
-            tarfile.open(fileobj=plain, mode="r|", bufsize=_AT_ONCE) as archive,
+            tarfile.open(fileobj=plain, mode="r|", bufsize=_AT_ONCE, tarinfo=_BoundedHeader) as archive,
         ):
             yield archive
     except (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError) as error:

@@ -17,7 +17,6 @@ from openai import (
     APIStatusError,
     AsyncOpenAI,
     AuthenticationError,
-    DefaultAsyncHttpxClient,
     InternalServerError,
     PermissionDeniedError,
     RateLimitError,
@@ -26,6 +25,7 @@ from openai import (
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import ValidationError
 
+from data_builders.llm.bounded_http import BoundedClient
 from data_builders.llm.config import LanguageModel
 from data_builders.llm.question import Form, Question, Reply, Usage, text_part
 from data_builders.words import one_line
@@ -64,7 +64,8 @@ class Client:
             base_url=self._model.base_url,
             timeout=self._model.timeout,
             max_retries=_RETRIES,
-            http_client=DefaultAsyncHttpxClient(follow_redirects=False),  # pictures and key go where they were sent
+            # Pictures and key go where they were sent.
+            http_client=BoundedClient(self._model.timeout, follow_redirects=False),
         )
 
     async def __aenter__(self) -> Self:

@@ -20,6 +20,8 @@ class AppConfig:
     device: str
     host: str
     port: int = field(metadata=between(1, 65535))
+    upload_mb: int = field(metadata=above(0))
+    waiting: int = field(metadata=above(0))
     base: BaseConfig | None = field(default=None)
 
 

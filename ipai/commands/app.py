@@ -22,6 +22,7 @@ def main(raw: DictConfig) -> None:
     require(config.checkpoint)
     page = build(Session(config))
     try:
-        page.launch(server_name=config.host, server_port=config.port)
+        page.queue(max_size=config.waiting)
+        page.launch(server_name=config.host, server_port=config.port, max_file_size=f"{config.upload_mb}mb")
     except OSError as error:
         raise ConfigError(f"port={config.port} cannot be used ({error}); give another one") from error

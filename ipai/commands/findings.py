@@ -8,9 +8,11 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import HTTPException
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
+from urllib.request import Request, urlopen
 
 from ipai.config import TrainingRun
 from ipai.errors import DataError, IpaiError
@@ -112,14 +114,14 @@ def _weights(config: TrainingRun) -> Iterator[Finding]:
 
 
 def _hub_answers() -> bool:
-    import httpx
     from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
 
     if HF_HUB_OFFLINE:
         return False
     try:
-        return httpx.head(ENDPOINT, timeout=_PATIENCE).status_code < httpx.codes.INTERNAL_SERVER_ERROR
-    except httpx.HTTPError:
+        with urlopen(Request(ENDPOINT, method="HEAD"), timeout=_PATIENCE):
+            return True
+    except (OSError, HTTPException):
         return False
 
 

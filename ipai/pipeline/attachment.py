@@ -52,6 +52,7 @@ class Attachment:
         Raises:
             IpaiError: No condition was given, or an image or an instruction cannot be used.
         """
+        self._require_attached()
         if not conditions:
             raise ConfigError("give at least one condition: condition(Condition(image, instruction))")
         self._choose([self._take([item], guidance) for item in conditions], guidance)
@@ -66,6 +67,7 @@ class Attachment:
         Raises:
             IpaiError: They differ in adapter or weight, or an image or an instruction cannot be used.
         """
+        self._require_attached()
         if len({(item.adapter, item.weight) for item in conditions}) != 1:
             raise ConfigError("the conditions of a batch must be at least one and have the same adapter and weight")
         self._choose([self._take(conditions, guidance)], guidance)
@@ -81,6 +83,7 @@ class Attachment:
         Raises:
             ConfigError: A scale is not finite, or no attention's name starts so.
         """
+        self._require_attached()
         self._injection.set_scale(scale)
 
     def detach(self) -> None:
@@ -89,9 +92,17 @@ class Attachment:
         Raises:
             ConfigError: It was detached before.
         """
+        self._require_attached()
         self._injection.eject()
         for handle in self._handles:
             handle.remove()
+        self._handles = []
+
+    def _require_attached(self) -> None:
+        if not self._handles:
+            raise ConfigError(
+                "this adapter was detached from its pipeline; attach it again and use what attach() returns"
+            )
 
     def _take(self, conditions: Sequence[Condition], guidance: FourPass | None) -> "_Taken":
         first = conditions[0]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ipai.backbones.config import BaseConfig
+from ipai.files import unwritable
 from ipai.pipeline.guidance import FourPass
 from ipai.schema import MAX_LETTERS, SEED, STEPS, letters, one_of, out_of_bounds, refuse
 from ipai.tasks import DEFAULT_SCALE, TASKS, get_task
@@ -95,5 +96,15 @@ def _problems(config: DrawingConfig) -> Iterator[str]:
         path = getattr(config, key)
         if path is not None and not Path(path).expanduser().is_file():
             yield f"{key}={path} is no file; give a picture"
+    if config.lora is not None and not Path(config.lora).expanduser().exists():
+        yield f"lora={config.lora} is not there; give a .safetensors file or the folder that holds one"
+    if (
+        config.controlnet is not None
+        and config.controlnet[:1] in "/.~"
+        and not Path(config.controlnet).expanduser().is_dir()
+    ):
+        yield f"controlnet={config.controlnet} is no folder; give one, a hub id, or toy"
+    if (why := unwritable(Path(config.output).expanduser())) is not None:
+        yield f"output={config.output} cannot be written ({why}); give another place"
     if not config.seeds or not config.instruction:
         yield "give at least one instruction and one of seeds"

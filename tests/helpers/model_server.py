@@ -15,13 +15,17 @@ KEY = "sk-secret-0123456789abcdefghijklmnopqrstuvwxyz"
 
 @dataclass(frozen=True)
 class Does:
-    """What the server does with one request: waits, then drops the connection or sends a status and a body."""
+    """What the server does with one request: waits, then drops the connection or sends a status and a body.
+
+    `drips` are the seconds before each byte of the body.
+    """
 
     status: int = 200
     body: bytes | dict[str, Any] = b""
     headers: dict[str, str] = field(default_factory=dict)
     wait: float = 0.0
     drops: bool = False
+    drips: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -171,7 +175,12 @@ def _handler(state: ModelServer) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.send_header("content-length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            if not does.drips:
+                self.wfile.write(content)
+                return
+            for byte in content:
+                time.sleep(does.drips)
+                self.wfile.write(bytes([byte]))
 
         def handle(self) -> None:
             try:

@@ -1,7 +1,10 @@
 """The trained stack that comes with the project."""
 
 import json
+from typing import Any
 
+import diffusers
+import pytest
 import torch
 from open_clip import create_model_and_transforms
 from transformers import CLIPVisionModelWithProjection
@@ -20,6 +23,15 @@ from tools.toy_stack.quality import identity_kept
 from tools.toy_stack.rendered_set import draw_pictures
 
 LIMIT = 25_000_000  # bytes of all weights together
+
+OF_ITS_PARTS = [
+    f"StableDiffusion{kind}Pipeline"
+    for kind in (
+        *("", "Img2Img", "Inpaint", "ControlNet", "ControlNetImg2Img", "ControlNetInpaint"),
+        *("PAG", "PAGImg2Img", "ControlNetPAG", "Panorama"),
+    )
+]
+"""Classes that need nothing beside the stack's own parts."""
 
 
 def toy_run() -> TrainingRun:
@@ -86,3 +98,13 @@ def test_its_scores_are_those_of_a_stack_that_was_trained() -> None:
     assert scores["vae"]["scenes_style"] > 0.85
     assert identity_kept(scores["vae"]) > 0.85
     assert scores["clip"]["retrieval_among_100"] > 0.8
+
+
+@pytest.mark.parametrize("dtype", [None, torch.float16])
+@pytest.mark.parametrize("name", OF_ITS_PARTS)
+def test_it_is_a_whole_folder_for_diffusers(name: str, dtype: torch.dtype | None) -> None:
+    further: dict[str, Any] = {} if dtype is None else {"torch_dtype": dtype}
+    if "ControlNet" in name:
+        further["controlnet"] = diffusers.ControlNetModel.from_pretrained(shipped_stack() / "controlnet")
+    pipe = getattr(diffusers, name).from_pretrained(shipped_stack(), local_files_only=True, **further)
+    assert pipe.unet.dtype == (dtype or torch.float32)

@@ -5,6 +5,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tools.toy_stack.train import StackTraining
 
 _PIPELINE = {
     "_class_name": "StableDiffusionPipeline",
+    "_diffusers_version": version("diffusers"),
     "feature_extractor": [None, None],
     "image_encoder": [None, None],
     "requires_safety_checker": False,

@@ -24,6 +24,11 @@ def host_of(denoiser: Any) -> type[Injection]:
     for kinds, host in _HOSTS.items():
         if isinstance(denoiser, kinds):
             return host
+    if hasattr(denoiser, "_orig_mod"):
+        raise ConfigError(
+            "the denoiser was wrapped by torch.compile, which hides its attentions; put the adapter in first and "
+            "compile then, or in place, with unet.compile()"
+        )
     known = ", ".join(kind.__name__ for kinds in _HOSTS for kind in kinds)
     raise ConfigError(f"no adapter can be put into a {type(denoiser).__name__}; known are {known}")
 

@@ -112,6 +112,7 @@ ENDS = {
     "a long rate limit": (fails(429, retry_after="1000"), "rate of requests.*patience=0.3 s"),
     "connections that all drop": (Does(drops=True), "Connection error.*patience=0.3 s"),
     "answers that never come in time": (Does(body=GOOD.body, wait=0.7), "timed out.*patience=0.3 s"),
+    "answers a byte at a time": (Does(body=GOOD.body, drips=0.05), "timed out.*patience=0.3 s"),
 }
 
 
