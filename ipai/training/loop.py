@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
-from tqdm import tqdm
 
 from ipai.adapter.adapter import InstructAdapter
 from ipai.adapter.formats import load_state_strict, save_adapter
@@ -29,6 +27,7 @@ from ipai.training.loggers import Logger
 from ipai.training.made_from import digest_of
 from ipai.training.metrics import Accumulator
 from ipai.training.predictor import repeated
+from ipai.training.progress import ProgressShown, progress
 from ipai.training.schedule import learning_rate
 from ipai.training.step import DenoisingStep
 from ipai.training.validation import ValidationImages, Validator, grids
@@ -128,7 +127,7 @@ class Trainer:
             self._validate(0)
         stream = self.parts.micro_batches(first)
         main = self.parts.accelerator.is_main_process
-        with StopRequest() as stop, tqdm(total=total, initial=first, unit="step", disable=not main) as bar:
+        with StopRequest() as stop, progress(total, first, shown=main) as bar:
             self.parts.speed.start(self.progress.samples_seen)
             for step in range(first, total):
                 self.train_step(step, stream, settle=step == first and self.parts.accelerator.num_processes > 2)
@@ -201,7 +200,7 @@ class Trainer:
         self.metrics.add_loss(step, slots, error, tasks, objective.level(timesteps))
         self.instructions_cut += self.parts.step.instructions.cut_in(batch)
 
-    def _after_step(self, step: int, bar: "tqdm[Any]", stopping: bool) -> None:
+    def _after_step(self, step: int, bar: ProgressShown, stopping: bool) -> None:
         config, last = self.config, step == self.config.train.steps
         bar.update()
         saving = step % config.checkpoint.every == 0 or last or stopping
@@ -216,7 +215,7 @@ class Trainer:
             if saving:
                 self._save()
 
-    def _log(self, bar: "tqdm[Any]") -> None:
+    def _log(self, bar: ProgressShown) -> None:
         interval = self.metrics.read()
         if interval.bad_step is not None:
             self._refuse_non_finite(interval.bad_step, interval.bad_slots)

@@ -93,6 +93,7 @@ def _refuse_other_settings(folder: Path, config: TrainingRun, saved: Path, steps
 
 def _ended(folder: Path, accelerator: Accelerator, code: int) -> int:
     if accelerator.is_main_process:
+        log.info(_last_words(folder, code))
         if code:
             outcome.record(
                 folder, "stopped", f"stopped by {signal.Signals(code - 128).name}; the same command continues"
@@ -100,6 +101,15 @@ def _ended(folder: Path, accelerator: Accelerator, code: int) -> int:
         else:
             outcome.record(folder, "finished", "finished")
     return code
+
+
+def _last_words(folder: Path, code: int) -> str:
+    """Where everything is, and what comes next."""
+    saved = checkpoint.newest(folder / "checkpoints")
+    where = f"the run: {folder}" + (f", its adapter: {saved / checkpoint.ADAPTER}" if saved else "")
+    if code:
+        return f"{where}\nthe same command continues"
+    return f"{where}\nnext: ipai evaluate run={folder}    ipai generate checkpoint={folder} image=... instruction=..."
 
 
 def make_accelerator(config: TrainingRun) -> Accelerator:
