@@ -28,6 +28,7 @@ BUILDERS = {
     "style": Entry(
         "data_builders.instantstyle.config:StyleBuild", "data_builders.instantstyle.builder:InstantStyleBuilder"
     ),
+    "own": Entry("data_builders.own.config:OwnBuild", "data_builders.own.builder:OwnBuilder"),
     "rendered": Entry("data_builders.rendered.config:RenderedBuild", "data_builders.rendered.builder:RenderedBuilder"),
 }
 

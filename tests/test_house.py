@@ -31,7 +31,18 @@ ROOMS = (
 )
 BUILDERS = (
     *("words", "llm", "engine", "captions", "instructions", "teachers"),
-    *("celeba", "coco", "commoncanvas", "instantstyle", "journeydb", "rendered", "registry", "build_all", "command"),
+    *(
+        "celeba",
+        "coco",
+        "commoncanvas",
+        "instantstyle",
+        "journeydb",
+        "own",
+        "rendered",
+        "registry",
+        "build_all",
+        "command",
+    ),
 )
 OF_ONE_DENOISER = re.compile(r"UNet\w*(?:Condition|Motion)Model|cross_attention_dim|CLIP-L\b|0\.18215")
 

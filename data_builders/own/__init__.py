@@ -1,0 +1,1 @@
+"""A folder of one's own pictures as the data set of any task."""
