@@ -5,7 +5,7 @@ A record is read whole, at most so large and so deep, and checked against a type
 """
 
 import logging
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -107,3 +107,9 @@ def _adapter(form: Hashable) -> "TypeAdapter[Any]":
     from pydantic import TypeAdapter
 
     return TypeAdapter(cast(type, form))
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Settings that are not what they were, as `key: then -> now`, in the order of their keys."""
+    keys = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
+    return [f"{key}: {then.get(key)} -> {now.get(key)}" for key in keys]

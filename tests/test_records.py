@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipai import records
-from ipai.records import RecordError, parsed, read_json_lines, read_record, read_yaml
+from ipai.records import RecordError, differences, parsed, read_json_lines, read_record, read_yaml
 
 
 @dataclass(frozen=True)
@@ -109,3 +109,8 @@ def test_yaml_of_other_bytes_is_refused(tmp_path: Path) -> None:
         read_yaml(tmp_path / "config.yaml")
     (tmp_path / "config.yaml").write_text("train: {steps: 3}\nnames: [a, b]")
     assert read_yaml(tmp_path / "config.yaml") == {"train": {"steps": 3}, "names": ["a", "b"]}
+
+
+def test_differences_are_told_as_then_and_now() -> None:
+    then, now = {"a": 1, "b": 2, "gone": 3}, {"a": 1, "b": 4, "new": None, "late": 5}
+    assert differences(then, now) == ["b: 2 -> 4", "gone: 3 -> None", "late: None -> 5"]

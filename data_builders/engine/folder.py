@@ -10,7 +10,7 @@ from data_builders.engine.plan import Plan
 from data_builders.engine.shard import Stamp, writing
 from ipai.errors import DataError
 from ipai.files import held_alone, write_json
-from ipai.records import RecordError, read_record
+from ipai.records import RecordError, differences, read_record
 
 FROZEN = "build.json"
 
@@ -46,9 +46,9 @@ def refuse_other_settings(folder: Path, config: BuildConfig, stamp: Stamp) -> No
         return
     then = frozen["settings"] | {"builder": f"{frozen['builder']} {frozen['builder_version']}"}
     now = deciding_settings(config) | {"builder": f"{stamp.builder} {stamp.builder_version}"}
-    keys = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
-    if keys:
-        lines = "\n".join(f"  {key}: {then.get(key)} -> {now.get(key)}" for key in keys)
+    changed = differences(then, now)
+    if changed:
+        lines = "\n".join(f"  {line}" for line in changed)
         raise DataError(
             f"{folder} was started with other settings (then -> now):\n{lines}\n"
             "give the first settings to continue it, choose another output=, or delete that folder to start anew"

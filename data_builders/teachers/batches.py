@@ -9,11 +9,11 @@ from PIL import Image
 from data_builders.engine.keyed_hash import rank
 from data_builders.engine.records import Drop, Record, Sample
 from data_builders.teachers.config import Teacher
-from data_builders.teachers.loaded import painter_of
+from data_builders.teachers.loaded import generator_of
 from data_builders.teachers.request import Request
 
 if TYPE_CHECKING:
-    from data_builders.teachers.painter import Painter
+    from data_builders.teachers.target_generator import TargetGenerator
 
 # What torch's generators take.
 _SEEDS = 2**63
@@ -45,10 +45,10 @@ def make_in_batches(
         except Drop as drop:
             waiting.append(drop)
         if drafts == teacher.batch_size:
-            yield from _results(waiting, painter_of(teacher))
+            yield from _results(waiting, generator_of(teacher))
             waiting, drafts = [], 0
     if drafts:
-        yield from _results(waiting, painter_of(teacher))
+        yield from _results(waiting, generator_of(teacher))
     else:
         yield from (drop for drop in waiting if isinstance(drop, Drop))
 
@@ -71,15 +71,15 @@ def seed_of(seed: int, key: str) -> int:
     return int.from_bytes(rank(seed, "generation", key)[:8]) % _SEEDS
 
 
-def _results(waiting: Sequence[Draft | Drop], painter: "Painter") -> Iterator[Sample | Drop]:
+def _results(waiting: Sequence[Draft | Drop], generator: "TargetGenerator") -> Iterator[Sample | Drop]:
     drafts = [item for item in waiting if isinstance(item, Draft)]
-    pictures = iter(painter.paint([draft.request for draft in drafts]))
+    pictures = iter(generator.generate([draft.request for draft in drafts]))
     for item in waiting:
         if isinstance(item, Drop):
             yield item
             continue
         picture = next(pictures)
         try:
-            yield picture if isinstance(picture, Drop) else item.finish(picture, painter.provenance)
+            yield picture if isinstance(picture, Drop) else item.finish(picture, generator.provenance)
         except Drop as drop:
             yield drop

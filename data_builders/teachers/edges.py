@@ -8,9 +8,9 @@ import torch
 from diffusers.pipelines.controlnet.pipeline_controlnet import StableDiffusionControlNetPipeline
 
 from data_builders.teachers.config import EdgeTeacher
-from data_builders.teachers.painter import generators
 from data_builders.teachers.parts import WITHOUT_CHECKER, find_parts, load_parts, provenance
 from data_builders.teachers.request import Request
+from data_builders.teachers.target_generator import generators
 
 
 class EdgeEngine:

@@ -12,9 +12,9 @@ from data_builders.engine.keyed_hash import digest_of
 from data_builders.teachers.config import EdgeTeacher, StyleTeacher, Teacher
 
 if TYPE_CHECKING:
-    from data_builders.teachers.painter import Engine, Painter
+    from data_builders.teachers.target_generator import Engine, TargetGenerator
 
-_loaded: dict[str, "Painter"] = {}
+_loaded: dict[str, "TargetGenerator"] = {}
 
 
 def fetch(teacher: Teacher) -> None:
@@ -28,19 +28,19 @@ def fetch(teacher: Teacher) -> None:
     find_parts(teacher)
 
 
-def painter_of(teacher: Teacher) -> "Painter":
+def generator_of(teacher: Teacher) -> "TargetGenerator":
     """The loaded teacher; another one that this process had is let go, because two seldom fit one GPU.
 
     Raises:
         WeightsError: A model is missing or damaged.
         ConfigError: The settings do not fit the models.
     """
-    from data_builders.teachers.painter import Painter
+    from data_builders.teachers.target_generator import TargetGenerator
 
     key = digest_of(asdict(teacher))
     if key not in _loaded:
         _loaded.clear()
-        _loaded[key] = Painter(teacher, _load(teacher))
+        _loaded[key] = TargetGenerator(teacher, _load(teacher))
     return _loaded[key]
 
 

@@ -12,9 +12,9 @@ from diffusers.utils import logging
 
 from data_builders.teachers.config import StyleTeacher
 from data_builders.teachers.one_each import OneEach, OneEachPipeline
-from data_builders.teachers.painter import generators
 from data_builders.teachers.parts import WITHOUT_CHECKER, find_parts, load_parts, provenance
 from data_builders.teachers.request import Request
+from data_builders.teachers.target_generator import generators
 from ipai.errors import ConfigError, WeightsError
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Sample:
+class TrainingSample:
     """One decoded sample with everything random about it.
 
     Attributes:
@@ -48,7 +48,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Batch:
-    """B samples; tensors as in `Sample` with a leading B, or None as there; texts and names as lists.
+    """B samples; tensors as in `TrainingSample` with a leading B, or None as there; texts and names as lists.
 
     `noise` and `lots` have a row for each draw, those of one sample next to each other: [B x draws, ...].
     """
@@ -93,7 +93,7 @@ class Batch:
         return replace(self, **tensors)
 
 
-def collate(samples: list[Sample]) -> Batch:
+def collate(samples: list[TrainingSample]) -> Batch:
     """Stack samples to a batch, in their order."""
     return Batch(
         target=_stack([sample.target for sample in samples]),

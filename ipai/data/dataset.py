@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ipai.data.collate import Sample
+from ipai.data.collate import TrainingSample
 from ipai.data.config import DataConfig, DropConfig
 from ipai.data.counter_rng import KeyedPermutation, keyed_generator
 from ipai.data.order import SampleOrder
@@ -22,7 +22,7 @@ _ATTEMPTS = 10
 _VALIDATION_SEED = 0
 
 
-class TrainingDataset(torch.utils.data.Dataset[Sample]):
+class TrainingDataset(torch.utils.data.Dataset[TrainingSample]):
     """Map-style: `dataset[step, slot]`.
 
     Args:
@@ -58,7 +58,7 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
         self._sizes = sizes
         self._read = _readers(shards, cached, sizes, config, always_targets=always_targets)
 
-    def __getitem__(self, place: tuple[int, int]) -> Sample:
+    def __getitem__(self, place: tuple[int, int]) -> TrainingSample:
         """The sample in a slot of a step; one that cannot be used is replaced by another of its task.
 
         Raises:
@@ -91,7 +91,9 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
         draws = [self._order.at(step, slot) for slot in slots]
         return [f"{draw.task}/{self._shards[draw.task].key(draw.index)}" for draw in draws]
 
-    def _sample(self, step: int, slot: int, task: str, index: int, skipped: tuple[tuple[str, str], ...]) -> Sample:
+    def _sample(
+        self, step: int, slot: int, task: str, index: int, skipped: tuple[tuple[str, str], ...]
+    ) -> TrainingSample:
         raw, pictures = self._read[task](index)
 
         def generator(stream: str, draw: int = 0) -> np.random.Generator:
@@ -102,7 +104,7 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
         templates = self._instructions[task]
         text, image, instruction = dropped(self._config.drop, float(generator("drop").random()))
         template = templates[int(generator("instruction").integers(len(templates)))]
-        return Sample(
+        return TrainingSample(
             step=step,
             slot=slot,
             prompt="" if text else _prompt(raw),
@@ -116,7 +118,7 @@ class TrainingDataset(torch.utils.data.Dataset[Sample]):
         )
 
 
-class ValidationDataset(torch.utils.data.Dataset[Sample]):
+class ValidationDataset(torch.utils.data.Dataset[TrainingSample]):
     """The first `per_task` held-out samples of each task in a fixed shuffle; nothing is dropped.
 
     Noise and instruction never change, and lots are spread evenly over 0..1, whatever the run's seed.
@@ -173,7 +175,7 @@ class ValidationDataset(torch.utils.data.Dataset[Sample]):
         """The positions of each task's first `count` samples."""
         return [position for position, (_, number, _) in enumerate(self._entries) if number < count]
 
-    def __getitem__(self, position: int) -> Sample:
+    def __getitem__(self, position: int) -> TrainingSample:
         """The sample at a position.
 
         Raises:
@@ -187,7 +189,7 @@ class ValidationDataset(torch.utils.data.Dataset[Sample]):
 
         templates = self._instructions[task]
         template = templates[int(generator("instruction").integers(len(templates)))]
-        return Sample(
+        return TrainingSample(
             step=0,
             slot=position,
             prompt=_prompt(raw),

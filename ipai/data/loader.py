@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from ipai.data.collate import Batch, Sample, collate
+from ipai.data.collate import Batch, TrainingSample, collate
 from ipai.data.dataset import TrainingDataset
 from ipai.launch.signals import STOP_SIGNALS
 
@@ -42,7 +42,7 @@ class SlotBatches:
 
 def make_loader(
     dataset: TrainingDataset, batches: SlotBatches, workers: int, prefetch: int, pin_memory: bool
-) -> DataLoader[Sample]:
+) -> DataLoader[TrainingSample]:
     """A loader over `batches`, in order; its start costs the same at every step.
 
     Args:
@@ -67,7 +67,7 @@ def make_loader(
     )
 
 
-def micro_batches(loader: "DataLoader[Sample]") -> Generator[Batch, None, None]:
+def micro_batches(loader: "DataLoader[TrainingSample]") -> Generator[Batch, None, None]:
     """What a loader gives; however this ends, its workers end too.
 
     An error from a worker keeps the loader alive until Python looks for cycles. At its exit it would wait for workers

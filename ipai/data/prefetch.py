@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator
 
 from torch.utils.data import DataLoader
 
-from ipai.data.collate import Batch, Sample
+from ipai.data.collate import Batch, TrainingSample
 from ipai.data.dataset import TrainingDataset
 from ipai.data.loader import SlotBatches, micro_batches
 from ipai.data.order import SampleOrder
@@ -99,7 +99,7 @@ class FetchAhead:
 
 
 def fetched_ahead(
-    training: TrainingDataset, batches: SlotBatches, loader: "DataLoader[Sample]"
+    training: TrainingDataset, batches: SlotBatches, loader: "DataLoader[TrainingSample]"
 ) -> Generator[Batch, None, None]:
     """The micro-batches of `loader`, whose shards are fetched while earlier ones are trained on.
 

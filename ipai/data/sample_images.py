@@ -30,7 +30,7 @@ class Cached:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pixels and cached arrays of one sample, named as in `ipai.data.collate.Sample`."""
+    """Pixels and cached arrays of one sample, named as in `ipai.data.collate.TrainingSample`."""
 
     target: Tensor | None
     framing: tuple[int, ...] | None

@@ -17,7 +17,7 @@ import yaml
 from ipai.config import TrainingRun, to_dict
 from ipai.errors import CheckpointError, ConfigError
 from ipai.files import held_alone, write_json, write_text
-from ipai.records import RecordError, read_record, read_yaml
+from ipai.records import RecordError, differences, read_record, read_yaml
 from ipai.runs.step_folders import step_folders
 
 log = logging.getLogger(__name__)
@@ -82,11 +82,11 @@ def freeze_config(folder: Path, config: TrainingRun) -> int:
         steps = int(then["train.steps"])
         if config.train.schedule == "constant" and config.train.steps > steps:
             then["train.steps"] = config.train.steps
-        differences = list(_differences(then, now))
-        if differences:
+        changed = differences(*({key: flat[key] for key in flat if not _may_change(key)} for flat in (then, now)))
+        if changed:
             raise ConfigError(
                 f"{folder} was started with another configuration (then -> now):\n"
-                + "\n".join(f"  {line}{_why(line)}" for line in differences)
+                + "\n".join(f"  {line}{_why(line)}" for line in changed)
                 + "\nrepeat the first command to continue it, or give a new name with run=NAME"
             )
         if steps == config.train.steps:
@@ -189,12 +189,6 @@ def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
         for key, child in node.items()
         for name, value in _flat(child, f"{prefix}.{key}" if prefix else str(key)).items()
     }
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
-    for key in sorted(old.keys() | new.keys()):
-        if not _may_change(key) and old.get(key) != new.get(key):
-            yield f"{key}: {old.get(key)} -> {new.get(key)}"
 
 
 def _may_change(key: str) -> bool:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from ipai.data.collate import Batch, Sample, collate
+from ipai.data.collate import Batch, TrainingSample, collate
 from ipai.data.config import DataConfig, DropConfig
 from ipai.data.dataset import TrainingDataset, ValidationDataset, dropped
 from ipai.data.loader import SlotBatches, make_loader
@@ -42,7 +42,7 @@ def training(
     return TrainingDataset(shards, order, POOLS, config, seed, SIZES)
 
 
-def same(left: Sample, right: Sample) -> bool:
+def same(left: TrainingSample, right: TrainingSample) -> bool:
     return all(
         torch.equal(value, getattr(right, name)) if isinstance(value, torch.Tensor) else value == getattr(right, name)
         for name, value in vars(left).items()

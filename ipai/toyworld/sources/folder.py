@@ -8,7 +8,7 @@ from typing import Any
 
 from ipai.errors import DataError
 from ipai.files import held_alone
-from ipai.records import RecordError, read_record
+from ipai.records import RecordError, differences, read_record
 from ipai.toyworld.sources.config import SourcesConfig
 
 SETTINGS = "toy-sources.json"
@@ -30,14 +30,13 @@ def are_written(config: SourcesConfig) -> bool:
         return False
     try:
         found = read_record(folder / SETTINGS, dict[str, Any])
-        differences = [
-            f"{key}: {found.get(key)} -> {value}" for key, value in config.deciding().items() if found.get(key) != value
-        ]
+        wanted = config.deciding()
+        changed = differences({key: found.get(key) for key in wanted}, wanted)
     except (OSError, RecordError) as error:
         raise DataError(f"{folder} is there and holds no toy sources; choose another output=") from error
-    if differences:
+    if changed:
         raise DataError(
-            f"{folder} was written with other settings (then -> now):\n  " + "\n  ".join(differences) + "\n"
+            f"{folder} was written with other settings (then -> now):\n  " + "\n  ".join(changed) + "\n"
             "give those settings, choose another output=, or delete that folder to write it anew"
         )
     return True

@@ -30,7 +30,7 @@ class Engine(Protocol):
         ...
 
 
-class Painter:
+class TargetGenerator:
     """Fills batches, and judges what comes out.
 
     Attributes:
@@ -42,7 +42,7 @@ class Painter:
         self._engine = engine
         self.provenance = engine.provenance
 
-    def paint(self, requests: Sequence[Request]) -> list[Image.Image | Drop]:
+    def generate(self, requests: Sequence[Request]) -> list[Image.Image | Drop]:
         """One RGB picture of `teacher.resolution` px for each of at most `teacher.batch_size` requests.
 
         A picture that is not finite or shows nothing is `Drop("not_finite")` or `Drop("blank")`.

@@ -15,9 +15,9 @@ from data_builders.engine.config import parse
 from data_builders.engine.records import Drop
 from data_builders.registry import schema_of
 from data_builders.teachers.config import Teacher
-from data_builders.teachers.loaded import device_of_worker, painter_of
-from data_builders.teachers.painter import Painter
+from data_builders.teachers.loaded import device_of_worker, generator_of
 from data_builders.teachers.request import Request
+from data_builders.teachers.target_generator import TargetGenerator
 from ipai.errors import ConfigError, DataError, IpaiError, WeightsError
 from tests.helpers.building import ROOT
 from tests.helpers.coco_source import textured
@@ -45,7 +45,7 @@ def requests() -> list[Request]:
 
 
 def pictures(teacher: Teacher, wanted: list[Request]) -> list[np.ndarray]:
-    return [np.asarray(picture) for picture in painter_of(teacher).paint(wanted)]
+    return [np.asarray(picture) for picture in generator_of(teacher).paint(wanted)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -66,7 +66,7 @@ def test_half_precision_draws_finite_pictures_that_keep_to_themselves(teachers: 
     teacher = teacher_of(teachers, kind, "teacher.dtype=bf16")
     together = pictures(teacher, requests())
     assert np.array_equal(together[2], pictures(teacher, requests()[2:])[0])
-    assert painter_of(teacher).provenance["settings"]["dtype"] == "bfloat16"
+    assert generator_of(teacher).provenance["settings"]["dtype"] == "bfloat16"
 
 
 def test_another_batch_size_changes_rounding_only(teachers: Path) -> None:
@@ -102,11 +102,11 @@ def test_every_sampler_repeats_itself(teachers: Path, sampler: str) -> None:
 
 def test_a_teacher_is_loaded_once(teachers: Path) -> None:
     teacher = teacher_of(teachers, "edges")
-    assert painter_of(teacher) is painter_of(teacher_of(teachers, "edges"))
+    assert generator_of(teacher) is generator_of(teacher_of(teachers, "edges"))
 
 
 def test_the_provenance_names_models_settings_and_versions(teachers: Path) -> None:
-    told = painter_of(teacher_of(teachers, "style")).provenance
+    told = generator_of(teacher_of(teachers, "style")).provenance
     assert told["teacher"] == "instantstyle_sd15"
     assert told["models"]["unet"] == {"id": "builtin:micro", "revision": None, "subfolder": "unet"}
     assert told["models"]["adapter"]["id"].endswith("sd15.safetensors")
@@ -146,7 +146,7 @@ def test_teachers_that_cannot_work_are_refused(
 ) -> None:
     words = [word.replace("{sdxl}", f"{teachers}/sdxl/adapter.safetensors") for word in overrides]
     with pytest.raises(error, match=message):
-        painter_of(teacher_of(teachers, kind, *words))
+        generator_of(teacher_of(teachers, kind, *words))
 
 
 @pytest.mark.parametrize(
@@ -168,8 +168,8 @@ def test_settings_that_cannot_work_are_refused(teachers: Path, kind: str, overri
         teacher_of(teachers, kind, override)
 
 
-def painter_with(teachers: Path, draw: Callable[[Any], np.ndarray]) -> Painter:
-    """A painter whose engine returns what a test wants."""
+def generator_with(teachers: Path, draw: Callable[[Any], np.ndarray]) -> TargetGenerator:
+    """A generator whose engine returns what a test wants."""
 
     class Engine:
         def __init__(self) -> None:
@@ -178,18 +178,18 @@ def painter_with(teachers: Path, draw: Callable[[Any], np.ndarray]) -> Painter:
         def __call__(self, wanted: Any) -> np.ndarray:
             return draw(wanted)
 
-    return Painter(teacher_of(teachers, "edges"), Engine())
+    return TargetGenerator(teacher_of(teachers, "edges"), Engine())
 
 
 def test_pictures_that_show_nothing_are_dropped_by_reason(teachers: Path) -> None:
     good = np.random.default_rng(0).random((64, 64, 3))
     broken = np.where(good > 0.999, np.nan, good)
-    painter = painter_with(teachers, lambda _: np.stack([broken, np.zeros_like(good), good]))
-    first, second, third = painter.paint(requests())
+    generator = generator_with(teachers, lambda _: np.stack([broken, np.zeros_like(good), good]))
+    first, second, third = generator.generate(requests())
     assert [getattr(item, "reason", None) for item in (first, second)] == ["not_finite", "blank"]
     assert isinstance(first, Drop)
     assert isinstance(third, Image.Image)
-    assert painter.paint([]) == []
+    assert generator.generate([]) == []
 
 
 def test_a_batch_that_is_too_large_for_the_memory_says_so(teachers: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_batch_that_is_too_large_for_the_memory_says_so(teachers: Path) -> Non
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(DataError, match=r"teacher\.batch_size=3"):
-        painter_with(teachers, full).paint(requests())
+        generator_with(teachers, full).paint(requests())
 
 
 @pytest.mark.parametrize(
