@@ -25,6 +25,10 @@ def main(raw: DictConfig) -> None:
     config = typed(raw, StackConfig)
     bars = Bars()
     stack = StackTraining(config, bars.show)
+    if config.only:
+        getattr(stack, config.only)
+        bars.close()
+        return
     folder = Path(config.output)
     write.write_stack(stack, folder)
     bars.close()

@@ -1,7 +1,7 @@
-"""What a toy run's training did, as a picture:  python scripts/show_toy_run.py runs/joint-toy
+"""What a toy run's training did, as pictures:  python scripts/show_toy_run.py runs/joint-toy
 
-One scene and one portrait under the instructions of all tasks, with several noises, before the first step and at the
-end. It goes to the run's report folder, where the page of scripts/evaluate.py shows it.
+The first conditions under the instructions of all tasks; and one scene and one portrait with several noises, before the
+first step and at the end. Both go to the run's report folder, where the page of scripts/evaluate.py shows them.
 """
 
 import argparse
@@ -24,17 +24,22 @@ def main() -> int:
     arguments = parser.parse_args()
 
     from ipai.evaluation.figures.before_and_after import before_and_after
+    from ipai.evaluation.figures.instruction_sheet import sheet_of_run
     from ipai.evaluation.figures.plates import save_png
-    from ipai.evaluation.layout import BEFORE_AND_AFTER
+    from ipai.evaluation.layout import BEFORE_AND_AFTER, SHEET
+    from ipai.files import atomic_path
 
     output = arguments.output or arguments.run / BEFORE_AND_AFTER
     try:
         figure = before_and_after(arguments.run, arguments.scene, arguments.portrait, arguments.seeds)
         save_png(figure, output)
+        sheet = sheet_of_run(arguments.run, scenes=3, portraits=2)
+        with atomic_path(output.with_name(Path(SHEET).name)) as aside:
+            sheet.save(aside, "PNG")
     except IpaiError as error:
         print(f"error: {error}", file=sys.stderr)
         return _MISUSE
-    print(f"picture: {output}")
+    print(f"pictures: {output.with_name(Path(SHEET).name)}, {output}")
     return 0
 
 

@@ -2,4 +2,4 @@
 
 FOLDER = "evaluation"
 SCORES, PARQUET, TABLE = "scores.json", "scores.parquet", "table.md"
-BEFORE_AND_AFTER = "report/before-and-after.png"
+BEFORE_AND_AFTER, SHEET = "report/before-and-after.png", "report/instructions.png"

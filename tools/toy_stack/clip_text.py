@@ -2,8 +2,8 @@
 
 The real CLIP's text tower has read two billion captions of everything. This one has read captions of the toy world, in
 which no "atmosphere" or "likeness" occurs: instructions of different tasks come out of it nearly alike, and an adapter
-can hardly tell them apart. So it also learns to tell from the mean of a sentence's tokens which task's training pool
-the sentence is from, by a linear head that is thrown away. Held-out wordings stay held out.
+can hardly tell them apart. So it also learns to tell from the mean of a sentence's tokens which task's training pool or
+list of words (`thesaurus`) the sentence is from, by a linear head that is thrown away. Held-out wordings stay held out.
 """
 
 from functools import cache
@@ -21,9 +21,11 @@ from tools.toy_stack.clip import ClipWithHeads, normalised
 from tools.toy_stack.rendered_set import Pictures, draw_rows, draw_variants
 from tools.toy_stack.sizes import CLIP_TEXT, TEXT_WIDTH
 from tools.toy_stack.stage import Losses
+from tools.toy_stack.thesaurus import around, words_about
 
-# Share of a sentence's words that are left out, so that no single word decides.
-_WORD_DROP = 0.2
+# Up to this share of a sentence's words is left out, so that no single word decides.
+_WORD_DROP = 0.6
+_THESAURUS = 0.5  # share of the sentences that are words in a frame
 
 
 class TextTowerWithTopics(nn.Module):
@@ -78,17 +80,49 @@ def text_loss(
 
 
 def draw_sentences(count: int, generator: torch.Generator) -> tuple[list[str], Tensor]:
-    """Sentences of the training pools, every task as likely, some words left out; and the numbers of their tasks."""
+    """Sentences of the training pools and the thesaurus, every task as likely, and the numbers of their tasks.
+
+    Of sentences of the pools some words are left out.
+    """
     topics = torch.randint(len(TASKS), (count,), generator=generator)
-    pools = _training_pools()
-    lots = torch.rand(count, 2, generator=generator).tolist()
+    lots = torch.rand(count, 5, generator=generator).tolist()
     sentences = []
-    for topic, (which, thing) in zip(topics.tolist(), lots, strict=True):
-        pool = pools[topic]
-        words = fill_slot(pool[int(which * len(pool))], OBJECTS[int(thing * len(OBJECTS))]).split()
-        keep = torch.rand(len(words), generator=generator) >= _WORD_DROP
+    for topic, (kind, which, *others) in zip(topics.tolist(), lots, strict=True):
+        if kind < _THESAURUS:
+            sentences.append(_framed(words_about(list(TASKS)[topic]), [which, *others]))
+            continue
+        pool = _training_pools()[topic]
+        words = fill_slot(pool[int(which * len(pool))], OBJECTS[int(others[0] * len(OBJECTS))]).split()
+        keep = torch.rand(len(words), generator=generator) >= _WORD_DROP * others[1]
         sentences.append(" ".join(word for word, kept in zip(words, keep.tolist(), strict=True) if kept))
     return sentences, topics
+
+
+def _framed(words: tuple[str, ...], lots: list[float]) -> str:
+    """One word or two between neutral ones, by four lots in 0..1."""
+    one, other, before, after = (
+        choices[int(lot * len(choices))] for choices, lot in zip((words, words, *around()), lots, strict=True)
+    )
+    thing = one if lots[0] * len(words) % 1 < 0.5 else f"{one}, {other}"
+    return f"{before} {thing} {after}".strip()
+
+
+@torch.no_grad()
+def told_apart(clip: CLIP, tokenizer: SimpleTokenizer) -> float:
+    """Share of the held-out instructions that lie nearest to the mean of their own task's training instructions."""
+    centres, held_out = [], []
+    for task in TASKS:
+        centres.append(_means(clip, tokenizer, load_pool(task, "train")).mean(0))
+        held_out.append(_means(clip, tokenizer, load_pool(task, "val")))
+    hits = [torch.cdist(rows, torch.stack(centres)).argmin(1) == index for index, rows in enumerate(held_out)]
+    return float(torch.cat(hits).float().mean())
+
+
+def _means(clip: CLIP, tokenizer: SimpleTokenizer, texts: tuple[str, ...]) -> Tensor:
+    """The mean token of each text [N, D], as adapters read them; object names stand in slots in turn."""
+    filled = [fill_slot(text, OBJECTS[index % len(OBJECTS)]) for index, text in enumerate(texts)]
+    parts = [filled[start : start + 256] for start in range(0, len(filled), 256)]
+    return torch.cat([text_tokens(clip, tokenizer(part, CLIP_TEXT["context_length"])).mean(1) for part in parts])
 
 
 @cache

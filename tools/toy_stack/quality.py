@@ -29,6 +29,7 @@ from ipai.toyworld.factors import IDENTITY, Portraits, Scenes
 from ipai.toyworld.oracles import Oracle, agreement, truth_of
 from tools.toy_stack.adapter import encode_condition, plus_spec
 from tools.toy_stack.clip import normalised
+from tools.toy_stack.clip_text import told_apart
 from tools.toy_stack.controlnet import edges_of
 from tools.toy_stack.rendered_set import Pictures
 from tools.toy_stack.sizes import IP_ADAPTER_FILE, RESOLUTION
@@ -112,7 +113,7 @@ def _vae_scores(folder: Path, oracles: dict[str, Oracle], *parts: _Some) -> dict
 
 
 def _clip_scores(folder: Path, held_out: Pictures) -> dict[str, float]:
-    """Picture-to-text retrieval among 100 rich captions, the mean over all such hundreds."""
+    """Picture-to-text retrieval among 100 rich captions, the mean over all such hundreds; and see `told_apart`."""
     model, _, _ = create_model_and_transforms(f"local-dir:{folder / 'instruction_encoder'}")
     tokenizer = SimpleTokenizer(bpe_path=str(folder / "instruction_encoder" / MERGES_FILE))
     hits = []
@@ -121,7 +122,10 @@ def _clip_scores(folder: Path, held_out: Pictures) -> dict[str, float]:
             pictures = functional.normalize(model.encode_image(normalised(held_out.images(rows))), dim=1)
             texts = functional.normalize(model.encode_text(tokenizer(held_out.rich(rows, rows))), dim=1)
         hits.append(((pictures @ texts.T).argmax(1) == torch.arange(len(rows))).float())
-    return {"retrieval_among_100": float(torch.cat(hits).mean())}
+    return {
+        "retrieval_among_100": float(torch.cat(hits).mean()),
+        "instructions_told_apart": told_apart(model, tokenizer),
+    }
 
 
 def _text_scores(folder: Path, oracles: dict[str, Oracle], scenes: _Some, portraits: _Some) -> dict[str, float]:

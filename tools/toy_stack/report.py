@@ -19,7 +19,7 @@ from tools.toy_stack.train import StackConfig, StackTraining
 from tools.toy_stack.vae import reconstruct
 
 _SHOWN = 12
-_PARTS = ("vae", "clip", "clip_text", "decoder", "unet", "ip_adapter", "controlnet", "oracles")
+_PARTS = ("vae", "clip", "clip_text", "decoder", "unet", "ip_adapter", "ip_adapter_detail", "controlnet", "oracles")
 
 
 def summary(scores: Mapping[str, Any]) -> str:
@@ -53,7 +53,7 @@ def write_report(stack: StackTraining, folder: Path, scores: Mapping[str, Any]) 
         "Held-out pictures and their reconstructions": data_url(_reconstructions(stack)),
         "Pictures for held-out captions": data_url(_samples(folder, stack.held_out)),
     }
-    curves = {name: _curve(name, history) for name, history in stack.histories.items()}
+    curves = {name: _curve(name, history) for name, history in stack.histories.items() if history}
     html = render_page(
         "report.html.jinja",
         package="tools.toy_stack",

@@ -3,7 +3,7 @@
 import copy
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -15,16 +15,20 @@ from torch import Tensor, nn
 from transformers import CLIPTokenizer, CLIPVisionModelWithProjection
 
 from ipai.adapter.adapter import InstructAdapter
+from ipai.adapter.formats import load_ip_adapter_plus
 from ipai.adapter.hosts.inject import inject, start_from_text_attention
 from ipai.errors import WeightsError
 from ipai.files import atomic_path
 from ipai.toyworld.oracles import KINDS, Oracle, truth_of
-from tools.toy_stack import adapter, clip, clip_text, controlnet, diffusion, oracle_training, tokens, vae
+from tools.toy_stack import adapter, clip, clip_text, controlnet, diffusion, oracle_training, start, tokens, vae
 from tools.toy_stack.rendered_set import HELD_OUT_SEED, TRAIN_SEED, Pictures, draw_pictures
-from tools.toy_stack.sizes import PROMPT_CONTEXT
+from tools.toy_stack.sizes import IP_ADAPTER_FILE, PROMPT_CONTEXT
 from tools.toy_stack.stage import Losses, Stage, StageSettings
 
 log = logging.getLogger(__name__)
+
+PARTS = ("vae", "clip", "finished_vae", "denoiser", "ip_adapter", "controlnet", "oracles")
+"""What `only` may name: properties of `StackTraining`."""
 
 
 @dataclass
@@ -34,16 +38,22 @@ class StackConfig:
     Attributes:
         output: Folder for the finished stack, in the hub's layout.
         work: Folder for the state of every part, so that a stopped training continues.
+        start: A finished stack of the same sizes to go on from, or None: its tokenizer and the VAE's encoder stay, all
+            else but the oracles learns on from its weights.
+        only: Train this part and what it stands on, then stop; None for all and the finished stack.
         seed: Of first weights, batches and noise.
         threads: Of the CPU; other numbers round differently, so the weights agree only to rounding.
         scenes, portraits: Pictures to train on.
         vae_gate: Refuse to train on a VAE that does not beat the best linear code of its length.
         samples: Held-out pictures of each kind that are measured at the end.
-        vae, clip, clip_text, decoder, unet, ip_adapter, controlnet, oracles: Length and rate of each part.
+        vae, clip, clip_text, decoder, unet, ip_adapter, ip_adapter_detail, controlnet, oracles: Length and rate of
+            each part.
     """
 
     output: str
     work: str
+    start: str | None
+    only: str | None = field(metadata={"one_of": PARTS})
     seed: int
     threads: int
     scenes: int
@@ -56,6 +66,7 @@ class StackConfig:
     decoder: StageSettings
     unet: StageSettings
     ip_adapter: StageSettings
+    ip_adapter_detail: StageSettings
     controlnet: StageSettings
     oracles: StageSettings
 
@@ -77,6 +88,7 @@ class StackTraining:
         self._report = report
         self._work = Path(config.work)
         self._work.mkdir(parents=True, exist_ok=True)
+        self._start = Path(config.start) if config.start else None
         torch.set_num_threads(config.threads)
 
     @cached_property
@@ -94,7 +106,8 @@ class StackTraining:
         """Of instructions and rich captions; learned once, so that a continued training has the same."""
         path = self._work / tokens.MERGES_FILE
         if not path.exists():
-            tokens.write_open_clip_merges(tokens.learn_merges(), self._work)
+            merges = start.merges_of(self._start) if self._start else tokens.learn_merges()
+            tokens.write_open_clip_merges(merges, self._work)
         return SimpleTokenizer(bpe_path=str(path))
 
     @cached_property
@@ -105,6 +118,8 @@ class StackTraining:
     @cached_property
     def vae(self) -> AutoencoderKL:
         """Raises WeightsError if it does not beat the best linear code of its size."""
+        if self._start:
+            return start.vae_of(self._start)
         settings = self.config.vae
         model = vae.fresh_vae(self.pictures, self.config.seed)
         self._train("vae", model, partial(vae.vae_loss, model, self.pictures, settings.batch_size), settings)
@@ -133,6 +148,8 @@ class StackTraining:
         """Both towers; the text's learns afterwards what instructions are about."""
         settings, tokenizer = self.config.clip, self.open_clip_tokenizer
         model = clip.ClipWithHeads(tokenizer.vocab_size, self.config.seed)
+        if self._start:
+            start.fill(model.clip, self._start / "instruction_encoder")
         targets = clip.factor_targets(self.pictures)
         loss = partial(clip.clip_loss, model, tokenizer, self.pictures, targets, settings.batch_size)
         self._train("clip", model, loss, settings)
@@ -161,6 +178,9 @@ class StackTraining:
         """UNet and text encoder."""
         settings = self.config.unet
         model = diffusion.Denoiser(self.open_clip_tokenizer.vocab_size, self.config.seed)
+        if self._start:
+            start.fill(model.unet, self._start / "unet")
+            start.fill(model.text_encoder, self._start / "text_encoder")
         schedule = diffusion.noise_schedule()
         loss = partial(
             diffusion.denoiser_loss, model, schedule, self.tokenizer, self.pictures, self.latents, settings.batch_size
@@ -178,10 +198,13 @@ class StackTraining:
             torch.manual_seed(self.config.seed)
             model = InstructAdapter(adapter.plus_spec(base.unet))
         start_from_text_attention(model, base.unet)
+        if self._start:
+            load_ip_adapter_plus(model, self._start / IP_ADAPTER_FILE)
         injection = inject(base.unet, model)
         frozen = (base.unet, base.text_encoder, self.image_tower, diffusion.noise_schedule(), self.tokenizer)
-        loss = partial(adapter.adapter_loss, model, *frozen, self.pictures, self.latents, settings.batch_size)
-        self._train("ip_adapter", model, loss, settings)
+        for name, stage in (("ip_adapter", settings), ("ip_adapter_detail", self.config.ip_adapter_detail)):
+            parts = (self.pictures, self.latents, stage.batch_size, name == "ip_adapter_detail")
+            self._train(name, model, partial(adapter.adapter_loss, model, *frozen, *parts), stage)
         injection.eject()
         return model
 
@@ -191,6 +214,8 @@ class StackTraining:
         settings = self.config.controlnet
         base = self.denoiser
         model = controlnet.fresh_controlnet(base.unet, self.config.seed)
+        if self._start:
+            start.fill(model, self._start / "controlnet")
         frozen = (base.unet, base.text_encoder, diffusion.noise_schedule(), self.tokenizer)
         loss = partial(controlnet.controlnet_loss, model, *frozen, self.pictures, self.latents, settings.batch_size)
         self._train("controlnet", model, loss, settings)

@@ -32,9 +32,7 @@ def before_and_after(run: Path, scene: int, portrait: int, seeds: int) -> Figure
         ConfigError: The run has another base, or its adapter hears no instructions in words.
         CheckpointError: There is no run, or it has no checkpoint.
     """
-    config = read_run(run)
-    if config.base.unet.id != BUILTIN_TOY or config.adapter.instruction not in ("tokens", "pooled"):
-        raise ConfigError(f"{run} is not a run with base=toy whose adapter is told in words what to take")
+    config = toy_run(run)
     base = load_base(config.base, "cpu")
     untrained, trained = build_adapter(config, read_dims(config.base), base), load(run).adapter
     generators = [PictureGenerator(config.base, adapter, "cpu") for adapter in (untrained, trained)]
@@ -45,6 +43,19 @@ def before_and_after(run: Path, scene: int, portrait: int, seeds: int) -> Figure
         for label, left in before.items():
             rows.append((label, [condition, *left, None, *after[label]]))
     return plate(rows, ["condition", *["before"] * seeds, "", *["after"] * seeds])
+
+
+def toy_run(run: Path) -> TrainingRun:
+    """The configuration of a run in the toy world.
+
+    Raises:
+        ConfigError: The run has another base, or its adapter hears no instructions in words.
+        CheckpointError: There is no run.
+    """
+    config = read_run(run)
+    if config.base.unet.id != BUILTIN_TOY or config.adapter.instruction not in ("tokens", "pooled"):
+        raise ConfigError(f"{run} is not a run with base=toy whose adapter is told in words what to take")
+    return config
 
 
 def _condition(config: TrainingRun, portraits: bool, number: int) -> Image.Image:
