@@ -98,7 +98,11 @@ def test_what_was_made_readable_stays() -> None:
         ("train", ["experiment=joint", "train.step=100"], "there is no key train.step; did you mean train.steps?"),
         ("train", ["experimnt=joint"], "there is no key experimnt; did you mean experiment?"),
         ("train", ["experiment=jont"], "did you mean joint?"),
-        ("train", ["experiment=joint", "base=sd16"], "base=sd16 is none of micro, sd15, toy; did you mean sd15?"),
+        (
+            "train",
+            ["experiment=joint", "base=sd16"],
+            "base=sd16 is none of micro, micro_sdxl, sd15, sdxl, toy; did you mean sd15?",
+        ),
         ("train", ["experiment=joint,single_style"], "names several; add -m"),
         ("generate", ["xyzzy=1"], "there is no key xyzzy; see --help"),
         ("evaluate", ["wieghts=raw"], "did you mean weights?"),

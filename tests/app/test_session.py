@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def session(folder: Path) -> Session:
     five = ["use the style", "use the {object}", "use the face"]
     adapter = str(folder / "adapter.safetensors")
-    return Session(AppConfig(adapter, "ema", 1, "ddim", five, 3, "cpu", "127.0.0.1", 7860, CONFIG))
+    return Session(AppConfig(adapter, "ema", 1, "ddim", five, 3, "cpu", "127.0.0.1", 7860, 50, 20, CONFIG))
 
 
 def drawn(session: Session, **changes: Any) -> np.ndarray:

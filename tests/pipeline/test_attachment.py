@@ -103,7 +103,7 @@ def test_refuses_misuse(attached: Any, pipeline: Any) -> None:
     with pytest.raises(ConfigError, match="no image attention"):
         attached.set_scale({"up_blocks.9": 1.0})
     attached.detach()
-    with pytest.raises(ConfigError, match="already ejected"):
+    with pytest.raises(ConfigError, match="was detached"):
         attached.detach()
 
 

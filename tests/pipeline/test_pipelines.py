@@ -196,8 +196,8 @@ def test_a_picture_is_encoded_once_and_its_tokens_made_once_a_call(
     attached = attach(pipeline, adapter_for(pipeline), base=CONFIG)
     encoding = attached.encodings[0]
     images, tokens = [], []
-    encode, make = encoding._base.encode_images, encoding.tokens
-    monkeypatch.setattr(encoding._base, "encode_images", lambda pixels: images.append(1) or encode(pixels))
+    encode, make = encoding.base.encode_images, encoding.tokens
+    monkeypatch.setattr(encoding.base, "encode_images", lambda pixels: images.append(1) or encode(pixels))
     monkeypatch.setattr(encoding, "tokens", lambda *given: tokens.append(1) or make(*given))
     for instruction in ("use the style", "use the face", "use everything"):
         attached.condition(Condition(PICTURE, instruction))
