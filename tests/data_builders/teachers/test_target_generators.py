@@ -45,7 +45,7 @@ def requests() -> list[Request]:
 
 
 def pictures(teacher: Teacher, wanted: list[Request]) -> list[np.ndarray]:
-    return [np.asarray(picture) for picture in generator_of(teacher).paint(wanted)]
+    return [np.asarray(picture) for picture in generator_of(teacher).generate(wanted)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -197,7 +197,7 @@ def test_a_batch_that_is_too_large_for_the_memory_says_so(teachers: Path) -> Non
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(DataError, match=r"teacher\.batch_size=3"):
-        generator_with(teachers, full).paint(requests())
+        generator_with(teachers, full).generate(requests())
 
 
 @pytest.mark.parametrize(
