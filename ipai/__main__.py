@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import os
 import sys
 from importlib.metadata import version
 
@@ -30,7 +31,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 def main() -> int:
     """Run the command that the first word names."""
-    words = sys.argv[1:]
+    try:
+        return _run(sys.argv[1:])
+    except BrokenPipeError:  # what read our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage())
         return 0
