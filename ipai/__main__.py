@@ -6,8 +6,6 @@ import os
 import sys
 from importlib.metadata import version
 
-from ipai.extras import missing_extra
-
 _MISUSE = 2
 COMMANDS: dict[str, tuple[str, str]] = {
     "build": ("data_builders.command", "build the data sets"),
@@ -52,14 +50,9 @@ def _run(words: list[str]) -> int:
         print(f"error: there is no command {name}; {hint}", file=sys.stderr)
         return _MISUSE
     sys.argv = [f"ipai {name}", *rest]
-    try:
-        return importlib.import_module(COMMANDS[name][0]).main() or 0
-    except ImportError as error:
-        told = missing_extra(error)
-        if told is None:
-            raise
-        print(f"error: {told}", file=sys.stderr)
-        return _MISUSE
+    from ipai.cli import guarded  # it needs Hydra, which `ipai --help` does not
+
+    return guarded(lambda: importlib.import_module(COMMANDS[name][0]).main())
 
 
 def usage() -> str:

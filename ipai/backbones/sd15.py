@@ -1,7 +1,7 @@
 """Stable Diffusion 1.5 and all that has its parts: UNet, VAE, one CLIP text encoder, 77 prompt tokens."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -22,8 +22,8 @@ _WITHOUT_CHECKER: dict[str, Any] = {"safety_checker": None, "feature_extractor":
 class StableDiffusion15(Backbone):
     """The paper's base (section 3)."""
 
-    drawing = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-    parts = (*drawing, "image_encoder")
+    drawing: ClassVar[tuple[str, ...]] = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+    parts: ClassVar[tuple[str, ...]] = (*drawing, "image_encoder")
     denoising = "unet"
 
     @property

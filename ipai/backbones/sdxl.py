@@ -11,35 +11,24 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ipai.backbones.backbone import Backbone, EncodedPrompts, frozen_forward
+from ipai.backbones.backbone import EncodedPrompts, frozen_forward
 from ipai.backbones.config import BaseConfig
 from ipai.backbones.dims import BaseDims
 from ipai.backbones.sd15 import TEXT_TOKENS, StableDiffusion15, latent_problems, size_problems, text_problems
 from ipai.errors import WeightsError
 
 if TYPE_CHECKING:
-    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+    from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
 _FRAMING = 6  # numbers that say how a picture was framed
 
 
-class StableDiffusionXL(Backbone):
-    """SDXL base, and what was fine-tuned from it."""
+class StableDiffusionXL(StableDiffusion15):
+    """SDXL base, and what was fine-tuned from it; its first text encoder is Stable Diffusion 1.5's."""
 
     drawing = ("unet", "vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2", "scheduler")
     parts = (*drawing, "image_encoder")
-    denoising = "unet"
     sees_framing = True
-
-    @property
-    def text_encoder(self) -> "CLIPTextModel":
-        """CLIP-L."""
-        return self._part("text_encoder")
-
-    @property
-    def tokenizer(self) -> "CLIPTokenizer":
-        """Of CLIP-L."""
-        return self._part("tokenizer")
 
     @property
     def text_encoder_2(self) -> "CLIPTextModelWithProjection":
@@ -54,8 +43,7 @@ class StableDiffusionXL(Backbone):
     @classmethod
     def measure(cls, config: BaseConfig, configs: Mapping[str, Any]) -> BaseDims:
         """See `Backbone.measure`."""
-        dims = StableDiffusion15.measure(config, configs)
-        return replace(dims, pooled_dim=configs["text_encoder_2"].projection_dim)
+        return replace(super().measure(config, configs), pooled_dim=configs["text_encoder_2"].projection_dim)
 
     @classmethod
     def problems(cls, config: BaseConfig, configs: Mapping[str, Any]) -> Iterator[str]:

@@ -26,11 +26,12 @@ def test_a_log_gets_few_lines_with_rate_and_time(
     assert said[-1].endswith("steps/s, 00:00 left")
 
 
-def test_other_processes_say_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_other_processes_say_nothing(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
     caplog.set_level(logging.INFO, "ipai")
     with shown.progress(10, 0, shown=False) as nothing:
         nothing.update()
     assert not caplog.records
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_finished_run_says_where_it_is_and_what_comes_next(
