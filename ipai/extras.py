@@ -2,7 +2,7 @@
 
 from ipai.errors import ConfigError
 
-_BRINGS = {
+BRINGS = {
     "train": ("wandb",),
     "data": ("openai", "pycocotools", "webdataset"),
     "eval": ("matplotlib", "scipy", "sklearn", "cv2", "pyarrow"),
@@ -17,7 +17,7 @@ _BRINGS = {
 def missing_extra(error: ImportError) -> ConfigError | None:
     """What to say where an optional library is missing; None if it is none of them."""
     library = (error.name or "").partition(".")[0]
-    for extra, libraries in _BRINGS.items():
+    for extra, libraries in BRINGS.items():
         if library in libraries:
             return ConfigError(f'this needs {library}, which is not installed: pip install "ipai[{extra}]"')
     return None

@@ -6,9 +6,9 @@ from typing import Any
 import httpx2  # what openai 3 speaks through
 from openai import DefaultAsyncHttpxClient
 
-MOST_BYTES = 1_000_000_000  # of one answer: a batch's results are the largest
+MOST_BYTES = 50_000_000  # of one answer to a question
 _CHAT = "/chat/completions"
-_PATIENCE = 30  # times as long may everything else take: batches are files
+_OF_A_FILE = 30  # times as long and as large may everything else be: batches are files
 _OF_THE_BODY = ("content-encoding", "content-length", "transfer-encoding")
 
 
@@ -17,7 +17,7 @@ class BoundedClient(DefaultAsyncHttpxClient):
 
     Args:
         seconds: From sending a question to the last byte of the answer.
-        most_bytes: Of an answer.
+        most_bytes: Of an answer to it.
         options: Further ones of httpx's client.
     """
 
@@ -33,24 +33,24 @@ class BoundedClient(DefaultAsyncHttpxClient):
             httpx2.ReadError: The answer is too large.
         """
         options["stream"] = True
+        factor = 1 if request.url.path.endswith(_CHAT) else _OF_A_FILE
         try:
-            seconds = self._seconds * (1 if request.url.path.endswith(_CHAT) else _PATIENCE)
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(self._seconds * factor):
                 response = await super().send(request, **options)
-                body = await self._body_of(response, request)
+                body = await self._body_of(response, request, self._most * factor)
         except TimeoutError as error:
-            raise httpx2.ReadTimeout(f"no whole answer within {self._seconds:g} s", request=request) from error
+            raise httpx2.ReadTimeout(f"no whole answer within {self._seconds * factor:g} s", request=request) from error
         headers = [(name, value) for name, value in response.headers.multi_items() if name.lower() not in _OF_THE_BODY]
         return httpx2.Response(response.status_code, headers=headers, content=body, request=request)
 
-    async def _body_of(self, response: httpx2.Response, request: httpx2.Request) -> bytes:
+    async def _body_of(self, response: httpx2.Response, request: httpx2.Request, most: int) -> bytes:
         parts, size = [], 0
         try:
             async for part in response.aiter_bytes():
                 parts.append(part)
                 size += len(part)
-                if size > self._most:
-                    raise httpx2.ReadError(f"the answer has more than {self._most:,} bytes", request=request)
+                if size > most:
+                    raise httpx2.ReadError(f"the answer has more than {most:,} bytes", request=request)
         finally:
             await response.aclose()
         return b"".join(parts)

@@ -14,7 +14,7 @@ from data_builders.engine.image_files import cut, encode_jpeg, middle_square, re
 from data_builders.engine.records import Drop, Record, Sample, Selection, Source
 from data_builders.own.conditions import object_alone, recoloured, square_with
 from data_builders.own.config import OwnBuild
-from data_builders.own.pairs import Pair, pairs_of
+from data_builders.own.pairs import GROUPED, Pair, pairs_of
 from data_builders.own.rows import Row, read_rows
 from ipai.image_io import open_picture
 
@@ -49,7 +49,7 @@ class OwnBuilder:
             considered=len(pairs) + alone,
             drops={"alone_in_its_group": alone, "no_slot": len(nameless), "no_caption": len(named) - len(told)},
             facts={"pictures": len(rows), "groups": len({row.group for row in rows if row.group is not None})},
-            more="pairs.per_picture=16" if alone == 0 and len(pairs) > len(rows) else None,
+            more="pairs.per_picture=16" if self.config.task in GROUPED else None,
         )
 
     def make(self, record: Record) -> Sample:
@@ -96,7 +96,7 @@ class OwnBuilder:
             "cond_prompt": pair.cond_prompt, "licence": {"name": name, "url": url} if name else None,
         }  # fmt: skip
         key = hashlib.sha256(f"{row.target}\n{pair.condition}".encode()).hexdigest()[:16]
-        group = row.group if task in ("style", "face") and row.group is not None else row.target
+        group = row.group if task in GROUPED and row.group is not None else row.target
         return Record(f"{task}-{key}", group, fields)
 
     def _caption_of(self, row: Row) -> str | None:

@@ -16,13 +16,13 @@ from urllib.request import Request, urlopen
 
 from ipai.config import TrainingRun
 from ipai.errors import IpaiError
+from ipai.extras import BRINGS
 
 _GB = 1e9
 _ROOM = 20  # GB of disk that checkpoints of a run and weights want
 _SHARED = 1  # GB of shared memory that the loader's processes want
 _PATIENCE = 5  # seconds
 _LIBRARIES = ("torch", "torchvision", "diffusers", "transformers", "open_clip_torch", "accelerate")
-_EXTRAS = {"gradio": "ipai app", "ray": "executor=ray", "submitit": "launch=slurm", "s3fs": "data.root=s3://..."}
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def findings(config: TrainingRun) -> Iterator[Finding]:
     yield from _shards(config)
     yield _wandb(config)
     yield _slurm(config)
-    missing = [f"{name} ({use})" for name, use in _EXTRAS.items() if importlib.util.find_spec(name) is None]
-    yield Finding("ok", "extras", f"not installed: {', '.join(missing)}" if missing else "all installed")
+    missing = [extra for extra, names in BRINGS.items() if not all(map(importlib.util.find_spec, names))]
+    yield Finding("ok", "extras", f"not whole: ipai[{','.join(missing)}]" if missing else "all installed")
 
 
 def _devices(config: TrainingRun) -> Iterator[Finding]:
