@@ -51,7 +51,7 @@ def instruction_sheet(
     sheet = Image.new("RGB", (cell * (len(heads) + 1) + _GAP, _WORDS + (cell + _WORDS) * len(rows)), _PAPER)
     draw = ImageDraw.Draw(sheet)
     for column, text in enumerate(["the condition", *(f"“{head}”" for head in heads.values())]):
-        _write(draw, text, _GAP + column * cell, 8, _INK)
+        _write(draw, text, _GAP + column * cell, 1, _INK)
     for y, (condition, answers) in enumerate(rows):
         top = _WORDS + y * (cell + _WORDS)
         sheet.paste(_enlarged(condition), (_GAP, top))

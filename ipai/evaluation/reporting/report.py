@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ipai.evaluation.evaluating import Evaluated
-from ipai.evaluation.layout import BEFORE_AND_AFTER
+from ipai.evaluation.layout import BEFORE_AND_AFTER, SHEET
 from ipai.evaluation.reporting.comparing import columns, difference, paper_rows, paper_source, read_lines
 from ipai.evaluation.reporting.grids import HEADS, answers_by_task
 from ipai.evaluation.reporting.table import number, title, warnings
@@ -44,7 +44,8 @@ def write_report(run: Path, done: Evaluated, shown: int) -> Path:
         curves=[chart_url(figure) for figure in curves(lines)],
         paper=_paper_table(run),
         scores=_score_table(done.scores),
-        before_and_after=_before_and_after(run),
+        sheet=_drawn(run / SHEET),
+        before_and_after=_drawn(run / BEFORE_AND_AFTER),
         crossed=_crossed(done.crossed, done),
         grids=_grids(done.parts, shown),
         oracles=done.scores["oracles"],
@@ -158,9 +159,8 @@ def _grids(parts: Sequence[Part], shown: int) -> dict[str, list[dict[str, Any]]]
     }
 
 
-def _before_and_after(run: Path) -> str | None:
+def _drawn(path: Path) -> str | None:
     """What scripts/show_toy_run.py drew, if it was asked to."""
-    path = run / BEFORE_AND_AFTER
     return data_url(Image.open(path)) if path.exists() else None
 
 
