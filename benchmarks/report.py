@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe
+from ipai.evaluation.reporting.table import markdown
 from ipai.files import write_json
 
 Row = dict[str, Any]
@@ -36,11 +37,7 @@ class Report:
     def text(self) -> str:
         """The table in Markdown, and below it notes, facts and machine."""
         columns = list(self.rows[0])
-        lines = [
-            "| " + " | ".join(columns) + " |",
-            "|---" * len(columns) + "|",
-            *("| " + " | ".join(_cell(row[column]) for column in columns) + " |" for row in self.rows),
-        ]
+        lines = markdown(columns, [[_cell(row[column]) for column in columns] for row in self.rows])
         details = [f"{name}: {_cell(value)}" for name, value in (self.facts | self.machine).items()]
         return "\n".join([*lines, "", *self.notes, "", *details])
 

@@ -2,9 +2,13 @@
 
 import io
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageCms
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # What photographs and renderings come in. Pillow would also start Ghostscript for PostScript that calls itself a JPEG.
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
@@ -19,6 +23,11 @@ _SRGB = ImageCms.createProfile("sRGB")
 def open_picture(data: bytes) -> Image.Image:
     """The picture whose file holds `data`, by its header; raises what Pillow raises on damaged content."""
     return Image.open(io.BytesIO(data), formats=FORMATS)
+
+
+def to_image(pixels: "Tensor") -> Image.Image:
+    """RGB uint8 [3, H, W] as a picture."""
+    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().cpu().numpy())
 
 
 def is_plain(picture: Image.Image) -> bool:

@@ -17,6 +17,7 @@ from ipai.backbones.hub import locate_refs
 from ipai.backbones.loading import load_part, resolve_device
 from ipai.data.images import MAX_PIXELS, as_seen, decode_image, square_box, to_square
 from ipai.errors import DataError, IpaiError, WeightsError
+from ipai.image_io import to_image
 from ipai.pipeline.attaching import AdapterSource, attach
 from ipai.pipeline.settings import SCHEDULERS
 
@@ -123,8 +124,7 @@ class PictureGenerator:
                     f"the picture of seed {request.seed} and the prompt {request.prompt!r} is NaN or infinite; look "
                     "for NaN in the adapter's weights, or draw with base.dtype=fp32"
                 )
-        whole = (pixels.float() * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-        return [Image.fromarray(picture) for picture in whole]
+        return [to_image(picture) for picture in (pixels.float() * 255).round().byte()]
 
     def _settings(self, request: PictureRequest) -> dict[str, Any]:
         side = self.base.resolution

@@ -13,6 +13,7 @@ from ipai.adapter.hosts.injection import Injection
 from ipai.config import ValidationConfig
 from ipai.data.collate import Batch, collate, held
 from ipai.data.dataset import ValidationDataset
+from ipai.image_io import to_image
 from ipai.pipeline.from_tokens import TokenPipeline
 from ipai.tasks import TASKS
 from ipai.training.step import DenoisingStep
@@ -144,8 +145,4 @@ def grids(drawn: Sequence[ValidationImage]) -> dict[str, Image.Image]:
     by_task: dict[str, list[Tensor]] = {}
     for one in drawn:
         by_task.setdefault(one.task, []).append(one.row())
-    return {task: _image(torch.cat(rows, dim=1)) for task, rows in by_task.items()}
-
-
-def _image(pixels: Tensor) -> Image.Image:
-    return Image.fromarray(pixels.permute(1, 2, 0).numpy())
+    return {task: to_image(torch.cat(rows, dim=1)) for task, rows in by_task.items()}

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ipai.clip.model import ClipModel
 from ipai.clip.scores import clip_i, clip_score
 from ipai.errors import WeightsError
+from ipai.image_io import to_image
 
 if TYPE_CHECKING:  # it imports this module's users
     from ipai.training.validation import ValidationImage
@@ -50,5 +50,5 @@ class ClipDuringTraining:
 
 def _png(pixels: Tensor) -> bytes:
     stream = io.BytesIO()
-    Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(stream, "PNG")
+    to_image(pixels).save(stream, "PNG")
     return stream.getvalue()

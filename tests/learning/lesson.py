@@ -26,7 +26,7 @@ from ipai.pipeline.picture_generator import PictureGenerator
 from ipai.tasks import TASKS
 from ipai.toyworld.oracles import load_oracles
 from ipai.toyworld.questions import questions
-from ipai.training import assemble
+from ipai.training import assemble, datasets
 from ipai.training.conditioning import InstructionInputs
 from ipai.training.run import train
 from tests.helpers.building import build_all, configure
@@ -141,14 +141,14 @@ def _silent() -> Iterator[None]:
 @contextmanager
 def _swapped() -> Iterator[None]:
     """Style is trained with the instructions of structure, and structure with those of style."""
-    real = assemble.instructions_of
+    real = datasets.instructions_of
     other = {"style": "structure", "structure": "style"}
 
     def instructions_of(config: TrainingRun, split: str) -> dict[str, tuple[str, ...]]:
         pools = real(config, split)
         return {task: pools[other.get(task, task)] for task in pools}
 
-    with mock.patch.object(assemble, "instructions_of", instructions_of):
+    with mock.patch.object(datasets, "instructions_of", instructions_of):
         yield
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from diffusers import (
@@ -25,6 +24,8 @@ from data_builders.teachers.one_each import OneEachPipeline
 from ipai.adapter.adapter import InstructAdapter
 from ipai.adapter.formats import load_ip_adapter_plus
 from ipai.adapter.hosts.inject import inject
+from ipai.evaluation.scoring.pixel_scores import edge_f1
+from ipai.image_io import to_image
 from ipai.toyworld.factors import IDENTITY, Portraits, Scenes
 from ipai.toyworld.oracles import Oracle, agreement, truth_of
 from tools.toy_stack.adapter import encode_condition, plus_spec
@@ -149,7 +150,9 @@ def _controlnet_scores(folder: Path, oracles: dict[str, Oracle], scenes: _Some) 
     pictures = torch.cat([generate(pipeline, scenes.captions[rows], image=edges[rows]) for rows in starts])
     read = oracles["scenes"].read(pictures)
     scores = agreement(read, scenes.truth(oracles["scenes"]), ("place", "object", "colour", "background"))
-    return scores | {"edge_f1": edge_f1(edges_of(pictures), edges)}
+    pairs = zip(pictures, scenes.pixels, strict=True)
+    agree = [edge_f1(to_image(drawn), to_image(source)) for drawn, source in pairs]
+    return scores | {"edge_f1": float(np.mean(agree))}
 
 
 @torch.no_grad()
@@ -174,17 +177,6 @@ def _adapter_scores(folder: Path, oracles: dict[str, Oracle], *parts: _Some) -> 
         read = oracle.read(torch.cat(pictures))
         scores |= _prefixed(some.kind, agreement(read, some.truth(oracle), oracle.net.factors))
     return scores
-
-
-def edge_f1(found: Tensor, wanted: Tensor) -> float:
-    """Agreement of two sets of edge maps 0/1 [N, 3, S, S], one pixel of tolerance, the mean over the maps."""
-    scores = []
-    for one, other in zip(found[:, 0].numpy(), wanted[:, 0].numpy(), strict=True):
-        kernel = np.ones((3, 3), np.uint8)
-        precision = (one * cv2.dilate(other, kernel)).sum() / max(one.sum(), 1)
-        recall = (other * cv2.dilate(one, kernel)).sum() / max(other.sum(), 1)
-        scores.append(2 * precision * recall / max(precision + recall, 1e-6))
-    return float(np.mean(scores))
 
 
 def identity_kept(scores: dict[str, float]) -> float:

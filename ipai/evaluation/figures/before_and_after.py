@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -13,6 +12,7 @@ from ipai.errors import ConfigError
 from ipai.evaluation.evaluated_run import read_run
 from ipai.evaluation.figures.plates import Plate, plate
 from ipai.evaluation.sampling.asking import Sampling, answer
+from ipai.image_io import to_image
 from ipai.instructions.slots import fill_slot
 from ipai.pipeline.picture_generator import PictureGenerator
 from ipai.pipeline.sources import load
@@ -59,7 +59,7 @@ def toy_run(run: Path) -> TrainingRun:
 
 
 def _condition(config: TrainingRun, portraits: bool, number: int) -> Image.Image:
-    return _image(questions(portraits, number + 1).pixels(config.base.image_size)[number])
+    return to_image(questions(portraits, number + 1).pixels(config.base.image_size)[number])
 
 
 def _answers(
@@ -75,9 +75,5 @@ def _answers(
         if task in config.tasks:
             words = fill_slot(config.instructions.fixed[task], name)
             pictures = answer(generator, condition, [prompt] * seeds, [words] * seeds, sampling)
-            answers[f"“{words}”, prompt “{prompt}”"] = [_image(picture) for picture in pictures]
+            answers[f"“{words}”, prompt “{prompt}”"] = [to_image(picture) for picture in pictures]
     return answers
-
-
-def _image(pixels: torch.Tensor) -> Image.Image:
-    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ipai.evaluation.figures.before_and_after import toy_run
 from ipai.evaluation.sampling.asking import Sampling, answer
+from ipai.image_io import to_image
 from ipai.instructions.slots import fill_slot
 from ipai.pipeline.picture_generator import PictureGenerator
 from ipai.pipeline.sources import load
@@ -79,7 +80,7 @@ def _row(
 
 
 def _enlarged(pixels: Tensor) -> Image.Image:
-    small = Image.fromarray(pixels.to(torch.uint8).permute(1, 2, 0).contiguous().numpy())
+    small = to_image(pixels.to(torch.uint8))
     return small.resize((_SIDE, _SIDE), Image.Resampling.NEAREST)
 
 

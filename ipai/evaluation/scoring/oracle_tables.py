@@ -17,6 +17,7 @@ from torch import Tensor
 from ipai.evaluation.sampling.eval_samples import EvalSample, instruction_for, noise_seed
 from ipai.evaluation.sampling.image_shards import Part, read_part
 from ipai.evaluation.scoring.statistics import Mean
+from ipai.image_io import to_image
 from ipai.instructions.slots import fill_slot
 from ipai.toyworld.factors import HIDDEN, IDENTITY
 from ipai.toyworld.oracles import TRUSTED, Oracle, truth_of
@@ -67,7 +68,7 @@ class OracleQuestions:
 
     def condition(self, question: EvalSample) -> Image.Image:
         """The rendered condition."""
-        return Image.fromarray(self._pixels[question.index].permute(1, 2, 0).numpy())
+        return to_image(self._pixels[question.index])
 
 
 def oracle_sources(

@@ -1,0 +1,126 @@
+"""The data of a run, from its configuration: shards, pools, caches and the order of the samples."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from ipai.backbones.dims import BaseDims
+from ipai.backbones.families import family_of
+from ipai.caching.identity import identity_of
+from ipai.config import TrainingRun
+from ipai.data.cache import IMAGE_TOKENS, LATENTS, CachedArrays
+from ipai.data.collate import Batch
+from ipai.data.dataset import TrainingDataset, ValidationDataset
+from ipai.data.loader import SlotBatches, make_loader, micro_batches
+from ipai.data.order import SampleOrder
+from ipai.data.prefetch import fetched_ahead
+from ipai.data.remote_shards import open_shards
+from ipai.data.sample_images import Cached, Sizes
+from ipai.data.shard_shuffle import ShardWindows
+from ipai.data.shards import NoShardsError, ShardSet
+from ipai.errors import DataError
+from ipai.instructions.pools import load_pool
+from ipai.training.batching import Batching
+from ipai.training.made_from import refuse_shared_samples
+
+
+def build_datasets(config: TrainingRun, dims: BaseDims) -> tuple[TrainingDataset, ValidationDataset]:
+    """The training samples by (step, slot), and the fixed validation samples.
+
+    Raises:
+        IpaiError: A task has no shards, a shard is damaged, or a pool breaks the rules.
+    """
+    seed = config.train.seed
+    sizes = Sizes(dims.resolution, dims.image_size, dims.latent_shape)
+    train_shards = open_all_shards(config, config.tasks, "train")
+    order = SampleOrder(
+        seed=seed,
+        batch_size=config.train.batch_size,
+        sizes={task: len(shards) for task, shards in train_shards.items()},
+        weights={task: config.data.weights.get(task, 1.0) for task in config.tasks},
+        windows=shard_windows(config, train_shards),
+    )
+    pools = instructions_of(config, "train")
+    cached = open_caches(config, train_shards)
+    # Encoded as conditions are, or asked for how they were framed, whatever is cached of them.
+    targets = bool(config.train.instruction_contrast) or family_of(config.base).sees_framing
+    training = TrainingDataset(
+        train_shards, order, pools, config.data, seed, sizes, cached, config.train.draws_per_sample, targets
+    )
+    held_out = config.tasks if config.validation.samples else []
+    validation_shards = open_all_shards(config, held_out, "val")
+    refuse_shared_samples(train_shards, validation_shards)
+    pools = instructions_of(config, "val")
+    cached = open_caches(config, validation_shards)
+    validation = ValidationDataset(validation_shards, pools, config.data, config.validation.samples, sizes, cached)
+    return training, validation
+
+
+def open_all_shards(config: TrainingRun, tasks: Sequence[str], split: str) -> dict[str, ShardSet]:
+    """The shards of each task.
+
+    Raises:
+        DataError: Some have none: all of these are named, with the ways out; or a shard is damaged.
+    """
+    found: dict[str, ShardSet] = {}
+    missing: list[str] = []
+    for task in tasks:
+        try:
+            found[task] = open_shards(config.data.root, task, split, config.data.store)
+        except NoShardsError:
+            missing.append(task)
+    if missing:
+        ways = ["build them (make build-datasets)", "set data.root to the folder that holds them"]
+        ways += ["validate nothing: validation.samples=0"] if split == "val" else []
+        ways += [f"train on what is there: 'tasks=[{','.join(found)}]'"] if found else []
+        ways += ["run `make demo`, which builds the toy world's"] if config.names.recipe == "toy" else []
+        raise DataError(
+            f"there are no {split}-*.tar of {', '.join(missing)} in {config.data.root}/<task>; {', or '.join(ways)}"
+        )
+    return found
+
+
+def shard_windows(config: TrainingRun, shards: dict[str, ShardSet]) -> dict[str, ShardWindows]:
+    """How each task's shards are mixed, if not as a whole."""
+    window = config.data.shuffle_shards
+    if window is None:
+        return {}
+    return {task: ShardWindows(held.counts, window, config.train.seed, task) for task, held in shards.items()}
+
+
+def open_caches(config: TrainingRun, shards: dict[str, ShardSet]) -> dict[str, Cached]:
+    """What was computed of the samples beforehand, as far as the configuration asks for it.
+
+    Raises:
+        DataError: It is missing, stale or foreign.
+    """
+    wanted = {LATENTS: config.data.latents, IMAGE_TOKENS: config.data.image_tokens}
+    identities = {kind: identity_of(kind, config.base) for kind, source in wanted.items() if source == "cache"}
+    root = config.data.cache_root
+    return {
+        task: Cached(**{kind: CachedArrays.open(root, held, identity) for kind, identity in identities.items()})
+        for task, held in shards.items()
+    }
+
+
+def instructions_of(config: TrainingRun, split: str) -> dict[str, tuple[str, ...]]:
+    """The instructions a task's samples draw from: its pool, or its one fixed wording."""
+    if config.instructions.source == "fixed":
+        return {task: (config.instructions.fixed[task],) for task in config.tasks}
+    folder = Path(config.instructions.pools) if config.instructions.pools else None
+    return {task: load_pool(task, split, folder) for task in config.tasks}
+
+
+def micro_batch_stream(
+    config: TrainingRun, training: TrainingDataset, batching: Batching, pin_memory: bool
+) -> Callable[[int], Iterator[Batch]]:
+    """A function from a step to this process's micro-batches from there on; starting costs the same anywhere."""
+
+    def start(step: int) -> Iterator[Batch]:
+        batches = SlotBatches(
+            step, config.train.steps, config.train.batch_size, batching.micro_batch_size,
+            batching.rank, batching.processes,
+        )  # fmt: skip
+        loader = make_loader(training, batches, config.data.workers, config.data.prefetch, pin_memory)
+        return fetched_ahead(training, batches, loader) if config.data.is_remote else micro_batches(loader)
+
+    return start
