@@ -47,8 +47,11 @@ def explained(error: Exception, conf: Path, name: str) -> str:
 
 def known_keys(conf: Path, name: str) -> set[str]:
     """The dotted keys of a command's file and of every choice of its groups."""
-    found = set(_keys(conf / f"{name}.yaml", ""))
+    file = conf / f"{name}.yaml"
+    found, groups = set(_keys(file, "")), _groups(file)
     for path in conf.glob("*/*.yaml"):
+        if path.parent.name not in groups:
+            continue
         package = "" if "@package _global_" in path.read_text(encoding="utf-8") else path.parent.name
         found |= {path.parent.name, *_keys(path, package)}
     return found
@@ -68,6 +71,15 @@ def _readable(word: str, conf: Path, sweeping: bool) -> str:
     escaped = re.sub(r"(\\*)'", lambda match: 2 * match[1] + "\\'", found["value"])
     trailing = len(escaped) - len(escaped.rstrip("\\"))
     return f"{found['key']}='{escaped}{trailing * chr(92)}'"
+
+
+def _groups(path: Path) -> set[str]:
+    """Names of the groups in a file's defaults, such as `base` of `override /base@other: sd15`."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    lines = (
+        [line for line in content.get("defaults", []) if isinstance(line, dict)] if isinstance(content, dict) else []
+    )
+    return {key.split()[-1].split("@")[0].lstrip("/") for line in lines for key in line}
 
 
 def _keys(path: Path, prefix: str) -> Iterator[str]:

@@ -1,18 +1,23 @@
 """Files that appear whole or not at all: written aside, flushed to disk, then renamed."""
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from ipai.errors import IpaiError
 
 _BLOCKS = 256
+_OS_ERROR = re.compile(r"os error (\d+)")
 _HERE = Path(__file__).parent
 CONF = next(place for place in (_HERE / "conf", _HERE.parent / "conf") if place.is_dir())
 """The settings' files: in the package where it was installed from a wheel, beside it in a checkout."""
@@ -31,6 +36,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
         aside.chmod(0o644)
         aside.replace(path)
         sync(path.parent)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk's error names none
+        raise
+    except SafetensorError as error:  # its own for a full disk
+        if found := _OS_ERROR.search(str(error)):
+            code = int(found[1])
+            raise OSError(code, os.strerror(code), str(path)) from error
+        raise
+    except RuntimeError as error:
+        if "inline_container" in str(error):  # what torch.save says of a write that failed
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
     finally:
         aside.unlink(missing_ok=True)
 

@@ -1,4 +1,8 @@
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from ipai.files import fingerprint
 
@@ -15,3 +19,33 @@ def test_fingerprint_is_of_the_content(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).write_bytes(bytes(range(256)) * 10_000)
     assert fingerprint(tmp_path / "one") == fingerprint(tmp_path / "two")
+
+
+@pytest.mark.parametrize("write", ["bytes", "safetensors", "torch"])
+def test_a_full_disk_is_an_error_of_the_system_that_names_the_file(tmp_path: Path, write: str) -> None:
+    """Each library has its own words for it. A limit on the size of files stands in for the disk."""
+    program = f"""
+import resource
+from pathlib import Path
+
+import pytest
+
+import torch
+from safetensors.torch import save_file
+from ipai.files import atomic_path
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+tensors = {{"weight": torch.zeros(100_000)}}
+writers = dict(
+    bytes=lambda path: path.write_bytes(bytes(400_000)),
+    safetensors=lambda path: save_file(tensors, path),
+    torch=lambda path: torch.save(tensors, path),
+)
+try:
+    with atomic_path(Path({str(tmp_path / "file")!r})) as aside:
+        writers[{write!r}](aside)
+except OSError as error:
+    print(error.filename, error.strerror)
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert result.stdout.startswith(f"{tmp_path / 'file'} "), result.stderr
+    assert list(tmp_path.iterdir()) == []

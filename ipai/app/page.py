@@ -1,15 +1,25 @@
-"""The page's layout: fields at the left, pictures at the right."""
+"""The page's layout: fields at the left, pictures at the right; on a phone one below the other."""
 
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
-from ipai.app.session import Fields, Session
+from ipai.app.fields import Fields, kept, seeds_of
+from ipai.app.session import Drawn, Session
 from ipai.errors import IpaiError
 from ipai.instructions.pools import load_pool
+from ipai.pipeline.record import read_facts
 from ipai.pipeline.settings import GUIDANCES
 from ipai.tasks import TASKS, get_task
+from ipai.toyworld.example_pictures import example_pictures
+
+_FIRST = "style"  # the task that is chosen when the page opens
+Pictures = list[tuple[str, str]]  # path and label of each
+Buttons = Callable[[Fields, str], Iterator[Drawn]]
 
 
 def build(session: Session) -> gr.Blocks:
@@ -18,55 +28,63 @@ def build(session: Session) -> gr.Blocks:
         gr.Markdown(f"# ipai\nTell the adapter what to take from a picture. Base: **{session.base.name}**.")
         with gr.Row():
             with gr.Column():
-                what, task = _what(session)
-                how = _how(session)
-                fields = what + how + _extras()
-                task.change(lambda name: (get_task(name).scale, get_task(name).guidance), task, how[:2], queue=False)
+                fields = _fields(session)
             with gr.Column():
-                with gr.Row():
-                    draw = gr.Button("Draw", variant="primary", elem_id="draw")
-                    five = gr.Button("Five instructions", elem_id="five")
-                result = gr.Image(
-                    label="Pictures",
-                    format="png",
-                    interactive=False,
-                    buttons=["download", "fullscreen"],
-                    elem_id="result",
-                )
-        draw.click(_told(session.draw), fields, result, concurrency_id="pipeline")
-        five.click(_told(session.five), fields, result, concurrency_id="pipeline")
+                _pictures(session, fields)
+
+        def left(request: gr.Request) -> None:
+            session.stop(_visitor(request))
+
+        page.unload(left)
     return page
 
 
-def _what(session: Session) -> tuple[list[Any], Any]:
-    """Condition image, instruction with examples, and prompt: the first six of `Fields`; and the choice of a task."""
+def _fields(session: Session) -> list[Any]:
+    """All of `Fields`, in its order."""
     image = gr.Image(label="Condition image", type="pil", image_mode=None, elem_id="image", height=240)
-    task = gr.Radio(list(TASKS), label="Examples of instructions for", value="style")
-    instruction = gr.Dropdown(
-        _examples("style", session),
-        value="use the style",
-        label="Instruction: write your own or choose one",
-        allow_custom_value=True,
-        elem_id="instruction",
-    )
-    task.change(lambda name: gr.Dropdown(choices=_examples(name, session)), task, instruction, queue=False)
+    pictures = [kept(picture, session.folder) for picture in example_pictures().values()]
+    gr.Examples([[path] for path in pictures], image, label="Or one of these", elem_id="examples")
+    task = gr.Radio(list(TASKS), label="What to take", value=_FIRST, elem_id="task")
+    words = _wordings(_FIRST, session)
     with gr.Row():
-        name = gr.Textbox(label="Object's name, for {object}")
-        seeds = gr.Textbox("0, 1, 2", label="Seeds")
+        label = "Instruction: choose a wording or write your own"
+        instruction = gr.Dropdown(words, value=words[0], label=label, allow_custom_value=True, elem_id="instruction")
+        name = gr.Textbox(label="Object's name, for {object}", elem_id="name")
     prompt = gr.Textbox(label="Prompt", elem_id="prompt")
     negative = gr.Textbox(label="Negative prompt")
-    return [image, instruction, name, prompt, negative, seeds], task
+    with gr.Row():
+        seeds = gr.Textbox("0, 1, 2", label="Seeds, a picture each", elem_id="seeds", scale=3)
+        dice = gr.Button("Random seeds", elem_id="dice", scale=1)
+    scale, guidance, *rest = _how(session)
+    dice.click(_other_seeds, seeds, seeds, queue=False)
+
+    def chosen(task: str) -> tuple[Any, float, str]:
+        words = _wordings(task, session)
+        return gr.Dropdown(choices=words, value=words[0]), get_task(task).scale, get_task(task).guidance
+
+    task.input(chosen, task, [instruction, scale, guidance], queue=False)
+    return [image, instruction, name, prompt, negative, seeds, scale, guidance, *rest, *_second(), *_extras()]
 
 
 def _how(session: Session) -> list[Any]:
     """Scales and steps: the next four."""
-    with gr.Row():
-        scale = gr.Slider(0, 1.5, get_task("style").scale, step=0.05, label="Adapter scale")
-        steps = gr.Slider(1, 100, session.config.steps, step=1, label="Steps")
-    with gr.Row():
-        guidance = gr.Radio(list(GUIDANCES), value="ordinary", label="Guidance")
-        guidance_scale = gr.Slider(1, 15, 5, step=0.5, label="Scale of ordinary guidance")
+    with gr.Accordion("Strength, guidance, steps", open=False, elem_id="how"):
+        with gr.Row():
+            scale = gr.Slider(0, 1.5, get_task(_FIRST).scale, step=0.05, label="Adapter scale", elem_id="scale")
+            steps = gr.Slider(1, 100, session.config.steps, step=1, label="Steps", elem_id="steps")
+        with gr.Row():
+            guidance = gr.Radio(list(GUIDANCES), value=get_task(_FIRST).guidance, label="Guidance", elem_id="guidance")
+            guidance_scale = gr.Slider(1, 15, 5, step=0.5, label="Scale of ordinary guidance")
     return [scale, guidance, guidance_scale, steps]
+
+
+def _second() -> list[Any]:
+    """Another condition: the next three."""
+    with gr.Accordion("A second image, mixed in", open=False):
+        image = gr.Image(label="Second image", type="pil", image_mode=None, height=160, elem_id="second")
+        instruction = gr.Textbox("use the style", label="What to take from it")
+        weight = gr.Slider(0, 1.5, 0.5, step=0.05, label="Its weight")
+    return [image, instruction, weight]
 
 
 def _extras() -> list[Any]:
@@ -80,18 +98,69 @@ def _extras() -> list[Any]:
     return [controlnet, lines, control_scale, lora, lora_scale]
 
 
-def _told(action: Any) -> Any:
-    """A button's action whose errors appear on the page."""
+def _pictures(session: Session, fields: list[Any]) -> None:
+    with gr.Row():
+        draw = gr.Button("Draw", variant="primary", elem_id="draw", min_width=90)
+        five = gr.Button("Five instructions", elem_id="five", min_width=90)
+        stop = gr.Button("Stop", variant="stop", elem_id="stop", min_width=90)
+    state = gr.Markdown("", elem_id="state")
+    gallery = gr.Gallery(
+        label="Pictures", columns=3, object_fit="contain", interactive=False, elem_id="result",
+        buttons=["download", "fullscreen"], height="auto",
+    )  # fmt: skip
+    shown = gr.State([])
+    with gr.Accordion("Settings of the picture that is clicked", open=False, elem_id="settings"):
+        settings = gr.Code(language="json", interactive=False, show_label=False)
+    outputs = [gallery, shown, state]
+    drawing: list[Any] = [
+        button.click(_told(action), fields, outputs, concurrency_id="pipeline", show_progress="hidden")
+        for button, action in ((draw, session.draw), (five, session.five))
+    ]
 
-    def run(*values: Any, progress: Any = gr.Progress()) -> Image.Image:  # noqa: B008 (gradio finds it there)
+    def stopped(request: gr.Request) -> str:
+        session.stop(_visitor(request))
+        return "stopped"
+
+    stop.click(stopped, None, state, queue=False, cancels=drawing)
+    gallery.select(_settings_of, shown, settings, queue=False)
+
+
+def _told(action: Buttons) -> Any:
+    """A button's action: pictures appear as they are done, errors appear on the page."""
+
+    def run(request: gr.Request, *values: Any) -> Iterator[tuple[Pictures, Pictures, str]]:
+        pictures: Pictures = []
+        yield pictures, pictures, "waiting for the first picture"
         try:
-            picture: Image.Image = action(Fields(*values), lambda share: progress(share, desc="drawing"))
+            for drawn in action(Fields(*values), _visitor(request)):
+                pictures = [*pictures, (str(drawn.path), drawn.label)]
+                yield pictures, pictures, f"picture {drawn.number} of {drawn.total}"
         except IpaiError as error:
             raise gr.Error(str(error), print_exception=False) from error
-        return picture
 
     return run
 
 
-def _examples(task: str, session: Session) -> list[str]:
-    return list(load_pool(task, "val")[: session.config.examples])
+def _settings_of(shown: Pictures, event: gr.SelectData) -> str:
+    path = Path(shown[event.index][0])
+    facts = read_facts(path)
+    again = {"draw it again with": f"ipai generate repeat={path.name}", "settings": facts.settings}
+    return json.dumps(again, indent=2, ensure_ascii=False)
+
+
+def _other_seeds(text: str) -> str:
+    try:
+        count = len(seeds_of(text))
+    except IpaiError:
+        count = 1
+    return ", ".join(str(random.randrange(2**31)) for _ in range(count))
+
+
+def _visitor(request: gr.Request) -> str:
+    return request.session_hash or ""
+
+
+def _wordings(task: str, session: Session) -> list[str]:
+    """The plainest wording first, then held-out ones, short ones before long ones."""
+    held_out = sorted(load_pool(task, "val")[: session.config.examples], key=len)
+    return [session.config.five[task], *held_out]

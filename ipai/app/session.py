@@ -1,52 +1,49 @@
-"""What the page's buttons do: from its fields to labelled pictures, with one loaded pipeline."""
+"""What the page's buttons do: from its fields to pictures, one after the other, with one loaded pipeline."""
 
+import itertools
+import tempfile
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from ipai.app.config import AppConfig
-from ipai.errors import ConfigError, DataError
-from ipai.instructions.slots import fill_slot, slots_in
-from ipai.pipeline.encoding import Condition
-from ipai.pipeline.grid import grid
-from ipai.pipeline.guidance import FourPass
-from ipai.pipeline.picture_generator import PictureGenerator, PictureRequest, control_picture
-from ipai.pipeline.settings import GUIDANCES
+from ipai.app.fields import Fields, drawings
+from ipai.errors import ConfigError
+from ipai.instructions.slots import fill_slot
+from ipai.pipeline.drawing import conditions_of, request_of
+from ipai.pipeline.picture_generator import PictureGenerator, control_picture
+from ipai.pipeline.record import facts_of, write_png
+from ipai.pipeline.settings import DrawingConfig
 from ipai.pipeline.sources import base_for, load
-from ipai.schema import MAX_LETTERS, MAX_SEED, STEPS, letters, one_of, out_of_bounds, refuse
-
-_MOST = 64  # pictures of one press of a button
+from ipai.schema import out_of_bounds, refuse
 
 
 @dataclass(frozen=True)
-class Fields:
-    """The page's fields, as the browser gives them."""
+class Drawn:
+    """One of the pictures that a button asked for.
 
-    image: Image.Image | None
-    instruction: str = field(metadata=letters(MAX_LETTERS))
-    object: str = field(metadata=letters(MAX_LETTERS))
-    prompt: str = field(metadata=letters(MAX_LETTERS))
-    negative: str = field(metadata=letters(MAX_LETTERS))
-    seeds: str = field(metadata=letters(MAX_LETTERS))
-    scale: float
-    guidance: str = field(metadata=one_of(*GUIDANCES))
-    guidance_scale: float
-    steps: float = field(metadata=STEPS)
-    controlnet: str | None  # None while the boxes are folded away
-    controlnet_image: Image.Image | None
-    controlnet_scale: float
-    lora: str | None
-    lora_scale: float
+    Attributes:
+        path: Its PNG, which `generate.py repeat=` draws again.
+        label: Instruction and seed.
+        number, total: Which of how many.
+    """
+
+    path: Path
+    label: str
+    number: int
+    total: int
 
 
 class Session:
-    """One adapter, drawn with by one visitor at a time.
+    """One adapter, which draws one picture at a time, whoever asks.
 
     Args:
         config: Which adapter, and the defaults.
+
+    Attributes:
+        base: Of the adapter.
+        folder: Where pictures are kept: `config.keep`, or a folder that ends with the page.
 
     Raises:
         IpaiError: The adapter or its base cannot be used.
@@ -56,72 +53,76 @@ class Session:
         self.config = config
         self._loaded = load(config.checkpoint, weights=config.weights, base=config.base)  # type: ignore[arg-type]
         self.base = base_for(self._loaded, config.checkpoint)
+        self._ends_with_us = None if config.keep else tempfile.TemporaryDirectory(prefix="ipai-app-")
+        self.folder = Path(config.keep or self._ends_with_us.name).absolute()  # type: ignore[union-attr]
+        self._numbers = itertools.count(_last_number(self.folder) + 1)
         self._busy = threading.Lock()
-        self._extras: tuple[str, str] = ("", "")
+        self._stopped: set[str] = set()
+        self._extras: tuple[str | None, str | None] = (None, None)
         self._generator = self._load()
 
-    def draw(self, fields: Fields, progress: Callable[[float], object]) -> Image.Image:
-        """The instruction in the field, a picture for each seed.
+    def draw(self, fields: Fields, visitor: str = "") -> Iterator[Drawn]:
+        """The instruction in the field, a picture for each seed; see `_each`."""
+        return self._each(fields, [fields.instruction], visitor)
+
+    def five(self, fields: Fields, visitor: str = "") -> Iterator[Drawn]:
+        """The same image under each of `config.five`; see `_each`."""
+        return self._each(fields, list(self.config.five.values()), visitor)
+
+    def stop(self, visitor: str) -> None:
+        """End what this visitor's buttons draw, after the step that is being computed."""
+        self._stopped.add(visitor)
+
+    def _each(self, fields: Fields, instructions: Sequence[str], visitor: str) -> Iterator[Drawn]:
+        """Each picture as it is done, until the visitor stops it.
 
         Raises:
             IpaiError: A field cannot be used; the message says which.
         """
-        return self._rows(fields, [fields.instruction], progress)
-
-    def five(self, fields: Fields, progress: Callable[[float], object]) -> Image.Image:
-        """The same image under each of `config.five`, a row each; an instruction with a slot needs the object's name.
-
-        Raises:
-            IpaiError: A field cannot be used; the message says which.
-        """
-        named = [text for text in self.config.five if fields.object.strip() or not slots_in(text)]
-        return self._rows(fields, named, progress)
-
-    def _rows(self, fields: Fields, instructions: Sequence[str], progress: Callable[[float], object]) -> Image.Image:
+        self._stopped.discard(visitor)
         refuse(out_of_bounds(fields))
-        if fields.image is None:
-            raise DataError("there is no condition image; drop one into the box at the left")
-        seeds = _seeds(fields.seeds)
-        total = len(seeds) * len(instructions)
-        if total > _MOST:
-            raise ConfigError(f"{total} pictures are too many at once; {_MOST} is the most")
+        wanted = drawings(fields, instructions, self.config, self.base, self.folder)
+        for number, drawing in enumerate(wanted, 1):
+            try:
+                path = self._one(drawing, visitor)
+            except _Stopped:
+                return
+            told = fill_slot(drawing.instruction[0], drawing.object)
+            yield Drawn(path, f"{told} · seed {drawing.seeds[0]}", number, len(wanted))
+
+    def _one(self, drawing: DrawingConfig, visitor: str) -> Path:
+        def on_step(_: int) -> None:
+            if visitor in self._stopped:
+                raise _Stopped
+
+        # Between two pictures another visitor may have drawn, so everything is chosen anew.
         with self._busy:
-            requests = self._prepared(fields, seeds)
-            rows: list[list[Image.Image]] = []
-            for number, instruction in enumerate(instructions):
-                condition = Condition(fields.image, instruction, object=fields.object.strip() or None)
-                guidance = FourPass(negative=fields.negative) if fields.guidance == "four_pass" else None
-                self._generator.attached.condition(condition, guidance=guidance)
-                rows.append([])
-                for request in requests:
-                    rows[-1].append(self._generator.generate(request))
-                    progress((number * len(seeds) + len(rows[-1])) / total)
-        names = [fill_slot(text, fields.object.strip() or None) for text in instructions]
-        return grid(rows, names, [f"seed {seed}" for seed in seeds])
+            on_step(0)
+            if (drawing.controlnet, drawing.lora) != self._extras:
+                # A name that cannot be loaded leaves the old pipeline in place.
+                self._generator = self._load(drawing.controlnet, drawing.lora)
+                self._extras = drawing.controlnet, drawing.lora
+            generator, control = self._generator, None
+            if drawing.lora:
+                generator.weigh_lora(drawing.lora_scale)
+            if drawing.controlnet_image:
+                control = control_picture(Path(drawing.controlnet_image), self.base.resolution)
+            generator.attached.set_scale(drawing.chosen_scale())
+            conditions = conditions_of(drawing, drawing.instruction[0])
+            generator.attached.condition(*conditions, guidance=drawing.chosen_guidance())
+            picture = generator.generate(request_of(drawing, drawing.seeds[0], control), on_step)
+            path = self.folder / f"picture-{next(self._numbers):05d}.png"
+            write_png(picture, facts_of(drawing), path)
+        return path
 
-    def _prepared(self, fields: Fields, seeds: Sequence[int]) -> list[PictureRequest]:
-        controlnet, lora = (fields.controlnet or "").strip(), (fields.lora or "").strip()
-        if controlnet and fields.controlnet_image is None:
-            raise DataError("the ControlNet has no line drawing; drop one into its box, or empty its name")
-        if (controlnet, lora) != self._extras:
-            generator = self._load(controlnet, lora)  # a name that cannot be loaded leaves the old one in place
-            self._generator, self._extras = generator, (controlnet, lora)
-        if lora:
-            self._generator.weigh_lora(fields.lora_scale)
-        self._generator.attached.set_scale(fields.scale)
-        control = None
-        if controlnet and fields.controlnet_image is not None:
-            control = control_picture(fields.controlnet_image, self.base.resolution)
-        steps, guidance = int(fields.steps), fields.guidance_scale
-        return [
-            PictureRequest(fields.prompt, fields.negative, seed, steps, guidance, control, fields.controlnet_scale)
-            for seed in seeds
-        ]
-
-    def _load(self, controlnet: str = "", lora: str = "") -> PictureGenerator:
-        generator = PictureGenerator(self.base, self._loaded, self.config.device, controlnet or None, lora or None)
+    def _load(self, controlnet: str | None = None, lora: str | None = None) -> PictureGenerator:
+        generator = PictureGenerator(self.base, self._loaded, self.config.device, controlnet, lora)
         generator.schedule(self.config.scheduler)
         return generator
+
+
+class _Stopped(Exception):
+    """The visitor does not want the picture any more."""
 
 
 def require(checkpoint: str) -> None:
@@ -134,11 +135,5 @@ def require(checkpoint: str) -> None:
         raise ConfigError("there is no runs/joint-toy yet: run `make demo` first, or give checkpoint=...")
 
 
-def _seeds(text: str) -> list[int]:
-    try:
-        seeds = [int(word) for word in text.replace(",", " ").split()]
-    except ValueError as error:
-        raise ConfigError(f"seeds are whole numbers with commas between them, not {text!r}") from error
-    if not seeds or min(seeds) < 0 or max(seeds) > MAX_SEED:
-        raise ConfigError(f"give at least one seed, from 0 to {MAX_SEED}: {text!r}")
-    return seeds
+def _last_number(folder: Path) -> int:
+    return max((int(path.stem.rpartition("-")[2]) for path in folder.glob("picture-?????.png")), default=0)

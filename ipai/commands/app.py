@@ -12,7 +12,7 @@ from ipai.errors import ConfigError
 @command("app")
 def main(raw: DictConfig) -> None:
     """Load the adapter, serve the page until it is interrupted."""
-    from ipai.app.config import AppConfig, check
+    from ipai.app.config import AppConfig, check, login_of
     from ipai.app.page import build
     from ipai.app.session import Session, require
     from ipai.schema import typed
@@ -20,9 +20,13 @@ def main(raw: DictConfig) -> None:
     config: AppConfig = typed(raw, AppConfig)
     check(config)
     require(config.checkpoint)
-    page = build(Session(config))
+    session = Session(config)
+    page = build(session)
     try:
         page.queue(max_size=config.waiting)
-        page.launch(server_name=config.host, server_port=config.port, max_file_size=f"{config.upload_mb}mb")
+        page.launch(
+            server_name=config.host, server_port=config.port, share=config.share, auth=login_of(config),
+            max_file_size=f"{config.upload_mb}mb", allowed_paths=[str(session.folder)],
+        )  # fmt: skip
     except OSError as error:
         raise ConfigError(f"port={config.port} cannot be used ({error}); give another one") from error

@@ -40,11 +40,10 @@ def draw(config: DrawingConfig, progress: Callable[[], object]) -> Path:
         control = control_picture(Path(config.controlnet_image), config.base.resolution)
     rows = []
     for instruction in config.instruction:
-        condition = Condition(Path(config.image), instruction, object=config.object)
-        generator.attached.condition(condition, guidance=config.chosen_guidance())
+        generator.attached.condition(*conditions_of(config, instruction), guidance=config.chosen_guidance())
         row = []
         for seed in config.seeds:
-            row.append(generator.generate(_request(config, seed, control)))
+            row.append(generator.generate(request_of(config, seed, control)))
             progress()
         rows.append(row)
     output = Path(config.output)
@@ -52,7 +51,14 @@ def draw(config: DrawingConfig, progress: Callable[[], object]) -> Path:
     return output
 
 
-def _request(config: DrawingConfig, seed: int, control: Image.Image | None) -> PictureRequest:
+def conditions_of(config: DrawingConfig, instruction: str) -> list[Condition]:
+    """The condition image under `instruction`, and those that are mixed in."""
+    first = Condition(Path(config.image), instruction, config.object, config.weight)
+    return [first, *(Condition(Path(one.image), one.instruction, one.object, one.weight) for one in config.more)]
+
+
+def request_of(config: DrawingConfig, seed: int, control: Image.Image | None) -> PictureRequest:
+    """One picture of that seed; `control` is the ControlNet's line drawing, if there is one."""
     return PictureRequest(
         config.prompt, config.negative, seed, config.steps, config.guidance_scale, control, config.controlnet_scale
     )

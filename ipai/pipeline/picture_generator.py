@@ -1,6 +1,6 @@
 """A loaded pipeline with its adapter, ControlNet and LoRA: what the command line and the page draw with."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,8 +88,13 @@ class PictureGenerator:
         """Weight the LoRA, of which there must be one: 1 as trained, 0 off."""
         self.pipeline.set_adapters("lora", float(scale))
 
-    def generate(self, request: PictureRequest) -> Image.Image:
-        """Draw one picture under the conditions of `attached`."""
+    def generate(self, request: PictureRequest, on_step: Callable[[int], object] | None = None) -> Image.Image:
+        """Draw one picture under the conditions of `attached`.
+
+        Args:
+            request: What to draw.
+            on_step: Called after each step with its number, from 0; what it raises ends the drawing.
+        """
         lines: dict[str, Any] = {}
         if request.control is not None:
             lines = {"image": request.control, "controlnet_conditioning_scale": float(request.control_scale)}
@@ -97,6 +102,7 @@ class PictureGenerator:
             request.prompt,
             negative_prompt=request.negative,
             generator=torch.Generator("cpu").manual_seed(request.seed),
+            callback_on_step_end=None if on_step is None else _calling(on_step),
             **self._settings(request),
             **lines,
         ).images[0]
@@ -146,6 +152,14 @@ def control_picture(source: Path | Image.Image, size: int) -> Image.Image:
     except OSError as error:
         raise DataError(f"the ControlNet's picture {source} cannot be read: {error}") from error
     return Image.fromarray(to_square(picture, square_box(picture), size).permute(1, 2, 0).numpy())
+
+
+def _calling(on_step: Callable[[int], object]) -> Callable[..., dict[str, Any]]:
+    def after(_pipeline: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        on_step(step)
+        return tensors
+
+    return after
 
 
 def _controlnet(name: str, base: Backbone) -> Any:

@@ -1,8 +1,10 @@
 """What a PNG says of how it was drawn, and drawing it again from that."""
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,7 @@ def facts_of(config: DrawingConfig) -> dict[str, Any]:
     settings = {key: value for key, value in asdict(config).items() if key not in _NOT_REPEATED}
     return {
         "settings": settings,
-        "sha256": {key: sha256_of(path) for key, path in _files(settings).items()},
+        "sha256": {key: _digest(path, path.stat()) for key, path in _files(settings).items()},
         "versions": {name: version(name) for name in ("ipai", "torch", "diffusers", "transformers", "pillow")},
     }
 
@@ -108,10 +110,10 @@ def repeated(raw: DictConfig, overrides: Iterable[str], path: Path) -> tuple[Dic
 def _refuse_other_files(facts: PictureFacts, replaced: Iterable[str], path: Path) -> None:
     files = _files(facts.settings)
     for key, digest in facts.sha256.items():
-        if key in replaced:
+        if key.split("[")[0] in replaced:
             continue
         if not files[key].is_file():
-            raise ConfigError(f"{path} was drawn with {key}={facts.settings[key]}, which is gone; give {key}=...")
+            raise ConfigError(f"{path} was drawn with {key}={files[key]}, which is gone; give {key.split('[')[0]}=...")
         if sha256_of(files[key]) != digest:
             raise ConfigError(
                 f"{path} was drawn with another {key} than {files[key]} is now (sha256 {digest[:12]}...); give the "
@@ -119,10 +121,16 @@ def _refuse_other_files(facts: PictureFacts, replaced: Iterable[str], path: Path
             )
 
 
+@lru_cache
+def _digest(path: Path, _state: os.stat_result) -> str:
+    return sha256_of(path)  # once, while size and times stay: the page draws many pictures with one adapter
+
+
 def _files(settings: Mapping[str, Any]) -> dict[str, Path]:
     """The file behind each key that names one."""
     files = {"checkpoint": adapter_file(locate_adapter(settings["checkpoint"]), settings["weights"])}
     files |= {key: Path(settings[key]) for key in ("image", "controlnet_image") if settings[key]}
+    files |= {f"more[{index}].image": Path(one["image"]) for index, one in enumerate(settings.get("more", []))}
     if settings["lora"]:
         lora = Path(settings["lora"]).expanduser()
         files["lora"] = lora / _LORA if lora.is_dir() else lora

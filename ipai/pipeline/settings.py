@@ -34,6 +34,16 @@ class FourPassScales:
 
 
 @dataclass
+class MoreCondition:
+    """A further condition image of the same picture, mixed in by its weight."""
+
+    image: str
+    instruction: str = field(metadata=letters(MAX_LETTERS))
+    object: str | None = None
+    weight: float = 1.0
+
+
+@dataclass
 class DrawingConfig:
     """What is drawn; conf/generate.yaml explains each."""
 
@@ -57,6 +67,8 @@ class DrawingConfig:
     guidance: str | None = field(default=None, metadata=one_of(*GUIDANCES))
     task: str | None = field(default=None, metadata=one_of(*TASKS))
     object: str | None = None
+    weight: float = 1.0
+    more: list[MoreCondition] = field(default_factory=list)
     controlnet: str | None = None
     controlnet_image: str | None = None
     lora: str | None = None
@@ -92,8 +104,8 @@ def _problems(config: DrawingConfig) -> Iterator[str]:
         yield "controlnet= and controlnet_image= go together; give both or none"
     if Path(config.output).suffix.lower() != ".png":
         yield f"output={config.output} must end in .png, which holds the settings"
-    for key in ("image", "controlnet_image"):
-        path = getattr(config, key)
+    pictures = {"image": config.image, "controlnet_image": config.controlnet_image}
+    for key, path in (pictures | {f"more[{index}].image": one.image for index, one in enumerate(config.more)}).items():
         if path is not None and not Path(path).expanduser().is_file():
             yield f"{key}={path} is no file; give a picture"
     if config.lora is not None and not Path(config.lora).expanduser().exists():

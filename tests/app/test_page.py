@@ -1,6 +1,5 @@
 """The page in a real browser: a picture goes in, labelled pictures come out, and mistakes are told."""
 
-import io
 import socket
 import time
 import urllib.request
@@ -9,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from ipai.adapter.formats import save_adapter
+from ipai.pipeline.record import read_facts
+from ipai.tasks import get_task
 from tests.helpers.browser import opened_page
-from tests.helpers.small_pipeline import PICTURE, adapter_for, make_pipeline
+from tests.helpers.small_pipeline import adapter_for, make_pipeline
 from tests.integration.conftest import start
 
 pytest.importorskip("gradio", reason="gradio is not installed (extra gradio)")
@@ -49,36 +49,68 @@ def _wait_for(address: str, server: Any) -> None:
             time.sleep(0.3)
 
 
-@pytest.fixture
-def page(address: str) -> Iterator[Any]:
-    with opened_page(address) as opened:
+@pytest.fixture(params=[(1300, 1000), (390, 844)], ids=["desktop", "phone"])
+def page(request: pytest.FixtureRequest, address: str) -> Iterator[Any]:
+    with opened_page(address, *request.param) as opened:
         opened.wait_for_selector("#draw")
         yield opened
 
 
-def drawn(page: Any, button: str) -> Image.Image:
-    before = page.locator("#result img").first.get_attribute("src") if page.locator("#result img").count() else None
+def drawn(page: Any, button: str, count: int) -> list[bytes]:
+    """The files of the gallery after `button` has drawn so many pictures."""
     page.click(button)
-    page.wait_for_function(
-        "before => { const i = document.querySelector('#result img'); return i && i.src && i.src !== before }",
-        arg=before,
-        timeout=60_000,
-    )
-    content = page.request.get(page.locator("#result img").first.get_attribute("src")).body()
-    return Image.open(io.BytesIO(content)).convert("RGB")
+    page.wait_for_selector(f"#state >> text=picture {count} of {count}", timeout=60_000)
+    page.wait_for_function("n => document.querySelectorAll('#result img').length >= n", arg=count)
+    sources = [image.get_attribute("src") for image in page.locator("#result img").all()][:count]
+    return [page.request.get(source).body() for source in sources]
 
 
 @pytest.mark.slow
-def test_a_picture_goes_in_and_pictures_come_out(page: Any, tmp_path: Path) -> None:
-    PICTURE.save(tmp_path / "condition.png")
+def test_pictures_come_with_their_settings_and_mistakes_are_told(page: Any, tmp_path: Path) -> None:
+    wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert wide <= 0  # nothing to scroll sideways, on a phone either
     page.click("#draw")
     page.wait_for_selector("text=there is no condition image")
-    page.set_input_files("#image input[type=file]", tmp_path / "condition.png")
+    page.locator("#examples img").first.click()
     page.wait_for_selector("#image img")
     page.fill("#prompt textarea", "a red star")
-    one = drawn(page, "#draw")
-    assert one.width == 3 * 64 + 2 * 4  # three seeds
-    assert len(one.getcolors(100_000)) > 500
-    five = drawn(page, "#five")
-    assert five.width == one.width
-    assert five.height > 4 * 64  # the object has no name, so its row is left out
+    page.fill("#seeds textarea", "3, 4")
+    pictures = drawn(page, "#draw", 2)
+    (tmp_path / "drawn.png").write_bytes(pictures[1])
+    facts = read_facts(tmp_path / "drawn.png")
+    assert (facts.settings["seeds"], facts.settings["prompt"]) == ([4], "a red star")
+    page.locator("#result img").first.click()
+    page.click("#settings button")
+    page.wait_for_selector("#settings >> text=repeat=picture-")
+
+    page.click("#five")
+    page.wait_for_selector("text=write the object's name")
+    page.fill("#name textarea", "star")
+    assert len(drawn(page, "#five", 10)) == 10
+
+
+@pytest.mark.slow
+def test_a_task_brings_its_wording_scale_and_guidance(page: Any) -> None:
+    page.locator("#task label", has_text="structure").click()
+    page.wait_for_function("document.querySelector('#instruction input').value === 'use the composition'")
+    page.click("#how button")
+    assert float(page.locator("#scale input[type=number]").input_value()) == get_task("structure").scale
+    assert page.locator("#guidance input:checked").get_attribute("value") == get_task("structure").guidance
+
+
+@pytest.mark.slow
+def test_stop_ends_the_drawing(page: Any) -> None:
+    page.locator("#examples img").first.click()
+    page.wait_for_selector("#image img")
+    page.click("#dice")
+    page.wait_for_function("document.querySelector('#seeds textarea').value !== '0, 1, 2'")
+    page.click("#how button")
+    page.fill("#steps input[type=number]", "100")
+    page.click("#draw")
+    page.wait_for_selector("#state >> text=waiting")
+    page.click("#stop")
+    page.wait_for_selector("#state >> text=stopped")
+    page.fill("#steps input[type=number]", "1")
+    page.fill("#seeds textarea", "1")
+    page.wait_for_timeout(500)  # until the page has forgotten the drawing that was stopped
+    assert len(drawn(page, "#draw", 1)) == 1

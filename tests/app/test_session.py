@@ -1,5 +1,6 @@
 """What the page's buttons do, without a browser."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,16 +8,31 @@ from typing import Any
 import numpy as np
 import pytest
 from diffusers import ControlNetModel
+from hydra import compose, initialize_config_dir
+from PIL import Image
 
 from ipai.adapter.formats import save_adapter
-from ipai.app.config import AppConfig, check
-from ipai.app.session import Fields, Session, require
+from ipai.app.config import AppConfig, check, login_of
+from ipai.app.fields import Fields
+from ipai.app.session import Session, require
 from ipai.errors import ConfigError, DataError, IpaiError, WeightsError
 from ipai.pipeline import FourPass
+from ipai.pipeline.drawing import draw
+from ipai.pipeline.picture_generator import PictureRequest
+from ipai.pipeline.record import repeated
+from ipai.pipeline.settings import DrawingConfig
+from ipai.schema import typed
+from tests.helpers.building import ROOT
 from tests.helpers.pipeline_extras import give_controlnet_a_say, write_lora
 from tests.helpers.small_pipeline import CONFIG, PICTURE, adapter_for, make_pipeline
 
-FIELDS = Fields(PICTURE, "use the style", "", "a cat", "", "0 1", 1.0, "ordinary", 5, 1, None, None, 1.0, None, 1.0)
+FIELDS = Fields(
+    PICTURE, "use the style", "", "a cat", "", "0 1", 1.0, "ordinary", 5, 1, None, None, 0.5, None, None, 1.0, None, 1.0
+)
+FIVE = {
+    "copy": "use everything", "style": "use the style", "object": "use the {object}", "structure": "use the lines",
+    "face": "use the face",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -29,40 +45,98 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+def app_config(folder: Path, **changes: Any) -> AppConfig:
+    config = AppConfig(
+        str(folder / "adapter.safetensors"), "ema", 1, "ddim", FIVE, 3, 64, "cpu", "127.0.0.1", 7860, False, 50, 20,
+        base=CONFIG,
+    )  # fmt: skip
+    return replace(config, **changes)
+
+
 @pytest.fixture(scope="module")
 def session(folder: Path) -> Session:
-    five = ["use the style", "use the {object}", "use the face"]
-    adapter = str(folder / "adapter.safetensors")
-    return Session(AppConfig(adapter, "ema", 1, "ddim", five, 3, "cpu", "127.0.0.1", 7860, 50, 20, CONFIG))
+    return Session(app_config(folder))
 
 
 def drawn(session: Session, **changes: Any) -> np.ndarray:
-    return np.asarray(session.draw(replace(FIELDS, **changes), lambda _: None)).astype(int)
+    pictures = [Image.open(one.path) for one in session.draw(replace(FIELDS, **changes))]
+    return np.stack([np.asarray(picture) for picture in pictures]).astype(int)
 
 
-def test_controlnet_and_lora_come_and_go(session: Session, folder: Path) -> None:
+def test_controlnet_lora_and_a_second_image_come_and_go(session: Session, folder: Path) -> None:
     plain = drawn(session)
     lines = {"controlnet": f"{folder}/controlnet", "controlnet_image": PICTURE}
-    for extras in (lines, {"lora": f"{folder}/lora"}, {"lora": f"{folder}/lora", "lora_scale": 0.5}):
+    second = {"second_image": PICTURE.rotate(180), "second_instruction": "use the face"}
+    for extras in (lines, {"lora": f"{folder}/lora"}, {"lora": f"{folder}/lora", "lora_scale": 0.5}, second):
         assert np.abs(drawn(session, **extras) - plain).max() > 0
     assert np.array_equal(drawn(session, lora=f"{folder}/lora", lora_scale=0.0), plain)
     assert np.array_equal(drawn(session, lora=" "), plain)
 
 
-def test_a_row_whose_object_has_no_name_is_left_out(session: Session) -> None:
-    shares: list[float] = []
-    two = session.five(FIELDS, shares.append)
-    three = session.five(replace(FIELDS, object="cat"), lambda _: None)
-    assert three.height - two.height == 16 + 64 + 4
-    assert shares == [0.25, 0.5, 0.75, 1.0]
+def test_five_instructions_are_five_labelled_rows(session: Session) -> None:
+    asked = replace(FIELDS, object="cat")
+    labels = [one.label for one in session.five(asked)]
+    assert labels[:3] == ["use everything · seed 0", "use everything · seed 1", "use the style · seed 0"]
+    assert len(labels) == 10
+    assert "use the cat · seed 1" in labels
+
+
+def test_each_picture_comes_when_it_is_done_and_counts(session: Session) -> None:
+    pictures = session.draw(FIELDS)
+    first = next(pictures)
+    assert (first.number, first.total) == (1, 2)
+    assert first.path.is_file()
+    assert [one.number for one in pictures] == [2]
+
+
+def test_a_picture_is_drawn_again_from_its_png(folder: Path, tmp_path: Path) -> None:
+    """`ipai generate repeat=` gives the same pixels, a second image included."""
+    session = Session(app_config(folder, keep=str(tmp_path / "kept")))
+    asked = replace(FIELDS, seeds="5", second_image=PICTURE.rotate(90), second_instruction="use the style")
+    one = next(session.draw(asked))
+    with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
+        raw = compose("generate", overrides=[f"repeat={one.path}", f"output={tmp_path}/again.png"])
+    raw, differing = repeated(raw, [f"output={tmp_path}/again.png"], one.path)
+    assert not differing
+    again = draw(typed(raw, DrawingConfig), lambda: None)
+    assert np.array_equal(np.asarray(Image.open(one.path)), np.asarray(Image.open(again)))
+    assert next(Session(app_config(folder, keep=str(tmp_path / "kept"))).draw(FIELDS)).path.name > one.path.name
+
+
+def test_a_stopped_drawing_ends_and_the_next_visitor_goes_on(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+    generate = session._generator.generate
+
+    def watched(request: PictureRequest, on_step: Callable[[int], object]) -> Image.Image:
+        def counting(step: int) -> None:
+            steps.append(step)
+            if len(steps) == 3:
+                session.stop("somebody")
+            on_step(step)
+
+        return generate(request, counting)
+
+    monkeypatch.setattr(session._generator, "generate", watched)
+    assert list(session.draw(replace(FIELDS, steps=50), "somebody")) == []
+    assert len(steps) == 3
+    assert len(list(session.draw(replace(FIELDS, steps=2), "another"))) == 2
+    assert len(list(session.draw(replace(FIELDS, steps=2), "somebody"))) == 2  # and who stopped may begin anew
+
+
+def test_a_drawing_that_nobody_waits_for_holds_nothing_up(session: Session) -> None:
+    """A cancelled request leaves its generator where it stood, between two pictures."""
+    left = session.draw(FIELDS, "left")
+    next(left)
+    assert len(list(session.draw(FIELDS, "another"))) == 2
 
 
 def test_the_negative_prompt_is_the_third_passs_instruction(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn(session, seeds="1")
     attached, chosen = session._generator.attached, []
     condition = attached.condition
     monkeypatch.setattr(attached, "condition", lambda *given, guidance: chosen.append(guidance) or condition(*given))
     drawn(session, guidance="four_pass", negative="dull")
-    assert chosen == [FourPass(negative="dull")]
+    assert chosen == 2 * [FourPass(negative="dull")]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +144,7 @@ def test_the_negative_prompt_is_the_third_passs_instruction(session: Session, mo
     [
         ({"image": None}, DataError, "no condition image"),
         ({"instruction": ""}, IpaiError, "empty"),
-        ({"instruction": "use the {object}"}, IpaiError, "name of an object"),
+        ({"instruction": "use the {object}"}, ConfigError, "object's name"),
         ({"seeds": "one"}, ConfigError, "whole numbers"),
         ({"seeds": "-1"}, ConfigError, "from 0 to"),
         ({"seeds": "99999999999999999999"}, ConfigError, "from 0 to"),
@@ -91,12 +165,27 @@ def test_mistakes_are_told_and_the_next_picture_comes(
 ) -> None:
     with pytest.raises(error, match=words):
         drawn(session, **changes)
-    assert drawn(session).shape == (16 + 16 + 64, 2 * 64 + 4, 3)
+    assert drawn(session).shape == (2, 64, 64, 3)
 
 
 def test_settings_that_cannot_work(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"scheduler=x(.|\n)*port=0"):
         check(replace(session.config, scheduler="x", port=0))
+    with pytest.raises(ConfigError, match=r"five.hair is no task(.|\n)*five.face is missing"):
+        check(replace(session.config, five={"hair": "use the hair", **FIVE, "face": ""}))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match="make demo"):
         require("runs/joint-toy")
+
+
+def test_the_login_comes_from_the_environment(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert login_of(session.config) is None
+    asked = replace(session.config, login="PAGE_LOGIN")
+    for wrong in (None, "", "name", "name:"):
+        monkeypatch.delenv("PAGE_LOGIN", raising=False)
+        if wrong is not None:
+            monkeypatch.setenv("PAGE_LOGIN", wrong)
+        with pytest.raises(ConfigError, match="login=PAGE_LOGIN must be an environment variable"):
+            check(asked)
+    monkeypatch.setenv("PAGE_LOGIN", "ada:love:lace")
+    assert login_of(asked) == ("ada", "love:lace")

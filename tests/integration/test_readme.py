@@ -32,7 +32,7 @@ def test_use_it_in_ten_lines(tmp_path: Path) -> None:
     writers = {"adapter.safetensors": lambda path: save_adapter(adapter, path, {})}
     save(run / "checkpoints", Progress(1, 32), writers, keep=1)
     (run / "config.yaml").write_text(yaml.safe_dump(to_dict(config)))
-    Image.effect_noise((64, 64), 90).save(tmp_path / "photo.png")
+    (tmp_path / "examples").symlink_to(REPOSITORY / "examples")
     code = code_of("Use")
     assert len(code.strip().splitlines()) <= 10
     paths = {"PYTHONPATH": str(REPOSITORY)}
