@@ -61,7 +61,7 @@ app: setup ## a page to play with runs/joint-toy; ARGS="checkpoint=..." for anot
 	$(PYTHON) scripts/app.py $(ARGS)
 
 lock: ## pin the dependencies anew (needs a set-up .venv)
-	$(VENV)/bin/uv pip compile --quiet --extra dev --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header --annotation-style=line --output-file requirements.lock pyproject.toml
+	$(VENV)/bin/uv pip compile --quiet --universal --extra dev --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header --annotation-style=line --output-file requirements.lock pyproject.toml
 
 clean: ## remove caches and build products; keeps .venv, data and runs
 	rm -rf build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

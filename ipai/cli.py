@@ -24,6 +24,7 @@ from ipai.command_line import explained, readable
 from ipai.errors import IpaiError, StoreError
 from ipai.extras import missing_extra
 from ipai.files import CONF
+from ipai.help_text import help_text
 
 MISUSE, TRY_LATER, INTERRUPTED = 2, 75, 130  # 75: EX_TEMPFAIL, so a scheduler may repeat it
 
@@ -70,8 +71,11 @@ def command(
         @functools.wraps(work)
         def main() -> None:
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what went wrong instead of ending with 1
-            sys.argv[1:] = readable(sys.argv[1:], CONF / folder)
             try:
+                if {"-h", "--help"} & set(sys.argv[1:]):
+                    print(help_text(CONF / folder, name, sys.argv[1:]), flush=True)
+                    return
+                sys.argv[1:] = readable(sys.argv[1:], CONF / folder)
                 composed()
             except (HydraException, OmegaConfBaseException) as error:
                 print(f"error: {explained(error, CONF / folder, name)}", file=sys.stderr)

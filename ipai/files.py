@@ -1,7 +1,6 @@
 """Files that appear whole or not at all: written aside, flushed to disk, then renamed."""
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from ipai.errors import IpaiError
@@ -110,24 +110,28 @@ def held_alone(folder: Path, refusal: IpaiError) -> Iterator[None]:
     Raises:
         IpaiError: `refusal`, if another process holds the folder.
     """
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise refusal from error
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise refusal from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def is_held(folder: Path) -> bool:
     """Whether a process holds the folder now, as `held_alone` does."""
-    try:
-        with (folder / ".lock").open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
+    if not (folder / ".lock").exists():
         return False
-    except OSError:
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            return False
+    except Timeout:
         return True
-    return False
+    except OSError:  # another user's folder: whoever may not write there cannot tell
+        return False
 
 
 def cache_folder() -> Path:

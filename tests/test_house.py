@@ -27,7 +27,7 @@ ROOMS = (
         "backbones",
     ),
     *("instructions", "data", "clip", "config", "conditioning", "runs", "toyworld", "caching", "pipeline"),
-    *("training", "evaluation", "cluster", "app", "command_line", "cli", "commands", "__main__"),
+    *("training", "evaluation", "cluster", "app", "command_line", "help_text", "cli", "commands", "__main__"),
 )
 BUILDERS = (
     *("words", "llm", "engine", "captions", "instructions", "teachers"),

@@ -117,8 +117,8 @@ def ask_all(
 
 
 def claims_path(cache: Path) -> Path:
-    """The lock file beside a cache."""
-    return cache.with_name(cache.name + ".claims")
+    """The folder of locks beside a cache."""
+    return cache.with_name(cache.name + ".locks")
 
 
 class _Ended(IpaiError):

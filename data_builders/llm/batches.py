@@ -31,7 +31,7 @@ _TOKEN = "ipai_token"  # the key of the metadata that holds a batch's token
 _OVER = ("completed", "expired", "cancelled")
 _EXPIRED = "batch_expired"
 # Stands for all questions among the claims: one process at a time hands in.
-_ALL = "f" * 64
+_ALL = "all"
 
 
 def ask_in_batches(

@@ -31,14 +31,15 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def resolve_device(name: str) -> torch.device:
-    """Where inference runs: `auto` is a GPU if there is one, else the CPU.
+    """Where inference runs: `auto` is a CUDA GPU if there is one, else Apple's, else the CPU.
 
     Raises:
         ConfigError: There is no such device here.
     """
     gpus = torch.cuda.device_count()
+    best = "cuda" if gpus else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        device = torch.device(("cuda" if gpus else "cpu") if name == "auto" else name)
+        device = torch.device(best if name == "auto" else name)
     except RuntimeError as error:
         raise ConfigError(f"device={name} is none of auto, cpu, cuda, cuda:N, mps") from error
     if device.type == "cuda" and (device.index or 0) >= gpus:

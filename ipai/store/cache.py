@@ -6,7 +6,6 @@ killed process; a `.part` without a holder is rubbish that the next one removes.
 """
 
 import contextlib
-import fcntl
 import os
 import re
 import time
@@ -14,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from ipai.errors import StoreError
 from ipai.files import sha256_of, sync
@@ -160,9 +161,13 @@ class ShardCache:
         """Hold a name against all other threads and processes of the node; raises BlockingIOError rather than wait."""
         try:
             (self.folder / "locks").mkdir(parents=True, exist_ok=True)
-            file = (self.folder / "locks" / name).open("w")
+            lock = FileLock(self.folder / "locks" / name)
+            lock.acquire(timeout=-1 if wait else 0)
+        except Timeout as error:
+            raise BlockingIOError(f"{name} is held") from error
         except OSError as error:
             raise StoreError(f"{self.folder} cannot be written ({error.strerror}); set data.store.cache") from error
-        with file:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        try:
             yield
+        finally:
+            lock.release()
