@@ -28,7 +28,16 @@ from ipai.help_text import help_text
 
 MISUSE, TRY_LATER, INTERRUPTED = 2, 75, 130  # 75: EX_TEMPFAIL, so a scheduler may repeat it
 
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG}
+_DISK = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+}
 
 
 def started_as(name: str) -> list[str]:

@@ -2,7 +2,8 @@
 
 import sys
 
+from ipai.cli import guarded
 from ipai.commands.show_toy_run import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

@@ -6,34 +6,26 @@ evaluated in a run (weights=start, weights=ip_adapter_plus) have rows of their o
 """
 
 import argparse
-import sys
 from pathlib import Path
-
-from ipai.errors import IpaiError
-
-_MISUSE = 2
 
 
 def main() -> int:
     """Read the arguments, print the comparison, write it where it is wanted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+", help="run folders, or folders with a scores.json")
-    parser.add_argument("--output", type=Path, help="also write FILE.md and FILE.json", metavar="FILE")
+    parser.add_argument("--output", type=Path, help="also write FILE.md, FILE.html and FILE.json", metavar="FILE")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
     arguments = parser.parse_args()
 
     from ipai.evaluation.reporting.comparing import read_lines
-    from ipai.evaluation.reporting.comparison_page import as_data, comparison
+    from ipai.evaluation.reporting.comparison_page import as_data, compared
     from ipai.files import write_json, write_text
 
-    try:
-        lines = read_lines(arguments.runs)
-        text = comparison(lines, arguments.seed)
-        if arguments.output is not None:
-            write_text(arguments.output.with_suffix(".md"), text)
-            write_json(arguments.output.with_suffix(".json"), as_data(lines, arguments.seed))
-    except IpaiError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return _MISUSE
-    print(text)
+    lines = read_lines(arguments.runs)
+    found = compared(lines, arguments.seed)
+    if arguments.output is not None:
+        write_text(arguments.output.with_suffix(".md"), found.markdown())
+        write_text(arguments.output.with_suffix(".html"), found.page())
+        write_json(arguments.output.with_suffix(".json"), as_data(lines, arguments.seed))
+    print(found.markdown())
     return 0

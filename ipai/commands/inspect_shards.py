@@ -8,10 +8,6 @@ import logging
 import sys
 from pathlib import Path
 
-from ipai.errors import IpaiError
-
-_MISUSE = 2
-
 
 def main() -> int:
     """Read the arguments, survey, write the page, say where it lies."""
@@ -32,20 +28,16 @@ def main() -> int:
 
     root = arguments.root.expanduser()
     output = arguments.output or root / "inspection.html"
-    try:
-        tasks = arguments.tasks or inspection.tasks_in(root)
-        with tqdm(
-            desc="records", unit=" records", total=inspection.count_samples(root, tasks), file=sys.stderr, disable=None
-        ) as bar:
-            facts = [inspection.survey(root, task, bar.update) for task in tasks]
-        shown = [
-            sample
-            for task in tasks
-            for sample in inspection.draw_samples(root, task, arguments.samples, arguments.seed, arguments.pools)
-        ]
-        write_text(output, inspection.page(root, facts, shown))
-    except IpaiError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return _MISUSE
+    tasks = arguments.tasks or inspection.tasks_in(root)
+    with tqdm(
+        desc="records", unit=" records", total=inspection.count_samples(root, tasks), file=sys.stderr, disable=None
+    ) as bar:
+        facts = [inspection.survey(root, task, bar.update) for task in tasks]
+    shown = [
+        sample
+        for task in tasks
+        for sample in inspection.draw_samples(root, task, arguments.samples, arguments.seed, arguments.pools)
+    ]
+    write_text(output, inspection.page(root, facts, shown))
     print(f"{inspection.summary(facts)}\npage: {output}")
     return 0

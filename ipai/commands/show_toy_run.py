@@ -5,12 +5,7 @@ first step and at the end. Both go to the run's report folder, where the page of
 """
 
 import argparse
-import sys
 from pathlib import Path
-
-from ipai.errors import IpaiError
-
-_MISUSE = 2
 
 
 def main() -> int:
@@ -30,15 +25,11 @@ def main() -> int:
     from ipai.files import atomic_path
 
     output = arguments.output or arguments.run / BEFORE_AND_AFTER
-    try:
-        figure = before_and_after(arguments.run, arguments.scene, arguments.portrait, arguments.seeds)
-        save_png(figure, output)
-        sheet = sheet_of_run(arguments.run, scenes=3, portraits=2)
-        with atomic_path(output.with_name(Path(SHEET).name)) as aside:
-            sheet.save(aside, "PNG")
-    except IpaiError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return _MISUSE
+    figure = before_and_after(arguments.run, arguments.scene, arguments.portrait, arguments.seeds)
+    save_png(figure, output)
+    sheet = sheet_of_run(arguments.run, scenes=3, portraits=2)
+    with atomic_path(output.with_name(Path(SHEET).name)) as aside:
+        sheet.save(aside, "PNG")
     print(f"pictures: {output.with_name(Path(SHEET).name)}, {output}")
     return 0
 

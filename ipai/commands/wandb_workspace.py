@@ -16,14 +16,9 @@ def main() -> int:
     parser.add_argument("--dry-run", action="store_true", help="print sections and panels, save nothing")
     arguments = parser.parse_args()
 
-    from ipai.errors import IpaiError
     from ipai.training.wandb_workspace import SECTIONS, workspace
 
-    try:
-        view = workspace(arguments.entity, arguments.project)
-    except IpaiError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    view = workspace(arguments.entity, arguments.project)
     if arguments.dry_run:
         for section, panels in SECTIONS.items():
             print(f"{section}: {', '.join(panels)}")

@@ -136,4 +136,5 @@ def _card(config: ExportConfig, loaded: LoadedAdapter, kept: Mapping[str, Any], 
         samples=samples,
         toy=toy,
         random=kept["base"]["random_weights"],
+        base_kind={"sdxl": "Stable Diffusion XL"}.get(kept["base"].get("family", "sd15"), "Stable Diffusion 1.5"),
     )

@@ -50,7 +50,9 @@ def write_png(picture: Image.Image, facts: Mapping[str, Any], output: Path) -> N
         with atomic_path(output) as aside:
             picture.save(aside, "PNG", pnginfo=info)
     except OSError as error:
-        raise ConfigError(f"cannot write output={output}: {error.strerror or error}") from error
+        raise ConfigError(
+            f"cannot write output={output}: {error.strerror or error}; make room or choose another place"
+        ) from error
 
 
 @dataclass(frozen=True)

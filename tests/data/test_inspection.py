@@ -77,6 +77,21 @@ def test_a_browser_shows_the_pictures_of_the_shards_and_finds_by_words(shards: P
     assert [fault for fault in faults if not fault.startswith(f"file://{tmp_path}")] == []
 
 
+@pytest.mark.slow
+def test_many_samples_come_in_pages_that_fit_a_phone(shards: Path, tmp_path: Path) -> None:
+    assert inspect(str(shards), "--output", str(tmp_path / "page.html"), "--samples", "9").returncode == 0
+    with opened_page(f"file://{tmp_path}/page.html", 390, 844) as page:
+        visible = page.locator("#samples tbody tr:not([hidden])")
+        assert (visible.count(), page.locator("#page").inner_text()) == (12, "1 of 2")
+        assert page.locator("#back").is_disabled()
+        page.click("#next")
+        assert (visible.count(), page.locator("#page").inner_text()) == (6, "2 of 2")
+        assert page.locator("#next").is_disabled()
+        page.fill("#search", "copy")  # of a search the first page
+        assert (visible.count(), page.locator("#page").inner_text()) == (9, "1 of 1")
+        assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+
+
 def most_alike(screenshot: bytes, pictures: dict[str, Image.Image]) -> str:
     """Which picture the browser drew. It may have drawn it half a pixel beside the grid, so lines are not compared."""
 

@@ -1,10 +1,12 @@
-"""The README's lines for Python, run as written."""
+"""The README's lines for Python, and the notebook, run as written."""
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 from PIL import Image
 
@@ -25,7 +27,9 @@ def code_of(section: str) -> str:
     return blocks[0]
 
 
-def test_use_it_in_ten_lines(tmp_path: Path) -> None:
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where somebody works: with the examples, and a run whose adapter was not trained."""
     config = compose("experiment=joint", "recipe=toy")
     adapter = InstructAdapter(spec_of(config.adapter, config.base, read_dims(config.base)))
     run = tmp_path / "runs" / "joint-toy"
@@ -33,16 +37,33 @@ def test_use_it_in_ten_lines(tmp_path: Path) -> None:
     save(run / "checkpoints", Progress(1, 32), writers, keep=1)
     (run / "config.yaml").write_text(yaml.safe_dump(to_dict(config)))
     (tmp_path / "examples").symlink_to(REPOSITORY / "examples")
-    code = code_of("Use")
-    assert len(code.strip().splitlines()) <= 10
+    return tmp_path
+
+
+def run_code(code: str, folder: Path) -> None:
     paths = {"PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", code]
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=environment() | paths,
-        capture_output=True,
-        text=True,
-        check=False,
+        command, cwd=folder, env=environment() | paths, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert Image.open(tmp_path / "star.png").size == (64, 64)
+
+
+def test_use_it_in_ten_lines(folder: Path) -> None:
+    code = code_of("Use")
+    assert len(code.strip().splitlines()) <= 10
+    run_code(code, folder)
+    assert Image.open(folder / "star.png").size == (64, 64)
+
+
+@pytest.mark.slow
+def test_the_notebook_runs(folder: Path) -> None:
+    cells = json.loads((REPOSITORY / "examples" / "first-pictures.ipynb").read_text())["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    shown = [number for number, text in enumerate(code) if text.splitlines()[-1].startswith("grid(")]
+    for number in shown:
+        head, _, last = code[number].rpartition("\n")
+        code[number] = f"{head}\n({last}).save('grid-{number}.png')"
+    run_code("\n".join(code), folder)
+    assert len(shown) == 3
+    assert all(Image.open(folder / f"grid-{number}.png").width == 3 * 64 + 2 * 4 for number in shown)

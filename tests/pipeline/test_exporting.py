@@ -12,16 +12,21 @@ import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from omegaconf import OmegaConf
+from PIL import Image
 from safetensors.torch import load_file
 
 import ipai
+from ipai.adapter.adapter import InstructAdapter
 from ipai.adapter.formats import save_adapter
+from ipai.backbones.families import read_dims
+from ipai.conditioning import spec_of
 from ipai.config import to_dict
 from ipai.errors import CheckpointError, ConfigError, WeightsError
 from ipai.pipeline import Condition, attach, sources
 from ipai.pipeline.exporting import ExportConfig, export
 from ipai.runs.checkpoint import Progress, save
 from ipai.schema import typed
+from tests.helpers.building import ROOT, environment
 from tests.helpers.composing import CONF, compose
 from tests.helpers.small_pipeline import PICTURE, adapter_for, draw, make_pipeline
 
@@ -90,6 +95,31 @@ def test_the_card_says_what_the_run_was_and_gives_nothing_away(run: Path) -> Non
         assert words in card
     assert {path.name for path in folder.iterdir()} == {"README.md", "config.yaml", "adapter.safetensors"}
     assert "secret" not in card + (folder / "config.yaml").read_text()
+
+
+def test_the_cards_snippet_runs(tmp_path: Path) -> None:
+    """As it is written, where the folder is known by the name that it gives."""
+    config = compose("experiment=joint", "recipe=toy")
+    adapter = InstructAdapter(spec_of(config.adapter, config.base, read_dims(config.base)))
+    run = tmp_path / "joint"
+    save(run / "checkpoints", Progress(1, 32), {"adapter.safetensors": lambda path: save_adapter(adapter, path, {})}, 1)
+    (run / "config.yaml").write_text(yaml.safe_dump(to_dict(config)))
+    mine = settings(run, name="mine", weights="raw")
+    mine.output = str(tmp_path / "mine")
+    folder = export(mine)
+    PICTURE.save(tmp_path / "photo.png")
+    code = (folder / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    command = [sys.executable, "-c", f"{code}\npicture.save('drawn.png')"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=environment() | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert Image.open(tmp_path / "drawn.png").size == (64, 64)
 
 
 def test_a_sample_grid_goes_into_the_card(run: Path) -> None:

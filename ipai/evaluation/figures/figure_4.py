@@ -10,6 +10,7 @@ from ipai.backbones.instruction_encoder import InstructionEncoder
 from ipai.instructions.slots import fill_slot
 
 _PERPLEXITY = 30
+_ONE_PLACE = 1 / 50  # of the map's extent
 
 
 def instruction_map(
@@ -43,10 +44,28 @@ def instruction_map(
 def _drawn(points: np.ndarray, labels: np.ndarray, tasks: Sequence[str]) -> Figure:
     figure = Figure(figsize=(5, 4.2), layout="constrained")
     axes = figure.subplots()
+    crosses = {task: points[labels == task][-1] for task in tasks}
     for number, task in enumerate(tasks):
         own = points[labels == task]
         axes.scatter(own[:-1, 0], own[:-1, 1], s=4, color=f"C{number}", label=task, linewidths=0, alpha=0.7)
         axes.scatter(own[-1:, 0], own[-1:, 1], s=90, color=f"C{number}", marker="X", edgecolors="black", linewidths=0.8)
-    axes.set(xticks=[], yticks=[])
+    axes.set(xticks=[], yticks=[], xlabel=coincidences(crosses, float(np.ptp(points, axis=0).max())))
     axes.legend(markerscale=3, fontsize=8, title="crosses: fixed", title_fontsize=8)
     return figure
+
+
+def coincidences(crosses: Mapping[str, np.ndarray], extent: float) -> str:
+    """Which tasks' crosses hide each other, in words; nothing where all can be told apart.
+
+    Args:
+        crosses: Task -> its place.
+        extent: Of the map; closer than a fiftieth of it is one place.
+    """
+    groups: list[list[str]] = []
+    for task, place in crosses.items():
+        near = [group for group in groups if np.linalg.norm(crosses[group[0]] - place) < extent * _ONE_PLACE]
+        if near:
+            near[0].append(task)
+        else:
+            groups.append([task])
+    return "; ".join(f"the crosses of {' and '.join(group)} coincide" for group in groups if group[1:])

@@ -1,33 +1,86 @@
-"""A comparison as Markdown."""
+"""Runs side by side, as Markdown and as a page."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ipai.evaluation.reporting.comparing import Difference, Line, columns, difference, paper_rows, paper_source
 from ipai.evaluation.reporting.table import markdown, number, warnings
 from ipai.evaluation.scoring.statistics import SCORES
+from ipai.pages import render_page
+
+_NOTE = "Mean of the paired differences [95 % bootstrap interval]; bold where the interval leaves out zero."
 
 
-def comparison(lines: Sequence[Line], seed: int = 0) -> str:
-    """Table 1 of the lines with the paper's rows below, then the first line against each of the others."""
-    any_scores = next(iter(lines[0].scores.values()))
+@dataclass(frozen=True)
+class Comparison:
+    """Runs side by side.
+
+    Attributes:
+        warnings: What must be known of all numbers.
+        heads: Of the columns after the runs' names.
+        rows: Name, samples seen, and means of each run.
+        paper: The paper's rows.
+        source: Where those are from.
+        reference: The first run's name.
+        gains: Of each other run, by how much the reference is above it, and whether that is clear.
+    """
+
+    warnings: list[str]
+    heads: list[str]
+    rows: list[tuple[str, str, list[str]]]
+    paper: list[tuple[str, list[str]]]
+    source: str
+    reference: str
+    gains: list[tuple[str, list[tuple[str, bool]]]]
+
+    def markdown(self) -> str:
+        """Table 1 with the paper's rows below, then the first run against each of the others."""
+        rows = [[name, seen, *cells] for name, seen, cells in self.rows]
+        rows += [
+            [f"*the paper's {name}*", "", *(f"*{cell}*" if cell else "" for cell in of)] for name, of in self.paper
+        ]
+        text = ["# Comparison", "", *(f"**{warning}**\n" for warning in self.warnings)]
+        text += [*markdown(["", "samples seen", *self.heads], rows), ""]
+        text += [f"Means ± standard errors. In italics: {self.source}."]
+        if self.gains:
+            gains = [[name, *(f"**{cell}**" if clear else cell for cell, clear in of)] for name, of in self.gains]
+            text += ["", f"## {self.reference} minus the others", "", *markdown(["", *self.heads], gains), "", _NOTE]
+        return "\n".join(text) + "\n"
+
+    def page(self) -> str:
+        """The same as a page."""
+        return render_page("comparison.html.jinja", note=_NOTE, **vars(self))
+
+
+def compared(lines: Sequence[Line], seed: int = 0) -> Comparison:
+    """The runs' means, and the paired differences of the first to the others.
+
+    Args:
+        lines: Of the runs, the reference first.
+        seed: Of the bootstrap.
+    """
     shown = [(task, score) for task, score in columns() if any(task in line.scores for line in lines)]
-    heads = ["", "samples seen", *(f"{task} {SCORES[score]}" for task, score in shown)]
-    text = ["# Comparison", "", *(f"**{warning}**\n" for warning in warnings(any_scores))]
-    rows = [
-        [line.name, f"{line.samples_seen:,}", *(number(_mean(line, task, score)) for task, score in shown)]
-        for line in lines
-    ]
-    rows += [
-        [f"*the paper's {name}*", "", *(f"*{of[task][score]:.4f}*" if task in of else "" for task, score in shown)]
-        for name, of in paper_rows().items()
-    ]
-    text += [*markdown(heads, rows), "", f"Means ± standard errors. In italics: {paper_source()}."]
-    others = [line for line in lines[1:] if any(difference(lines[0], line, *one) for one in shown)]
-    if others:
-        text += ["", f"## {lines[0].name} minus the others", "", *_differences(lines[0], others, shown, seed)]
-    return "\n".join(text) + "\n"
+    gains = []
+    for line in lines[1:]:
+        found = [difference(lines[0], line, task, score, seed) for task, score in shown]
+        if any(found):
+            gains.append((line.name, [_cell(one) for one in found]))
+    return Comparison(
+        warnings=warnings(next(iter(lines[0].scores.values()))),
+        heads=[f"{task} {SCORES[score]}" for task, score in shown],
+        rows=[
+            (line.name, f"{line.samples_seen:,}", [number(_mean(line, task, score)) for task, score in shown])
+            for line in lines
+        ],
+        paper=[
+            (name, [f"{of[task][score]:.4f}" if task in of else "" for task, score in shown])
+            for name, of in paper_rows().items()
+        ],
+        source=paper_source(),
+        reference=lines[0].name,
+        gains=gains,
+    )
 
 
 def as_data(lines: Sequence[Line], seed: int = 0) -> dict[str, Any]:
@@ -64,17 +117,8 @@ def _mean(line: Line, task: str, score: str) -> dict[str, Any] | None:
     return found
 
 
-def _differences(first: Line, others: Sequence[Line], shown: Sequence[tuple[str, str]], seed: int) -> list[str]:
-    heads = ["", *(f"{task} {SCORES[score]}" for task, score in shown)]
-    rows = [[line.name, *(_cell(difference(first, line, task, score, seed)) for task, score in shown)]
-            for line in others]  # fmt: skip
-    note = "Mean of the paired differences [95 % bootstrap interval]; bold where the interval leaves out zero."
-    return [*markdown(heads, rows), "", note]
-
-
-def _cell(value: Difference | None) -> str:
+def _cell(value: Difference | None) -> tuple[str, bool]:
     if value is None:
-        return ""
+        return "", False
     interval = "" if value.low is None else f" [{value.low:+.4f}, {value.high:+.4f}]"
-    text = f"{value.mean:+.4f}{interval}"
-    return f"**{text}**" if value.clear else text
+    return f"{value.mean:+.4f}{interval}", value.clear

@@ -178,7 +178,7 @@ def _crossed(parts: Sequence[Part], done: Evaluated) -> dict[str, Any] | None:
     side = done.evaluated.base.resolution
     conditions = [_url(first.condition(question).resize((side, side))) for question in first.questions]
     prompts = [question.prompt for question in first.questions]
-    rows = [(own[0][0], [url for _, url in own]) for own in by_task.values()]
+    rows = [(task, own[0][0], [url for _, url in own]) for task, own in by_task.items()]
     return {"conditions": conditions, "prompts": prompts, "rows": rows}
 
 

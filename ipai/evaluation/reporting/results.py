@@ -9,7 +9,7 @@ from ipai.errors import DataError
 from ipai.evaluation.figures.figure_7 import evaluated_checkpoints
 from ipai.evaluation.layout import FOLDER, SCORES
 from ipai.evaluation.reporting.comparing import SINGLE, Line, columns, difference, read_evaluation, read_lines
-from ipai.evaluation.reporting.comparison_page import comparison
+from ipai.evaluation.reporting.comparison_page import compared
 from ipai.evaluation.reporting.reproducing import ReproduceConfig, run_folder
 from ipai.evaluation.reporting.table import markdown, number, oracle_lines
 from ipai.evaluation.scoring.statistics import SCORES as NAMES
@@ -54,7 +54,7 @@ def _joint_against_single(folders: dict[str, Path]) -> str:
     chosen = [path for name, path in folders.items() if name == "joint" or name.startswith("single_")]
     chosen += [folders["task_embedding"]] if "task_embedding" in folders else []
     lines = read_lines(chosen)
-    text = comparison(lines).split("\n", 2)[2]
+    text = compared(lines).markdown().split("\n", 2)[2]
     single = next((line for line in lines if line.name == SINGLE), None)
     claim = "" if single is None else (
         f"Training cost: {lines[0].samples_seen:,} samples for the joint run, {single.samples_seen:,} for the "
@@ -79,7 +79,7 @@ def _fixed_against_random(folders: dict[str, Path]) -> str:
     own = [folders[name] / FOLDER for name in names]
     lines = read_lines([path / wordings for path in own for wordings in ("", "val", "train", "fixed")
                         if (path / wordings / SCORES).is_file()], baselines=False)  # fmt: skip
-    body = comparison(lines).split("\n", 2)[2].replace("\n## ", "\n### ").strip()
+    body = compared(lines).markdown().split("\n", 2)[2].replace("\n## ", "\n### ").strip()
     note = "`val`: wordings that no training has seen; `train`: those of the training pools; `fixed`: one a task."
     return f"## Random against fixed instructions\n\n{note}\n\n{body}"
 

@@ -10,7 +10,7 @@ import pytest
 
 from ipai.errors import DataError
 from ipai.evaluation.reporting.comparing import columns, difference, paired, paper_rows, paper_source, read_lines
-from ipai.evaluation.reporting.comparison_page import as_data, comparison
+from ipai.evaluation.reporting.comparison_page import as_data, compared
 from tests.helpers.evaluations import write_evaluation
 from tests.integration.conftest import REPOSITORY
 
@@ -37,7 +37,8 @@ def test_single_tasks_make_one_row_and_baselines_have_theirs(runs: list[Path]) -
     lines = read_lines(runs)
     assert [line.name for line in lines] == ["joint", "step 0", "single-task"]
     assert [line.samples_seen for line in lines] == [1000, 1000, 2000]
-    text = comparison(lines)
+    found = compared(lines)
+    text = found.markdown()
     assert "the paper's joint" in text
     assert "0.8040" in text
     assert "copy" not in text.split("\n\n")[2].splitlines()[0]  # no run has it
@@ -47,6 +48,9 @@ def test_single_tasks_make_one_row_and_baselines_have_theirs(runs: list[Path]) -
     assert found["step 0"]["face/clip_i"]["mean"] == pytest.approx(0.1)
     assert "**+0.0300" in text  # clear of zero
     assert "**+0.0000" not in text
+    page = found.page()
+    assert '<td class="clear">+0.0300' in page
+    assert '<td class="clear">+0.0000' not in page
 
 
 def test_pairing_takes_out_what_the_samples_share(runs: list[Path]) -> None:
@@ -72,7 +76,7 @@ def test_the_interval_is_the_normal_one_for_many_samples_and_has_its_coverage() 
 def test_what_was_not_asked_alike_is_refused(runs: list[Path], tmp_path: Path) -> None:
     write_evaluation(tmp_path / "other" / "evaluation", ("object",), 0.0, models={"clip": "another"})
     with pytest.raises(DataError, match=r"not evaluated alike for object \(clip differ"):
-        comparison(read_lines([runs[0], tmp_path / "other"]))
+        compared(read_lines([runs[0], tmp_path / "other"]))
     with pytest.raises(DataError, match="single-task would hold object twice"):
         read_lines([*runs, runs[1]])
     with pytest.raises(DataError, match=r"scripts/evaluate.py run="):
@@ -85,4 +89,5 @@ def test_the_command_writes_both_forms(runs: list[Path], tmp_path: Path) -> None
         cwd=REPOSITORY, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.strip() == (tmp_path / "out.md").read_text().strip()
+    assert "minus the others" in (tmp_path / "out.html").read_text()
     assert json.loads((tmp_path / "out.json").read_text())["reference"] == "joint"
