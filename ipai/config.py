@@ -99,11 +99,12 @@ class ValidationConfig:
 
 @dataclass
 class LoggerConfig:
-    """Metrics always go to `metrics.jsonl`; `wandb` says whether they also go to Weights & Biases."""
+    """Metrics always go to `metrics.jsonl`; the rest says where else."""
 
     wandb: str = field(default="auto", metadata=one_of("auto", "online", "offline", "off"))
     project: str = "ipai"
     entity: str | None = None
+    tracker: str | None = field(default=None, metadata=one_of("tensorboard", "trackio"))
     every: int = field(default=10, metadata=above(0))
 
 

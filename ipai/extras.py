@@ -3,7 +3,8 @@
 from ipai.errors import ConfigError
 
 BRINGS = {
-    "train": ("wandb",),
+    "train": ("wandb", "tensorboard", "tensorboardX"),
+    "trackio": ("trackio",),
     "data": ("openai", "pycocotools", "webdataset"),
     "eval": ("matplotlib", "scipy", "sklearn", "cv2", "pyarrow"),
     "app": ("gradio",),

@@ -115,6 +115,13 @@ class Encoding:
         given, nothing = (self._table.embed(each)[0].to(self.device) for each in (texts, [""] * wanted))
         return {name: given if name == "full" else nothing for name in parts}
 
+    def prompt(self, text: str) -> Tensor:
+        """What a prompt branch reads of a text, [1, 77, D]; one row of nothing for adapters that have none."""
+        if not self.conditioning.reads_prompt:
+            return torch.zeros(1, 1, 1, device=self.device)
+        assert self._table is not None
+        return self._table.embed([text])[0].to(self.device)
+
     @torch.no_grad()
     def tokens(self, image: Tensor, instructions: Sequence[str], prompt: Tensor) -> Tensor:
         """Condition tokens fp32 [N, num_queries, width] for N prompts.

@@ -22,6 +22,7 @@ from ipai.training.assemble import assemble
 from ipai.training.batching import Batching
 from ipai.training.loggers import JsonLines, Logger, WandbLogger, last_logged, wandb_id
 from ipai.training.loop import Trainer
+from ipai.training.trackers import TrackerLogger
 
 log = logging.getLogger(__name__)
 
@@ -143,4 +144,7 @@ def _loggers(config: TrainingRun, folder: Path, saved: Path | None) -> list[Logg
     if config.logger.wandb != "off":
         os.environ.setdefault("WANDB_SILENT", "true")
         loggers.append(WandbLogger(config.logger, folder, wandb_id(folder), to_dict(config), logged_until))
+    if config.logger.tracker is not None:
+        project = config.logger.project
+        loggers.append(TrackerLogger(config.logger.tracker, project, folder, to_dict(config), logged_until))
     return loggers

@@ -113,11 +113,12 @@ def test_killing_the_launcher_leaves_no_orphans(tmp_path: Path) -> None:
 
 
 def test_a_terminal_that_closes_is_a_stop_unless_it_is_ignored() -> None:
-    with StopRequest() as stop:
-        os.kill(os.getpid(), signal.SIGHUP)
-        assert stop.signal_number == signal.SIGHUP
-    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    previous = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever started the tests
     try:
+        with StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop.signal_number == signal.SIGHUP
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
         with StopRequest() as stop:
             os.kill(os.getpid(), signal.SIGHUP)
             assert stop.signal_number is None
