@@ -37,8 +37,8 @@ def test_single_tasks_make_one_row_and_baselines_have_theirs(runs: list[Path]) -
     lines = read_lines(runs)
     assert [line.name for line in lines] == ["joint", "step 0", "single-task"]
     assert [line.samples_seen for line in lines] == [1000, 1000, 2000]
-    found = compared(lines)
-    text = found.markdown()
+    beside = compared(lines)
+    text = beside.markdown()
     assert "the paper's joint" in text
     assert "0.8040" in text
     assert "copy" not in text.split("\n\n")[2].splitlines()[0]  # no run has it
@@ -48,7 +48,7 @@ def test_single_tasks_make_one_row_and_baselines_have_theirs(runs: list[Path]) -
     assert found["step 0"]["face/clip_i"]["mean"] == pytest.approx(0.1)
     assert "**+0.0300" in text  # clear of zero
     assert "**+0.0000" not in text
-    page = found.page()
+    page = beside.page()
     assert '<td class="clear">+0.0300' in page
     assert '<td class="clear">+0.0000' not in page
 
