@@ -5,7 +5,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-long test-learning test-faults test-fast lint build-datasets demo reproduce-toy doctor app lock clean
+.PHONY: help setup test test-slow test-long test-learning test-faults lint build-datasets demo reproduce-toy doctor app lock clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,8 +20,11 @@ $(STAMP): requirements.lock pyproject.toml
 	$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --no-deps --editable .
 	@touch $(STAMP)
 
-test: setup lint ## lint, type check and run the whole test suite (CPU, no network)
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m "not long and not learning and not faults" -n 2 --dist worksteal --durations=15 $(ARGS)
+test: setup lint ## lint, type check and the tests of minutes (CPU, no network)
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m "not slow and not long and not learning and not faults" -n 2 --dist worksteal --durations=15 $(ARGS)
+
+test-slow: setup ## real commands from end to end, kills, browsers, every pipeline of diffusers
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m "slow and not long and not learning and not faults" -n 2 --dist worksteal --durations=15 $(ARGS)
 
 test-long: setup ## the tests that take minutes each
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m long -n 2 --dist worksteal $(ARGS)
@@ -31,9 +34,6 @@ test-learning: setup ## trainings in the toy world that must teach, and broken o
 
 test-faults: setup ## kills, full disks, damaged files, a sweep on a real Slurm where it is installed (minutes)
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m faults -n 2 --dist worksteal -v $(ARGS)
-
-test-fast: setup ## the tests without the slow ones
-	$(PYTHON) -m pytest -m "not slow and not long and not learning and not faults" $(ARGS)
 
 lint: setup ## ruff and mypy
 	$(VENV)/bin/ruff format --check .

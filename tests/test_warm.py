@@ -12,6 +12,8 @@ import pytest
 
 from tests.helpers.warm import WarmProcess, WarmServer
 
+pytestmark = pytest.mark.slow
+
 TELLING = """
 import json, os, signal, sys, threading
 print(json.dumps({

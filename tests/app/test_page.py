@@ -16,6 +16,8 @@ from tests.helpers.browser import opened_page
 from tests.helpers.small_pipeline import adapter_for, make_pipeline
 from tests.integration.conftest import start
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("gradio", reason="gradio is not installed (extra gradio)")
 
 
@@ -65,7 +67,6 @@ def drawn(page: Any, button: str, count: int) -> list[bytes]:
     return [page.request.get(source).body() for source in sources]
 
 
-@pytest.mark.slow
 def test_pictures_come_with_their_settings_and_mistakes_are_told(page: Any, tmp_path: Path) -> None:
     wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert wide <= 0  # nothing to scroll sideways, on a phone either
@@ -89,7 +90,6 @@ def test_pictures_come_with_their_settings_and_mistakes_are_told(page: Any, tmp_
     assert len(drawn(page, "#five", 10)) == 10
 
 
-@pytest.mark.slow
 def test_a_task_brings_its_wording_scale_and_guidance(page: Any) -> None:
     page.locator("#task label", has_text="structure").click()
     page.wait_for_function("document.querySelector('#instruction input').value === 'use the composition'")
@@ -98,7 +98,6 @@ def test_a_task_brings_its_wording_scale_and_guidance(page: Any) -> None:
     assert page.locator("#guidance input:checked").get_attribute("value") == get_task("structure").guidance
 
 
-@pytest.mark.slow
 def test_stop_ends_the_drawing(page: Any) -> None:
     page.locator("#examples img").first.click()
     page.wait_for_selector("#image img")

@@ -13,6 +13,8 @@ from ipai.toyworld.sources.config import SourcesConfig
 from ipai.toyworld.sources.write import write_sources
 from tests.helpers.building import ROOT, run_command
 
+pytestmark = pytest.mark.slow
+
 TASKS = ("copy", "style", "object", "structure", "face")
 
 

@@ -69,6 +69,7 @@ def test_starting_does_not_import_torch() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.slow
 def test_a_full_disk_is_refused_and_the_build_continues_afterwards(tmp_path: Path, coco: Path, workers: int) -> None:
     """A limit on the size of files makes a write fail in the middle of a shard, as a full disk does."""
     words = command(coco, tmp_path / "out", f"executor.workers={workers}")

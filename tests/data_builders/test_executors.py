@@ -12,6 +12,8 @@ from data_builders.engine.executors.config import ExecutorConfig, RayExecutor, S
 from ipai.errors import ConfigError, DataError
 from tests.helpers.building import build_all, configure, digests
 
+pytestmark = pytest.mark.slow
+
 RAY = RayExecutor(name="ray", cpus=0.25)
 
 
@@ -101,7 +103,6 @@ def slurm_config(folder: Path, **settings: object) -> SlurmExecutor:
     return SlurmExecutor(name="slurm", folder=str(folder / "jobs"), **small | settings)  # type: ignore[arg-type]
 
 
-@pytest.mark.slow
 def test_slurm_makes_the_bytes_that_one_process_makes(
     tmp_path: Path, coco: Path, slurm: None, reference: dict[str, str]
 ) -> None:
@@ -111,14 +112,12 @@ def test_slurm_makes_the_bytes_that_one_process_makes(
     assert digests(tmp_path / "object") == reference
 
 
-@pytest.mark.slow
 def test_a_lost_slurm_job_is_submitted_again(tmp_path: Path, slurm: None) -> None:
     results = run_jobs(partial(shard_of, tmp_path), list(range(5)), slurm_config(tmp_path), needs_gpu=False)
     assert sorted(results) == [0, 1, 4, 9, 16]
     assert (tmp_path / "killed").exists()
 
 
-@pytest.mark.slow
 def test_an_error_in_a_slurm_job_is_the_one_that_was_raised(tmp_path: Path, slurm: None) -> None:
     with pytest.raises(DataError, match=r"^source 7 is gone; bring it back$"):
         list(run_jobs(failing, [7], slurm_config(tmp_path), needs_gpu=False))

@@ -70,6 +70,7 @@ def test_copy_has_no_condition_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
+@pytest.mark.slow
 def test_a_pair_depends_on_its_number_alone_and_a_build_on_its_settings(task: str, tmp_path: Path) -> None:
     first, again = (draw_pair(task, 5, 11, 64, ZOOM) for _ in range(2))
     assert np.array_equal(first.target, again.target)

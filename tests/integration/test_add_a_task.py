@@ -12,6 +12,8 @@ import pytest
 from tests.helpers.building import ROOT, samples_in
 from tests.helpers.coco_source import jpeg, textured
 
+pytestmark = pytest.mark.slow
+
 PAGE = ROOT / "docs" / "add-a-task.md"
 BLOCKS = dict(re.findall(r"^`([^`\n]+)`\n\n```\w+\n(.*?)```$", PAGE.read_text(), re.MULTILINE | re.DOTALL))
 # Lines of these are added at the end of what the page names; the others are new files.
@@ -54,7 +56,6 @@ def test_it_takes_fewer_than_a_hundred_lines() -> None:
     assert sum(len(text.splitlines()) for text in BLOCKS.values()) < 100
 
 
-@pytest.mark.slow
 def test_the_sixth_task_is_built_and_trained_on_with_the_others(project: Path, tmp_path: Path) -> None:
     pictures = tmp_path / "pictures"
     pictures.mkdir()

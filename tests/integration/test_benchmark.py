@@ -7,6 +7,8 @@ import pytest
 
 from tests.integration.conftest import run
 
+pytestmark = pytest.mark.slow
+
 BRIEF = ("--quick", "--rounds", "1", "--repeats", "1")
 
 
@@ -26,7 +28,6 @@ def test_builders_are_compared_with_a_plain_loop(tmp_path: Path) -> None:
     assert not (tmp_path / "built").exists()
 
 
-@pytest.mark.slow
 def test_our_loader_is_compared_with_a_plain_one(tmp_path: Path) -> None:
     names = ("plain, 0 workers", "ours, VAE cached, 0 workers")
     done = run(

@@ -12,6 +12,8 @@ from safetensors.torch import load_file
 
 from tests.integration.conftest import fingerprint, run, start, stop, train, training_command
 
+pytestmark = pytest.mark.slow
+
 
 def wait_for_checkpoint(folder: Path) -> None:
     deadline = time.monotonic() + 120
@@ -38,7 +40,6 @@ def assert_close(cut: Path, whole: Path) -> None:
             torch.testing.assert_close(left[key], right[key], rtol=0, atol=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.long)])
 def test_kills_change_nothing(shards: Path, undisturbed: Path, tmp_path: Path, kills: int) -> None:
     """kill -9 at random moments, from start-up to the last step, and the same command each time."""

@@ -49,6 +49,7 @@ def run_code(code: str, folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_use_it_in_ten_lines(folder: Path) -> None:
     code = code_of("Use")
     assert len(code.strip().splitlines()) <= 10

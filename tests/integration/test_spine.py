@@ -88,6 +88,7 @@ def test_missing_shards_and_unknown_keys_are_one_clear_line(tmp_path: Path) -> N
         *(f"scripts/{name}.py" for name in ("evaluate", "compare", "figures", "reproduce_toy")),
     ],
 )
+@pytest.mark.slow
 def test_help_shows_examples(script: str) -> None:
     result = run(script, "--help")
     assert result.returncode == 0, result.stdout
@@ -104,6 +105,7 @@ def test_a_sweep_trains_each_point_in_its_own_folder(shards: Path, tmp_path: Pat
     assert not torch.equal(weights[0]["image_proj.latents"], weights[1]["image_proj.latents"])
 
 
+@pytest.mark.slow
 def test_bf16_trains_with_fp32_masters(shards: Path, tmp_path: Path) -> None:
     final = train(shards, tmp_path / "run", "base.dtype=bf16", "validation.images=1", "validation.image_steps=2")
     adapter = load_file(final / "adapter.safetensors")

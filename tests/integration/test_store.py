@@ -17,6 +17,8 @@ from tests.helpers.s3 import _SECRET, Store, serving
 from tests.helpers.warm import Running
 from tests.integration.conftest import STATE, fingerprint, run, start, stop, train, training_command
 
+pytestmark = pytest.mark.slow
+
 _TRY_LATER = 75
 GONE = 10**9
 
@@ -38,7 +40,6 @@ def final(folder: Path) -> dict[str, str]:
     return fingerprint(folder / "checkpoints" / "step-00000024")
 
 
-@pytest.mark.slow
 def test_training_from_s3_gives_the_bytes_of_training_from_a_folder(
     store: tuple[Store, str], undisturbed: Path, tmp_path: Path
 ) -> None:

@@ -22,6 +22,8 @@ from tests.helpers.composing import CONF
 from tests.helpers.shared_folder import made_once
 from tests.integration.conftest import run, start
 
+pytestmark = pytest.mark.slow
+
 BRIEF = ("train.steps=2", "validation.samples=2", "validation.images=0")
 
 
@@ -230,7 +232,6 @@ def test_mistakes_in_generating_end_with_2_and_a_message(
     assert "Traceback" not in done.stdout
 
 
-@pytest.mark.slow
 def test_the_permissive_recipe_asks_only_sources_that_may_be_shared_and_drops_the_others_photographs(
     demo: Path,
 ) -> None:

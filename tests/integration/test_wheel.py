@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -35,7 +37,6 @@ def run(installed: Path, cwd: Path, *words: str) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
 def test_it_finds_its_settings_and_its_weights_from_anywhere(installed: Path, tmp_path: Path) -> None:
     assert "recipe: toy" in run(installed, tmp_path, "train", "experiment=joint", "recipe=toy", "--cfg", "job")
     where = run(installed, tmp_path, "build", "task=rendered_style", "output=shards", "samples=6", "image_size=64")

@@ -16,6 +16,8 @@ from ipai.pipeline import Condition, FourPass, attach
 from tests.helpers.every_pipeline import CALLED_WITH, called, made, sd15_classes
 from tests.helpers.small_pipeline import CONFIG, PICTURE, adapter_for, make_pipeline
 
+pytestmark = pytest.mark.slow
+
 TABLE = Path(__file__).parents[2] / "docs" / "pipelines.md"
 ROW = re.compile(r"^\| `(\w+)` \| (works|refused) \| (works|refused) \|", re.MULTILINE)
 DOCUMENTED = {name: (ordinary, four_pass) for name, ordinary, four_pass in ROW.findall(TABLE.read_text())}

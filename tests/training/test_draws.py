@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from ipai.config import TrainingRun
@@ -62,6 +63,7 @@ def test_flops_grow_with_the_draws_by_less_than_their_number(parts: Assemble) ->
     assert 1.5 * one < two < 2 * one
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_with_the_same_bytes(configure: Callable[..., TrainingRun], tmp_path: Path) -> None:
     config = configure(TWO, "checkpoint.every=1", f"run={tmp_path / 'a' / 'run'}")
     assert train(config) == 0

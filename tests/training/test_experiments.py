@@ -14,6 +14,8 @@ from ipai.training.run import train
 from tests.helpers.composing import CONF
 from tests.helpers.shard_writer import sample, write_shard
 
+pytestmark = pytest.mark.slow
+
 Configure = Callable[..., TrainingRun]
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))
@@ -51,7 +53,6 @@ def test_options_train_too(configure: Configure, tmp_path: Path, overrides: list
     )
 
 
-@pytest.mark.slow
 def test_a_compiled_run_trains_and_saves_plain_names(configure: Configure, tmp_path: Path) -> None:
     assert train(configure("train.compile=true")) == 0
     load_adapter(tmp_path / "run/checkpoints/latest/adapter.safetensors")  # strict by name

@@ -21,7 +21,7 @@ from tests.helpers.building import build_all, command, configure, digests, envir
 from tests.helpers.coco_source import CocoWriter, write_coco_source
 from tests.helpers.model_server import KEY, Asked, Does, fails, says, serving
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")]
 
 
 def describes(asked: Asked) -> Does:

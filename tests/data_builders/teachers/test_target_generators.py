@@ -23,6 +23,8 @@ from tests.helpers.building import ROOT
 from tests.helpers.coco_source import textured
 from tests.helpers.teacher_miniatures import edge_overrides, sdxl_overrides, style_overrides
 
+pytestmark = pytest.mark.slow
+
 KINDS = {
     "edges": ("structure", edge_overrides),
     "style": ("style", style_overrides),

@@ -6,7 +6,11 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.helpers.building import ROOT, environment, run_command
+
+pytestmark = pytest.mark.slow
 
 SCRIPT = str(ROOT / "scripts" / "make_toy_sources.py")
 
