@@ -11,7 +11,7 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -28,6 +28,8 @@ from ipai.records import parsed
 logger = logging.getLogger(__name__)
 
 FORMAT, FORMAT_VERSION = "ipai-adapter", 1
+Names = Literal["ip_adapter", "own"]
+_OWN = "ipai."  # before each name that readers of IP-Adapter shall not know
 _HEADER = "ipai"  # one key only: safetensors writes several in an order that changes from run to run
 
 
@@ -50,7 +52,11 @@ class _Header:
 
 
 def save_adapter(
-    adapter: InstructAdapter, path: Path, metadata: Mapping[str, str], dtype: torch.dtype = torch.float32
+    adapter: InstructAdapter,
+    path: Path,
+    metadata: Mapping[str, str],
+    dtype: torch.dtype = torch.float32,
+    names: Names = "ip_adapter",
 ) -> None:
     """Write our format: a flat `.safetensors`, spec and `metadata` in its header; whole or not at all.
 
@@ -61,6 +67,8 @@ def save_adapter(
         path: Ends in `.safetensors`; an existing file is replaced.
         metadata: What else a reader should know: base and encoder ids, facts of the run.
         dtype: Of the tensors in the file; `load_adapter` gives float32 again.
+        names: Of the tensors: `ip_adapter`, which readers of IP-Adapter open too, dropping the instruction branch
+            without a word; or `own`, which they refuse.
 
     Raises:
         ConfigError: The suffix is another one, or a value of `metadata` is no text.
@@ -76,7 +84,9 @@ def save_adapter(
         raise WeightsError(f"{path}: {dtype} cannot hold {', '.join(overflown)}; use bfloat16 or float32")
     header = {"format": FORMAT, "version": FORMAT_VERSION, "spec": adapter.spec.to_metadata(), "extra": dict(metadata)}
     with atomic_path(path) as aside:
-        save_file(tensors, aside, {_HEADER: json.dumps(header, sort_keys=True)})
+        before = _OWN if names == "own" else ""
+        named = {f"{before}{name}": tensor for name, tensor in tensors.items()}
+        save_file(named, aside, {_HEADER: json.dumps(header, sort_keys=True)})
 
 
 def load_adapter(path: Path) -> InstructAdapter:
@@ -153,7 +163,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"there is no adapter file at {path}")
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return {name.removeprefix(_OWN): tensor for name, tensor in load_file(path).items()}
         if path.suffix in (".bin", ".pt", ".pth"):
             return _flatten(torch.load(path, map_location="cpu", weights_only=True), path)
     except pickle.UnpicklingError as error:

@@ -51,10 +51,11 @@ def attach(
     several = adapter if isinstance(adapter, Sequence) and not isinstance(adapter, str) else [adapter]
     if not several:
         raise ConfigError("give at least one adapter")
-    return Attachment(pipeline, [_encoding(source, base, weights, denoiser) for source in several], scale)
+    return Attachment(pipeline, [encoding_of(source, base, weights, denoiser) for source in several], scale)
 
 
-def _encoding(source: AdapterSource, base: BaseConfig | None, weights: Weights, denoiser: Any) -> Encoding:
+def encoding_of(source: AdapterSource, base: BaseConfig | None, weights: Weights, denoiser: Any) -> Encoding:
+    """An adapter on a denoiser's device, with its frozen encoders; arguments and errors as of `attach`."""
     if isinstance(source, InstructAdapter):
         loaded = LoadedAdapter(source, None, {})
     else:

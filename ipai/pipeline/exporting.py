@@ -44,6 +44,7 @@ class ExportConfig:
     output: str
     weights: str = field(metadata=one_of("ema", "raw"))
     dtype: str = field(metadata=one_of(*DTYPES))
+    names: str = field(metadata=one_of("ip_adapter", "own"))
     licence: str
     name: str | None = None
     samples: str | None = None
@@ -68,7 +69,7 @@ def export(config: ExportConfig) -> Path:
     aside = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
     try:
         facts = {**loaded.facts, "weights": adapter_file(run, config.weights).stem, "dtype": config.dtype}  # type: ignore[arg-type]
-        save_adapter(loaded.adapter, aside / ADAPTER, facts, DTYPES[config.dtype])
+        save_adapter(loaded.adapter, aside / ADAPTER, facts, DTYPES[config.dtype], config.names)  # type: ignore[arg-type]
         kept = {key: frozen[key] for key in _KEPT if key in frozen} | {"base": asdict(base)}
         write_text(aside / CONFIG, yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
         samples = _copy_samples(config, run, aside)
@@ -134,6 +135,7 @@ def _card(config: ExportConfig, loaded: LoadedAdapter, kept: Mapping[str, Any], 
         terms=terms,
         scores=scores.read_text(encoding="utf-8") if scores.is_file() else None,
         samples=samples,
+        names=config.names,
         toy=toy,
         random=kept["base"]["random_weights"],
         base_kind={"sdxl": "Stable Diffusion XL"}.get(kept["base"].get("family", "sd15"), "Stable Diffusion 1.5"),

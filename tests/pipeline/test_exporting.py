@@ -59,8 +59,9 @@ def run(template: Path, tmp_path: Path) -> Path:
 
 
 def settings(run: Path, **changes: Any) -> ExportConfig:
-    plain = {"weights": "ema", "dtype": "fp16", "licence": "other"}
-    return ExportConfig(checkpoint=str(run), output=str(run.parent / "out"), **(plain | changes))
+    plain = {"weights": "ema", "dtype": "fp16", "names": "ip_adapter", "licence": "other"}
+    places = {"checkpoint": str(run), "output": str(run.parent / "out")}
+    return ExportConfig(**(places | plain | changes))
 
 
 @pytest.mark.parametrize("dtype", BITS)
@@ -97,6 +98,21 @@ def test_the_card_says_what_the_run_was_and_gives_nothing_away(run: Path) -> Non
     assert "secret" not in card + (folder / "config.yaml").read_text()
 
 
+def test_names_of_our_own_are_refused_where_the_instruction_would_be_dropped(run: Path) -> None:
+    """diffusers' loader takes the usual names for an IP-Adapter Plus; `attach` reads both."""
+    usual, own = export(settings(run)), export(settings(run, output=str(run.parent / "own"), names="own"))
+    ours = [ipai.load(folder).adapter.state_dict() for folder in (usual, own)]
+    assert ours[0].keys() == ours[1].keys()
+    assert all(torch.equal(ours[0][name], ours[1][name]) for name in ours[0])
+    pipeline = make_pipeline()
+    given = {"subfolder": "", "weight_name": "adapter.safetensors", "image_encoder_folder": None}
+    pipeline.load_ip_adapter(str(usual), **given)
+    with pytest.raises(KeyError, match="latents"):
+        make_pipeline().load_ip_adapter(str(own), **given)
+    assert "would drop that branch" in (usual / "README.md").read_text()
+    assert "refuse `adapter.safetensors`" in (own / "README.md").read_text()
+
+
 def test_the_cards_snippet_runs(tmp_path: Path) -> None:
     """As it is written, where the folder is known by the name that it gives."""
     config = compose("experiment=joint", "recipe=toy")
@@ -104,9 +120,7 @@ def test_the_cards_snippet_runs(tmp_path: Path) -> None:
     run = tmp_path / "joint"
     save(run / "checkpoints", Progress(1, 32), {"adapter.safetensors": lambda path: save_adapter(adapter, path, {})}, 1)
     (run / "config.yaml").write_text(yaml.safe_dump(to_dict(config)))
-    mine = settings(run, name="mine", weights="raw")
-    mine.output = str(tmp_path / "mine")
-    folder = export(mine)
+    folder = export(settings(run, name="mine", weights="raw", output=str(tmp_path / "mine")))
     PICTURE.save(tmp_path / "photo.png")
     code = (folder / "README.md").read_text().split("```python\n")[1].split("```")[0]
     command = [sys.executable, "-c", f"{code}\npicture.save('drawn.png')"]
