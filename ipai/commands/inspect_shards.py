@@ -17,6 +17,9 @@ def main() -> int:
     parser.add_argument("--samples", type=int, default=24, help="samples a task on the sheet (default: 24)")
     parser.add_argument("--seed", type=int, default=0, help="chooses the samples (default: 0)")
     parser.add_argument("--pools", type=Path, help="folder of instruction pools (default: the shipped ones)")
+    parser.add_argument(
+        "--filter", metavar="CONDITION", help="as data.filter: 'scores.clip_t > 0.25'; counts what is left"
+    )
     parser.add_argument("--output", type=Path, help="the page (default: <root>/inspection.html)")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
@@ -24,15 +27,17 @@ def main() -> int:
     from tqdm import tqdm
 
     from ipai.data import inspection
+    from ipai.data.sample_filter import SampleFilter
     from ipai.files import write_text
 
     root = arguments.root.expanduser()
     output = arguments.output or root / "inspection.html"
+    wanted = SampleFilter(arguments.filter) if arguments.filter else None
     tasks = arguments.tasks or inspection.tasks_in(root)
     with tqdm(
         desc="records", unit=" records", total=inspection.count_samples(root, tasks), file=sys.stderr, disable=None
     ) as bar:
-        facts = [inspection.survey(root, task, bar.update) for task in tasks]
+        facts = [inspection.survey(root, task, bar.update, wanted) for task in tasks]
     shown = [
         sample
         for task in tasks

@@ -13,6 +13,7 @@ from PIL import Image
 
 from ipai.data.counter_rng import keyed_generator
 from ipai.data.images import ImageError, decode_image
+from ipai.data.sample_filter import SampleFilter, split_by
 from ipai.data.shards import ShardSet
 from ipai.errors import DataError
 from ipai.instructions.pools import SPLITS, load_pool
@@ -23,6 +24,7 @@ from ipai.tasks import TASKS
 
 _THUMBNAIL = 192  # px
 _BINS = 30
+_LET_GO = (0.1, 0.25, 0.5, 0.75, 0.9)  # shares of a task that a threshold leaves out
 _MAX_PIXELS = 64_000_000
 
 
@@ -88,20 +90,25 @@ def count_samples(root: Path, tasks: Sequence[str]) -> int:
     )
 
 
-def survey(root: Path, task: str, progress: Progress) -> TaskFacts:
+def survey(root: Path, task: str, progress: Progress, wanted: SampleFilter | None = None) -> TaskFacts:
     """Read the records of a task, without their pictures.
 
     Args:
         root: Holds `<task>/<split>-*.tar`.
         task: Name of a task.
         progress: Told after each record that one more is read.
+        wanted: Only the samples that meet it are looked at; the others are counted among the drops.
 
     Raises:
         DataError: A shard or its sidecar is damaged.
     """
     facts = TaskFacts(task)
     groups: dict[str, set[str]] = {}
-    for split, shards in _splits(root, task):
+    for split, held in _splits(root, task):
+        shards = held
+        if wanted is not None:
+            shards, refused = split_by(held, wanted)
+            facts.drops.update({f"filter: {why}": count for why, count in refused.items()})
         facts.samples[split] = len(shards)
         for index in range(len(shards)):
             record = shards.record(index)
@@ -153,10 +160,23 @@ def summary(facts: Sequence[TaskFacts]) -> str:
     return "\n".join(lines)
 
 
+def thresholds(facts: TaskFacts) -> dict[str, list[tuple[float, int]]]:
+    """Of each score the values at which 90, 75, 50, 25 and 10 % of a task's samples are left, and how many are."""
+    found = {}
+    for name, numbers in facts.scores.items():
+        values = np.sort(np.array(numbers))
+        at = [values[int(len(values) * share)] for share in _LET_GO]
+        found[name] = [(float(value), int((values >= value).sum())) for value in at]
+    return found
+
+
 def page(root: Path, facts: Sequence[TaskFacts], samples: Sequence[Shown]) -> str:
     """The whole as one HTML page that stands alone."""
     charts = {item.task: _histograms(item) for item in facts}
-    return render_page("shards.html.jinja", root=root, facts=facts, charts=charts, samples=samples, splits=SPLITS)
+    left = {item.task: thresholds(item) for item in facts}
+    return render_page(
+        "shards.html.jinja", root=root, facts=facts, charts=charts, left=left, samples=samples, splits=SPLITS
+    )
 
 
 def _splits(root: Path, task: str) -> Iterator[tuple[str, ShardSet]]:

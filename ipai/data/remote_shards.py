@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ipai.data.shards import SAMPLE_KEY, NoShardsError, ShardFacts, ShardSet, index_shard
-from ipai.errors import DataError
+from ipai.errors import ConfigError, DataError
 from ipai.files import write_text
 from ipai.records import RecordError, parsed, read_record
 from ipai.store.address import is_url
@@ -72,6 +72,10 @@ class RemoteShardSet(ShardSet):
         if len(set(found._keys.tolist())) != len(found):
             raise DataError(f"{root}/{task}: sample keys of the {split} shards occur more than once")
         return found
+
+    def kept(self, indices: np.ndarray) -> ShardSet:  # noqa: ARG002
+        """Refused: choosing by the records would fetch every shard first."""
+        raise ConfigError("data.filter reads every record, so data.root must be a folder; copy the data set there")
 
     def blob_of(self, index: int) -> Blob:
         """The shard that holds a sample."""

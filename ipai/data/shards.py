@@ -104,6 +104,11 @@ class ShardSet:
         """The names of all samples."""
         return set(self._keys.tolist())
 
+    def kept(self, indices: np.ndarray) -> "ShardSet":
+        """These samples alone, in the same order: int [N], ascending."""
+        keys = self._keys[indices].tolist()
+        return ShardSet(self.task, self.split, self._shards, keys, self._places[indices])
+
     def digest(self) -> str:
         """Of the index: the shards' names, sizes and what their sidecars tell; where each sample lies."""
         digest = hashlib.sha256(json.dumps(self._facts()).encode())

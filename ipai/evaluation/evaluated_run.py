@@ -37,6 +37,7 @@ class EvaluatedRun:
         facts: What the adapter's file says of itself.
         tasks: What it is asked.
         shards: Folder of the data.
+        filter: Which samples are asked, see `ipai.data.sample_filter`; None for all.
         wordings: "val", "train" or "fixed".
         templates: Task -> the instructions to draw from.
         output: Where the evaluation goes.
@@ -50,6 +51,7 @@ class EvaluatedRun:
     facts: Mapping[str, str]
     tasks: tuple[str, ...]
     shards: Path
+    filter: str | None
     wordings: str
     templates: dict[str, tuple[str, ...]]
     output: Path
@@ -84,6 +86,7 @@ def resolve(config: EvaluationConfig) -> EvaluatedRun:
         facts=loaded.facts,
         tasks=tasks,
         shards=Path(root),
+        filter=config.data.filter or (training.data.filter if training is not None else None),
         wordings=wordings,
         templates={task: _templates(task, wordings, training) for task in tasks},
         output=_output(config, run),

@@ -99,7 +99,15 @@ def _sources(
 ) -> tuple[list[HeldOut], list[OracleQuestions], list[Crossed]]:
     """What is drawn: the held-out samples, what the oracles look at, and rows of one condition under all tasks."""
     held_out = [
-        HeldOut(evaluated.shards, task, evaluated.templates[task], config.limit, config.seed, config.seeds_per_sample)
+        HeldOut(
+            evaluated.shards,
+            task,
+            evaluated.templates[task],
+            config.limit,
+            config.seed,
+            config.seeds_per_sample,
+            evaluated.filter,
+        )
         for task in evaluated.tasks
     ]
     in_toy_world = evaluated.base.name == TOY and config.oracles > 0
@@ -181,6 +189,7 @@ def _facts(config: EvaluationConfig, evaluated: EvaluatedRun, clip: ClipModel) -
             "scheduler": config.scheduler,
             "batch_size": config.batch_size,
             "sampling": sampling,
+            **({"filter": evaluated.filter} if evaluated.filter else {}),
         },
         "versions": {name: version(name) for name in _LIBRARIES},
         "git": git_state(Path(__file__).parents[2]),

@@ -112,7 +112,10 @@ def _read_frozen(path: Path) -> dict[str, Any]:
 
 
 # Keys that earlier versions had not, with the values that say what those did.
-_NEW_IN_TRAIN: dict[str, Any] = {"instruction_contrast": 0.0, "init_from": None, "draws_per_sample": 1}
+_NEW: dict[str, dict[str, Any]] = {
+    "train": {"instruction_contrast": 0.0, "init_from": None, "draws_per_sample": 1},
+    "data": {"filter": None},
+}
 
 
 def upgraded(saved: Any) -> Any:
@@ -123,7 +126,8 @@ def upgraded(saved: Any) -> Any:
         saved = {**saved, "base": {"family": "sd15"} | saved["base"]}
     if not isinstance(saved.get("train"), dict):
         return saved
-    saved = {**saved, "train": {**_NEW_IN_TRAIN, **saved["train"]}}
+    saved = dict(saved)
+    saved |= {part: {**new, **saved[part]} for part, new in _NEW.items() if isinstance(saved.get(part), dict)}
     if "objective" in saved:
         return saved
     train = dict(saved["train"])
@@ -143,9 +147,10 @@ def digest_of_settings(config: TrainingRun, steps: int | None = None) -> str:
     if steps is not None:
         deciding["train.steps"] = steps
     deciding.pop("base.family")  # the parts say more, and runs of earlier versions have none
-    for key, before in _NEW_IN_TRAIN.items():
-        if deciding[f"train.{key}"] == before:
-            del deciding[f"train.{key}"]
+    for part, new in _NEW.items():
+        for key, before in new.items():
+            if deciding[f"{part}.{key}"] == before:
+                del deciding[f"{part}.{key}"]
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,5 +1,6 @@
 """The data of a run, from its configuration: shards, pools, caches and the order of the samples."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ipai.data.loader import SlotBatches, make_loader, micro_batches
 from ipai.data.order import SampleOrder
 from ipai.data.prefetch import fetched_ahead
 from ipai.data.remote_shards import open_shards
+from ipai.data.sample_filter import SampleFilter, filtered
 from ipai.data.sample_images import Cached, Sizes
 from ipai.data.shard_shuffle import ShardWindows
 from ipai.data.shards import NoShardsError, ShardSet
@@ -21,6 +23,8 @@ from ipai.errors import DataError
 from ipai.instructions.pools import load_pool
 from ipai.training.batching import Batching
 from ipai.training.made_from import refuse_shared_samples
+
+log = logging.getLogger(__name__)
 
 
 def build_datasets(config: TrainingRun, dims: BaseDims) -> tuple[TrainingDataset, ValidationDataset]:
@@ -63,9 +67,12 @@ def open_all_shards(config: TrainingRun, tasks: Sequence[str], split: str) -> di
     """
     found: dict[str, ShardSet] = {}
     missing: list[str] = []
+    wanted = SampleFilter(config.data.filter) if config.data.filter else None
     for task in tasks:
         try:
             found[task] = open_shards(config.data.root, task, split, config.data.store)
+            if wanted is not None:
+                found[task] = _chosen(found[task], wanted)
         except NoShardsError:
             missing.append(task)
     if missing:
@@ -77,6 +84,17 @@ def open_all_shards(config: TrainingRun, tasks: Sequence[str], split: str) -> di
             f"there are no {split}-*.tar of {', '.join(missing)} in {config.data.root}/<task>; {', or '.join(ways)}"
         )
     return found
+
+
+def _chosen(shards: ShardSet, wanted: SampleFilter) -> ShardSet:
+    """The samples that meet the condition; the others are counted by reason, and told."""
+    kept, refused = filtered(shards, wanted)
+    reasons = ", ".join(f"{why}: {count:,}" for why, count in refused.most_common()) or "nothing"
+    log.info(
+        "data.filter keeps %s of %s %s samples of %s; left out: %s",
+        f"{len(kept):,}", f"{len(shards):,}", shards.split, shards.task, reasons,
+    )  # fmt: skip
+    return kept
 
 
 def shard_windows(config: TrainingRun, shards: dict[str, ShardSet]) -> dict[str, ShardWindows]:

@@ -77,6 +77,16 @@ def test_a_browser_shows_the_pictures_of_the_shards_and_finds_by_words(shards: P
     assert [fault for fault in faults if not fault.startswith(f"file://{tmp_path}")] == []
 
 
+def test_a_filter_counts_what_it_leaves_and_thresholds_are_shown(shards: Path, tmp_path: Path) -> None:
+    words = (str(shards), "--output", str(tmp_path / "page.html"), "--tasks", "object", "--samples", "1")
+    done = inspect(*words, "--filter", "slot == 'star'")
+    assert done.returncode == 0, done.stderr
+    left = int(done.stdout.splitlines()[1].split()[1])
+    assert 0 < left < 11
+    assert f"filter: slot == 'star' {12 - left}" in done.stdout.replace("val", "")
+    assert inspect(*words, "--filter", "os.system").returncode == 2
+
+
 @pytest.mark.slow
 def test_many_samples_come_in_pages_that_fit_a_phone(shards: Path, tmp_path: Path) -> None:
     assert inspect(str(shards), "--output", str(tmp_path / "page.html"), "--samples", "9").returncode == 0

@@ -13,6 +13,7 @@ from PIL import Image
 
 from ipai.data.counter_rng import KeyedPermutation, keyed_generator
 from ipai.data.images import MAX_PIXELS, ImageError, decode_image
+from ipai.data.sample_filter import SampleFilter, filtered
 from ipai.data.shards import ShardSet
 from ipai.errors import DataError
 from ipai.instructions.slots import fill_slot
@@ -74,16 +75,26 @@ class HeldOut:
         limit: How many samples at most.
         seed: Of noises and instructions.
         seeds_per_sample: How many noises each sample gets.
+        condition: On the records of those that are asked, see `SampleFilter`; None asks all.
 
     Raises:
         DataError: There are no held-out samples, or a shard is damaged or lacks a picture.
     """
 
     def __init__(
-        self, root: Path, task: str, templates: Sequence[str], limit: int, seed: int, seeds_per_sample: int
+        self,
+        root: Path,
+        task: str,
+        templates: Sequence[str],
+        limit: int,
+        seed: int,
+        seeds_per_sample: int,
+        condition: str | None = None,
     ) -> None:
         self.name = task
         self._shards = ShardSet.open(root, task, "val")
+        if condition is not None:
+            self._shards, _ = filtered(self._shards, SampleFilter(condition))
         order = KeyedPermutation(len(self._shards), "validation", task)
         indices = [order[number] for number in range(min(limit, len(self._shards)))]
         self.questions = [
