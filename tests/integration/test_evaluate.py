@@ -25,6 +25,7 @@ from ipai.schema import typed
 from tests.helpers.composing import CONF
 from tests.integration.conftest import run, start
 
+pytestmark = pytest.mark.slow
 SMALL = ("limit=5", "part_size=2", "batch_size=2", "steps=2", "wandb=off", "clip.batch_size=4")
 
 
@@ -66,7 +67,6 @@ def folder(undisturbed: Path, held_out: Path, tmp_path_factory: pytest.TempPathF
     return copied
 
 
-@pytest.mark.slow
 @pytest.mark.long
 def test_two_evaluations_and_a_killed_one_leave_the_same_files(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

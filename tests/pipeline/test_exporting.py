@@ -113,6 +113,7 @@ def test_names_of_our_own_are_refused_where_the_instruction_would_be_dropped(run
     assert "refuse `adapter.safetensors`" in (own / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_cards_snippet_runs(tmp_path: Path) -> None:
     """As it is written, where the folder is known by the name that it gives."""
     config = compose("experiment=joint", "recipe=toy")

@@ -161,6 +161,7 @@ def bad_record(members: dict[str, Any], **changes: Any) -> dict[str, Any]:
         ("object", lambda good: bad_record(good, slot="{x}"), "no_name"),
     ],
 )
+@pytest.mark.slow
 def test_a_record_that_cannot_be_used_is_skipped_and_counted(
     configure: Configure, shards: Path, tmp_path: Path, task: str, spoil: Callable[[Any], Any], reason: str
 ) -> None:
