@@ -1,7 +1,6 @@
 """What a PNG says of how it was drawn, and drawing it again from that."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -33,7 +32,9 @@ def facts_of(config: DrawingConfig) -> dict[str, Any]:
     settings = {key: value for key, value in asdict(config).items() if key not in _NOT_REPEATED}
     return {
         "settings": settings,
-        "sha256": {key: _digest(path, path.stat()) for key, path in _files(settings).items()},
+        "sha256": {
+            key: _digest(path, path.stat().st_size, path.stat().st_mtime_ns) for key, path in _files(settings).items()
+        },
         "versions": {name: version(name) for name in ("ipai", "torch", "diffusers", "transformers", "pillow")},
     }
 
@@ -124,8 +125,8 @@ def _refuse_other_files(facts: PictureFacts, replaced: Iterable[str], path: Path
 
 
 @lru_cache
-def _digest(path: Path, _state: os.stat_result) -> str:
-    return sha256_of(path)  # once, while size and times stay: the page draws many pictures with one adapter
+def _digest(path: Path, _size: int, _changed: int) -> str:
+    return sha256_of(path)  # once, while they stay: the page draws many pictures with one adapter
 
 
 def _files(settings: Mapping[str, Any]) -> dict[str, Path]:
