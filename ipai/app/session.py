@@ -87,8 +87,9 @@ class Session:
                 path = self._one(drawing, visitor)
             except _Stopped:
                 return
-            told = fill_slot(drawing.instruction[0], drawing.object)
-            yield Drawn(path, f"{told} · seed {drawing.seeds[0]}", number, len(wanted))
+            told, seed = drawing.instruction[0], f"seed {drawing.seeds[0]}"
+            label = f"{fill_slot(told, drawing.object)} · {seed}" if told else seed
+            yield Drawn(path, label, number, len(wanted))
 
     def _one(self, drawing: DrawingConfig, visitor: str) -> Path:
         def on_step(_: int) -> None:

@@ -52,9 +52,10 @@ def draw(config: DrawingConfig, progress: Callable[[], object]) -> Path:
 
 
 def conditions_of(config: DrawingConfig, instruction: str) -> list[Condition]:
-    """The condition image under `instruction`, and those that are mixed in."""
-    first = Condition(Path(config.image), instruction, config.object, config.weight)
-    return [first, *(Condition(Path(one.image), one.instruction, one.object, one.weight) for one in config.more)]
+    """The condition image under `instruction`, and those that are mixed in; an empty one is none (IP-Adapter Plus)."""
+    first = Condition(Path(config.image), instruction or None, config.object, config.weight)
+    more = (Condition(Path(one.image), one.instruction or None, one.object, one.weight) for one in config.more)
+    return [first, *more]
 
 
 def request_of(config: DrawingConfig, seed: int, control: Image.Image | None) -> PictureRequest:
@@ -67,5 +68,5 @@ def request_of(config: DrawingConfig, seed: int, control: Image.Image | None) ->
 def _sheet(rows: list[list[Image.Image]], config: DrawingConfig) -> Image.Image:
     labelled = config.labels and len(rows) * len(rows[0]) > 1
     heads = [f"seed {seed}" for seed in config.seeds]
-    names = [fill_slot(text, config.object) for text in config.instruction]
+    names = [fill_slot(text, config.object) if text else "" for text in config.instruction]
     return grid(rows, names if labelled else None, heads if labelled else None)

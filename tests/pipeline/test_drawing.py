@@ -1,6 +1,6 @@
 """What `scripts/generate.py` draws, on the miniature: extras, grids, and the same picture again from its PNG."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from diffusers import ControlNetModel
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
+from ipai.adapter.adapter import InstructAdapter
 from ipai.adapter.formats import save_adapter
 from ipai.errors import ConfigError, InstructionError, IpaiError, WeightsError
 from ipai.pipeline.drawing import draw
@@ -55,6 +56,17 @@ def drawn(raw: Any) -> np.ndarray:
 @pytest.fixture(scope="module")
 def plain(files: Path) -> np.ndarray:
     return drawn(wanted(files, files / "plain.png"))
+
+
+def test_an_ip_adapter_plus_is_told_nothing(files: Path) -> None:
+    spec = replace(adapter_for(make_pipeline()).spec, instruction="none")
+    save_adapter(InstructAdapter(spec), files / "plus.safetensors", {})
+    plus = f"checkpoint={files}/plus.safetensors"
+    assert drawn(wanted(files, files / "told-nothing.png", plus, "instruction=['']", "seeds=[0,1]")).any()
+    with pytest.raises(ConfigError, match="takes no instruction"):
+        drawn(wanted(files, files / "told.png", plus))
+    with pytest.raises(InstructionError, match="empty"):
+        drawn(wanted(files, files / "empty.png", "instruction=['']"))
 
 
 @pytest.mark.parametrize(
