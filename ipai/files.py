@@ -45,8 +45,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
             raise OSError(code, os.strerror(code), str(path)) from error
         raise
     except RuntimeError as error:
-        if "inline_container" in str(error):  # what torch.save says of a write that failed
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        if "inline_container" in str(error) and "unexpected pos" in str(error):  # torch.save, of whatever cause
+            raise OSError(errno.ENOSPC, "torch.save could not write all of it", str(path)) from error
         raise
     finally:
         aside.unlink(missing_ok=True)
@@ -123,15 +123,22 @@ def held_alone(folder: Path, refusal: IpaiError) -> Iterator[None]:
 
 def is_held(folder: Path) -> bool:
     """Whether a process holds the folder now, as `held_alone` does."""
-    if not (folder / ".lock").exists():
+    if os.name == "posix":  # the kind of lock that filelock takes there, tried without a right to write
+        import fcntl
+
+        try:
+            with (folder / ".lock").open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
         return False
     try:
         with FileLock(folder / ".lock", timeout=0):
             return False
     except Timeout:
         return True
-    except OSError:  # another user's folder: whoever may not write there cannot tell
-        return False
 
 
 def cache_folder() -> Path:

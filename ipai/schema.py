@@ -120,6 +120,9 @@ def out_of_bounds(config: Any, prefix: str = "") -> Iterator[str]:
         name, value = f"{prefix}{item.name}", getattr(config, item.name)
         if is_dataclass(value):
             yield from out_of_bounds(value, f"{name}.")
+        elif isinstance(value, list) and value and is_dataclass(value[0]):
+            for number, one in enumerate(value):
+                yield from out_of_bounds(one, f"{name}[{number}].")
         elif value is not None:
             yield from _problems_of(name, value, item.metadata)
 

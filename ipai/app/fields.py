@@ -32,12 +32,12 @@ class Fields:
     guidance_scale: float
     steps: float = field(metadata=STEPS)
     second_image: Image.Image | None
-    second_instruction: str | None
+    second_instruction: str | None = field(metadata=letters(MAX_LETTERS))
     second_weight: float
-    controlnet: str | None
+    controlnet: str | None = field(metadata=letters(MAX_LETTERS))
     controlnet_image: Image.Image | None
     controlnet_scale: float
-    lora: str | None
+    lora: str | None = field(metadata=letters(MAX_LETTERS))
     lora_scale: float
 
 

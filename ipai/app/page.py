@@ -42,7 +42,7 @@ def build(session: Session) -> gr.Blocks:
 def _fields(session: Session) -> list[Any]:
     """All of `Fields`, in its order."""
     image = gr.Image(label="Condition image", type="pil", image_mode=None, elem_id="image", height=240)
-    pictures = [kept(picture, session.folder) for picture in example_pictures().values()]
+    pictures = [kept(picture, session.shown) for picture in example_pictures().values()]
     gr.Examples([[path] for path in pictures], image, label="Or one of these", elem_id="examples")
     task = gr.Radio(list(TASKS), label="What to take", value=_FIRST, elem_id="task")
     words = _wordings(_FIRST, session)
@@ -113,7 +113,7 @@ def _pictures(session: Session, fields: list[Any]) -> None:
         settings = gr.Code(language="json", interactive=False, show_label=False)
     outputs = [gallery, shown, state]
     drawing: list[Any] = [
-        button.click(_told(action), fields, outputs, concurrency_id="pipeline", show_progress="hidden")
+        button.click(_told(session, action), fields, outputs, concurrency_id="pipeline", show_progress="hidden")
         for button, action in ((draw, session.draw), (five, session.five))
     ]
 
@@ -125,15 +125,16 @@ def _pictures(session: Session, fields: list[Any]) -> None:
     gallery.select(_settings_of, shown, settings, queue=False)
 
 
-def _told(action: Buttons) -> Any:
+def _told(session: Session, action: Buttons) -> Any:
     """A button's action: pictures appear as they are done, errors appear on the page."""
 
     def run(request: gr.Request, *values: Any) -> Iterator[tuple[Pictures, Pictures, str]]:
         pictures: Pictures = []
+        drawing = action(Fields(*values), _visitor(request))
         yield pictures, pictures, "waiting for the first picture"
         try:
-            for drawn in action(Fields(*values), _visitor(request)):
-                pictures = [*pictures, (str(drawn.path), drawn.label)]
+            for drawn in drawing:
+                pictures = [*pictures, (str(session.copy_of(drawn.path)), drawn.label)]
                 yield pictures, pictures, f"picture {drawn.number} of {drawn.total}"
         except IpaiError as error:
             raise gr.Error(str(error), print_exception=False) from error
@@ -143,9 +144,20 @@ def _told(action: Buttons) -> Any:
 
 def _settings_of(shown: Pictures, event: gr.SelectData) -> str:
     path = Path(shown[event.index][0])
-    facts = read_facts(path)
-    again = {"draw it again with": f"ipai generate repeat={path.name}", "settings": facts.settings}
+    again = {
+        "draw it again with": f"ipai generate repeat={path.name}",
+        "settings": _without_folders(read_facts(path).settings),
+    }
     return json.dumps(again, indent=2, ensure_ascii=False)
+
+
+def _without_folders(value: Any) -> Any:
+    """Settings without the places of this machine."""
+    if isinstance(value, dict):
+        return {name: _without_folders(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(item) for item in value]
+    return Path(value).name if isinstance(value, str) and value.startswith("/") else value
 
 
 def _other_seeds(text: str) -> str:

@@ -1,10 +1,11 @@
 """What the page's buttons do: from its fields to pictures, one after the other, with one loaded pipeline."""
 
-import itertools
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from ipai.app.config import AppConfig
@@ -15,7 +16,7 @@ from ipai.pipeline.drawing import conditions_of, request_of
 from ipai.pipeline.picture_generator import PictureGenerator, control_picture
 from ipai.pipeline.record import facts_of, write_png
 from ipai.pipeline.settings import DrawingConfig
-from ipai.pipeline.sources import base_for, load
+from ipai.pipeline.sources import adapter_file, base_for, load, locate_adapter
 from ipai.schema import out_of_bounds, refuse
 
 
@@ -43,7 +44,8 @@ class Session:
 
     Attributes:
         base: Of the adapter.
-        folder: Where pictures are kept: `config.keep`, or a folder that ends with the page.
+        folder: Where pictures are kept: `config.keep`, or `shown`.
+        shown: A folder that ends with the page, of which copies go to the browser: nobody can ask for other files.
 
     Raises:
         IpaiError: The adapter or its base cannot be used.
@@ -53,11 +55,13 @@ class Session:
         self.config = config
         self._loaded = load(config.checkpoint, weights=config.weights, base=config.base)  # type: ignore[arg-type]
         self.base = base_for(self._loaded, config.checkpoint)
-        self._ends_with_us = None if config.keep else tempfile.TemporaryDirectory(prefix="ipai-app-")
-        self.folder = Path(config.keep or self._ends_with_us.name).absolute()  # type: ignore[union-attr]
-        self._numbers = itertools.count(_last_number(self.folder) + 1)
+        # The adapter that was loaded: a run that is still training has a newer one tomorrow.
+        self._adapter = str(adapter_file(locate_adapter(config.checkpoint), config.weights))  # type: ignore[arg-type]
+        self._ends_with_us = tempfile.TemporaryDirectory(prefix="ipai-app-")
+        self.shown = Path(self._ends_with_us.name)
+        self.folder = Path(config.keep).expanduser().absolute() if config.keep else self.shown
         self._busy = threading.Lock()
-        self._stopped: set[str] = set()
+        self._stops: dict[str, threading.Event] = {}
         self._extras: tuple[str | None, str | None] = (None, None)
         self._generator = self._load()
 
@@ -70,30 +74,41 @@ class Session:
         return self._each(fields, list(self.config.five.values()), visitor)
 
     def stop(self, visitor: str) -> None:
-        """End what this visitor's buttons draw, after the step that is being computed."""
-        self._stopped.add(visitor)
+        """End what this visitor's last button draws, after the step that is being computed."""
+        if stop := self._stops.pop(visitor, None):
+            stop.set()
+
+    def copy_of(self, path: Path) -> Path:
+        """A picture where the browser may have it from, in a folder whose name nobody can guess."""
+        copy = Path(tempfile.mkdtemp(dir=self.shown)) / path.name
+        shutil.copyfile(path, copy)
+        return copy
 
     def _each(self, fields: Fields, instructions: Sequence[str], visitor: str) -> Iterator[Drawn]:
-        """Each picture as it is done, until the visitor stops it.
+        """Each picture as it is done, until the visitor stops it, which he may from now on.
 
         Raises:
-            IpaiError: A field cannot be used; the message says which.
+            IpaiError: A field cannot be used; the message says which. As the first picture is asked for.
         """
-        self._stopped.discard(visitor)
+        stop = self._stops[visitor] = threading.Event()
+        return self._drawn(fields, instructions, stop)
+
+    def _drawn(self, fields: Fields, instructions: Sequence[str], stop: threading.Event) -> Iterator[Drawn]:
         refuse(out_of_bounds(fields))
-        wanted = drawings(fields, instructions, self.config, self.base, self.folder)
+        config = replace(self.config, checkpoint=self._adapter)
+        wanted = drawings(fields, instructions, config, self.base, self.folder)
         for number, drawing in enumerate(wanted, 1):
             try:
-                path = self._one(drawing, visitor)
+                path = self._one(drawing, stop)
             except _Stopped:
                 return
             told, seed = drawing.instruction[0], f"seed {drawing.seeds[0]}"
             label = f"{fill_slot(told, drawing.object)} · {seed}" if told else seed
             yield Drawn(path, label, number, len(wanted))
 
-    def _one(self, drawing: DrawingConfig, visitor: str) -> Path:
+    def _one(self, drawing: DrawingConfig, stop: threading.Event) -> Path:
         def on_step(_: int) -> None:
-            if visitor in self._stopped:
+            if stop.is_set():
                 raise _Stopped
 
         # Between two pictures another visitor may have drawn, so everything is chosen anew.
@@ -112,7 +127,7 @@ class Session:
             conditions = conditions_of(drawing, drawing.instruction[0])
             generator.attached.condition(*conditions, guidance=drawing.chosen_guidance())
             picture = generator.generate(request_of(drawing, drawing.seeds[0], control), on_step)
-            path = self.folder / f"picture-{next(self._numbers):05d}.png"
+            path = self.folder / f"picture-{datetime.now():%Y%m%d-%H%M%S-%f}.png"
             write_png(picture, facts_of(drawing), path)
         return path
 
@@ -134,7 +149,3 @@ def require(checkpoint: str) -> None:
     """
     if checkpoint == "runs/joint-toy" and not Path(checkpoint).exists():
         raise ConfigError("there is no runs/joint-toy yet: run `make demo` first, or give checkpoint=...")
-
-
-def _last_number(folder: Path) -> int:
-    return max((int(path.stem.rpartition("-")[2]) for path in folder.glob("picture-?????.png")), default=0)

@@ -20,13 +20,12 @@ def main(raw: DictConfig) -> None:
     config: AppConfig = typed(raw, AppConfig)
     check(config)
     require(config.checkpoint)
-    session = Session(config)
-    page = build(session)
+    page = build(Session(config))
     try:
         page.queue(max_size=config.waiting)
         page.launch(
             server_name=config.host, server_port=config.port, share=config.share, auth=login_of(config),
-            max_file_size=f"{config.upload_mb}mb", allowed_paths=[str(session.folder)],
+            max_file_size=f"{config.upload_mb}mb",
         )  # fmt: skip
     except OSError as error:
         raise ConfigError(f"port={config.port} cannot be used ({error}); give another one") from error

@@ -18,7 +18,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="chooses the samples (default: 0)")
     parser.add_argument("--pools", type=Path, help="folder of instruction pools (default: the shipped ones)")
     parser.add_argument(
-        "--filter", metavar="CONDITION", help="as data.filter: 'scores.clip_t > 0.25'; counts what is left"
+        "--filter",
+        metavar="CONDITION",
+        help="of the records, such as 'scores.visible > 0.95'; looks at what meets it, and counts the rest",
     )
     parser.add_argument("--output", type=Path, help="the page (default: <root>/inspection.html)")
     arguments = parser.parse_args()
@@ -41,7 +43,7 @@ def main() -> int:
     shown = [
         sample
         for task in tasks
-        for sample in inspection.draw_samples(root, task, arguments.samples, arguments.seed, arguments.pools)
+        for sample in inspection.draw_samples(root, task, arguments.samples, arguments.seed, arguments.pools, wanted)
     ]
     write_text(output, inspection.page(root, facts, shown))
     print(f"{inspection.summary(facts)}\npage: {output}")

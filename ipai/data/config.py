@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ipai.schema import MAX_LETTERS, above, at_least, between, letters, one_of
+from ipai.schema import above, at_least, between, one_of
 from ipai.store.address import address_problems, is_url
 from ipai.store.config import StoreConfig
 from ipai.tasks import TASKS
@@ -37,7 +37,7 @@ class DataConfig:
         root: Folder with one folder of shards a task, or its address in an object store.
         store: How shards come from there.
         shuffle_shards: How many shards of a task are mixed at a time; null mixes all.
-        filter: A condition on the records, see `ipai.data.sample_filter`; null uses all samples.
+        filter: Task -> a condition on its records, see `ipai.data.sample_filter`; null uses all of its samples.
         weights: Task -> how often it is drawn, relative to the run's others; a task that is not named has 1.
         workers: Processes that decode; 0 decodes in the training process.
         prefetch: Micro-batches each worker keeps ready.
@@ -50,7 +50,7 @@ class DataConfig:
     """
 
     root: str
-    filter: str | None = field(default=None, metadata=letters(MAX_LETTERS))
+    filter: dict[str, str | None] = field(default_factory=lambda: dict.fromkeys(TASKS), metadata=one_of(*TASKS))
     weights: dict[str, float] = field(default_factory=dict, metadata=one_of(*TASKS))
     workers: int = field(default=4, metadata=at_least(0))
     prefetch: int = field(default=4, metadata=above(0))

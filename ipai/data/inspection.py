@@ -38,6 +38,7 @@ class TaskFacts:
         groups: Different sources by split, as the sidecars tell them; empty where shards have none.
         shared_groups: Groups that are in both splits: there should be none.
         drops: What was dropped while the shards were built, by reason.
+        left_out: What a filter leaves out, by the part that is not met; none of the other facts counts it.
         licences: Samples by the licence of their source.
         scores: Every score of every sample, by the score's name.
         prompt_words: Length of every prompt.
@@ -48,6 +49,7 @@ class TaskFacts:
     groups: dict[str, int] = field(default_factory=dict)
     shared_groups: int = 0
     drops: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
     licences: Counter[str] = field(default_factory=Counter)
     scores: dict[str, list[float]] = field(default_factory=dict)
     prompt_words: list[int] = field(default_factory=list)
@@ -97,7 +99,7 @@ def survey(root: Path, task: str, progress: Progress, wanted: SampleFilter | Non
         root: Holds `<task>/<split>-*.tar`.
         task: Name of a task.
         progress: Told after each record that one more is read.
-        wanted: Only the samples that meet it are looked at; the others are counted among the drops.
+        wanted: Only the samples that meet it are looked at; the others are counted in `left_out`.
 
     Raises:
         DataError: A shard or its sidecar is damaged.
@@ -108,7 +110,7 @@ def survey(root: Path, task: str, progress: Progress, wanted: SampleFilter | Non
         shards = held
         if wanted is not None:
             shards, refused = split_by(held, wanted)
-            facts.drops.update({f"filter: {why}": count for why, count in refused.items()})
+            facts.left_out.update(refused)
         facts.samples[split] = len(shards)
         for index in range(len(shards)):
             record = shards.record(index)
@@ -126,14 +128,16 @@ def survey(root: Path, task: str, progress: Progress, wanted: SampleFilter | Non
     return facts
 
 
-def draw_samples(root: Path, task: str, count: int, seed: int, pools: Path | None = None) -> Iterator[Shown]:
-    """`count` samples of a task, drawn without regard to their order, training before validation.
+def draw_samples(
+    root: Path, task: str, count: int, seed: int, pools: Path | None = None, wanted: SampleFilter | None = None
+) -> Iterator[Shown]:
+    """`count` samples of a task, of those that meet `wanted`, in any order, training before validation.
 
     Raises:
         DataError: A shard is damaged.
         InstructionError: The instruction pool cannot be used.
     """
-    sets = list(_splits(root, task))
+    sets = [(split, held if wanted is None else split_by(held, wanted)[0]) for split, held in _splits(root, task)]
     total = sum(len(shards) for _, shards in sets)
     generator = keyed_generator(seed, f"inspect/{task}")
     chosen = np.sort(generator.choice(total, size=min(count, total), replace=False))
@@ -155,6 +159,9 @@ def summary(facts: Sequence[TaskFacts]) -> str:
         drops = ", ".join(f"{reason} {count:,}" for reason, count in item.drops.most_common()) or "nothing"
         train, val = (item.samples.get(split, 0) for split in SPLITS)
         lines.append(f"{item.task:10} {train:>9,} {val:>7,}  {words:5.1f}  {drops}")
+        if item.left_out:
+            told = ", ".join(f"{why}: {count:,}" for why, count in item.left_out.most_common())
+            lines.append(f"{'':10} left out by the filter: {told}")
         if item.shared_groups:
             lines.append(f"{'':10} WARNING: {item.shared_groups:,} groups are in both splits")
     return "\n".join(lines)

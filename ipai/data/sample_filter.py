@@ -1,4 +1,4 @@
-"""Which samples of a data set are used: a condition on what their records say, such as `scores.clip_t > 0.25`.
+"""Which samples of a data set are used: a condition on what their records say, such as `scores.visible > 0.95`.
 
 The condition looks like Python and is none: it compares fields with constants, and nothing in it is ever run.
 """
@@ -26,7 +26,7 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
 }
 _HELP = (
     "it compares fields of the records with constants, such as "
-    "scores.clip_t > 0.25 and source.licence.name in ['cc-by-4.0', 'cc0'], joined by and, or, not"
+    "scores.visible > 0.95 and source.licence.id in [4, 5], joined by and, or, not"
 )
 _DEEPEST = 20  # nested conditions
 
@@ -49,11 +49,11 @@ class SampleFilter:
         try:
             tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            raise ConfigError(f"data.filter={text!r} cannot be read ({error}); {_HELP}") from error
+            raise ConfigError(f"the condition {text!r} cannot be read ({error}); {_HELP}") from error
         try:
             self._check(tree, 0)
         except _NotAllowed as error:
-            raise ConfigError(f"data.filter={text!r} holds {error}; {_HELP}") from error
+            raise ConfigError(f"the condition {text!r} holds {error}; {_HELP}") from error
         parts = tree.values if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And) else [tree]
         self._parts = {ast.unparse(part): part for part in parts}
         self.fields = tuple(dict.fromkeys(_fields(tree)))
@@ -97,7 +97,7 @@ def filtered(shards: ShardSet, wanted: SampleFilter) -> tuple[ShardSet, Counter[
     kept, refused = split_by(shards, wanted)
     if not len(kept):
         reasons = ", ".join(f"{why}: {count:,}" for why, count in refused.most_common())
-        raise DataError(f"data.filter leaves no {shards.split} sample of {shards.task} ({reasons}); loosen it")
+        raise DataError(f"the filter leaves no {shards.split} sample of {shards.task} ({reasons}); loosen it")
     return kept, refused
 
 
@@ -124,7 +124,7 @@ def split_by(shards: ShardSet, wanted: SampleFilter) -> tuple[ShardSet, Counter[
     unknown = [name for name in wanted.fields if name not in seen]
     if unknown and seen:
         raise ConfigError(
-            f"data.filter reads {', '.join(unknown)}, which no record of {shards.task} has; there are "
+            f"the filter reads {', '.join(unknown)}, which no record of {shards.task} has; there are "
             f"{', '.join(sorted(seen))}"
         )
     return shards.kept(np.array(kept, dtype=np.int64)), refused

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from ipai.backbones.config import BaseConfig
 from ipai.pipeline.settings import GUIDANCES, SCHEDULERS, FourPassScales
-from ipai.schema import MAX_LETTERS, SEED, STEPS, above, at_least, letters, one_of, out_of_bounds, refuse
+from ipai.schema import SEED, STEPS, above, at_least, one_of, out_of_bounds, refuse
 from ipai.tasks import TASKS
 
 WEIGHTS = ("ema", "raw", "start", "ip_adapter_plus")
@@ -17,7 +17,7 @@ class DataRoot:
     """Where the shards lie, and which of their samples are asked."""
 
     root: str | None
-    filter: str | None = field(default=None, metadata=letters(MAX_LETTERS))
+    filter: dict[str, str | None] = field(default_factory=lambda: dict.fromkeys(TASKS), metadata=one_of(*TASKS))
 
 
 @dataclass

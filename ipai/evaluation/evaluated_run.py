@@ -1,7 +1,7 @@
 """What is evaluated: an adapter, the base it belongs to, the samples and wordings it is asked with."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from ipai.schema import plain
 from ipai.tasks import TASKS
 from ipai.training.assemble import build_adapter
 
+_ALL = "all"  # in place of a condition
+
 
 @dataclass(frozen=True)
 class EvaluatedRun:
@@ -37,7 +39,7 @@ class EvaluatedRun:
         facts: What the adapter's file says of itself.
         tasks: What it is asked.
         shards: Folder of the data.
-        filter: Which samples are asked, see `ipai.data.sample_filter`; None for all.
+        filters: Task -> which samples are asked, see `ipai.data.sample_filter`; tasks that are not named ask all.
         wordings: "val", "train" or "fixed".
         templates: Task -> the instructions to draw from.
         output: Where the evaluation goes.
@@ -51,7 +53,7 @@ class EvaluatedRun:
     facts: Mapping[str, str]
     tasks: tuple[str, ...]
     shards: Path
-    filter: str | None
+    filters: dict[str, str]
     wordings: str
     templates: dict[str, tuple[str, ...]]
     output: Path
@@ -86,7 +88,7 @@ def resolve(config: EvaluationConfig) -> EvaluatedRun:
         facts=loaded.facts,
         tasks=tasks,
         shards=Path(root),
-        filter=config.data.filter or (training.data.filter if training is not None else None),
+        filters=_filters(config, training, tasks),
         wordings=wordings,
         templates={task: _templates(task, wordings, training) for task in tasks},
         output=_output(config, run),
@@ -135,6 +137,13 @@ def _wordings(config: EvaluationConfig, training: TrainingRun | None) -> str:
     return "fixed" if training is not None and training.instructions.source == "fixed" else "val"
 
 
+def _filters(config: EvaluationConfig, training: TrainingRun | None, tasks: Sequence[str]) -> dict[str, str]:
+    """As set, else the run's; `all` switches the run's off."""
+    of_run = training.data.filter if training is not None else {}
+    chosen = {task: config.data.filter.get(task) or of_run.get(task) for task in tasks}
+    return {task: text for task, text in chosen.items() if text is not None and text != _ALL}
+
+
 def _templates(task: str, wordings: str, training: TrainingRun | None) -> tuple[str, ...]:
     if wordings != "fixed":
         pools = training.instructions.pools if training is not None else None
@@ -152,6 +161,7 @@ def _output(config: EvaluationConfig, run: Path | None) -> Path:
         *([_checkpoint_name(place)] if place is not None and place != run else []),
         *([config.weights] if config.weights != "ema" else []),
         *([config.instructions] if config.instructions != "auto" else []),
+        *(["filtered"] if any(config.data.filter.values()) else []),
     ]
     folder = run or Path.cwd()
     return folder / FOLDER / "-".join(differing) if differing else folder / FOLDER

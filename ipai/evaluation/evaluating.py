@@ -106,7 +106,7 @@ def _sources(
             config.limit,
             config.seed,
             config.seeds_per_sample,
-            evaluated.filter,
+            evaluated.filters.get(task),
         )
         for task in evaluated.tasks
     ]
@@ -143,6 +143,7 @@ def _fingerprint(config: EvaluationConfig, evaluated: EvaluatedRun, options: dic
         "sampling": {task: asdict(sampling) for task, sampling in options["sampling"].items()},
         "cuda": torch.cuda.is_available() and config.device != "cpu",
         "versions": {name: version(name) for name in _LIBRARIES},
+        **({"filters": evaluated.filters} if evaluated.filters else {}),
     }
     decides |= {
         key: getattr(config, key)
@@ -189,7 +190,7 @@ def _facts(config: EvaluationConfig, evaluated: EvaluatedRun, clip: ClipModel) -
             "scheduler": config.scheduler,
             "batch_size": config.batch_size,
             "sampling": sampling,
-            **({"filter": evaluated.filter} if evaluated.filter else {}),
+            **({"filters": evaluated.filters} if evaluated.filters else {}),
         },
         "versions": {name: version(name) for name in _LIBRARIES},
         "git": git_state(Path(__file__).parents[2]),

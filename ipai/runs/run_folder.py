@@ -19,6 +19,7 @@ from ipai.errors import CheckpointError, ConfigError
 from ipai.files import held_alone, write_json, write_text
 from ipai.records import RecordError, differences, read_record, read_yaml
 from ipai.runs.step_folders import step_folders
+from ipai.tasks import TASKS
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ def _read_frozen(path: Path) -> dict[str, Any]:
 # Keys that earlier versions had not, with the values that say what those did.
 _NEW: dict[str, dict[str, Any]] = {
     "train": {"instruction_contrast": 0.0, "init_from": None, "draws_per_sample": 1},
-    "data": {"filter": None},
+    "data": {"filter": dict.fromkeys(TASKS)},
 }
 
 
@@ -147,10 +148,9 @@ def digest_of_settings(config: TrainingRun, steps: int | None = None) -> str:
     if steps is not None:
         deciding["train.steps"] = steps
     deciding.pop("base.family")  # the parts say more, and runs of earlier versions have none
-    for part, new in _NEW.items():
-        for key, before in new.items():
-            if deciding[f"{part}.{key}"] == before:
-                del deciding[f"{part}.{key}"]
+    for key, before in _flat(_NEW).items():
+        if key in deciding and deciding[key] == before:
+            del deciding[key]
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 

@@ -67,12 +67,12 @@ def open_all_shards(config: TrainingRun, tasks: Sequence[str], split: str) -> di
     """
     found: dict[str, ShardSet] = {}
     missing: list[str] = []
-    wanted = SampleFilter(config.data.filter) if config.data.filter else None
+    wanted = {task: SampleFilter(text) for task, text in config.data.filter.items() if text}
     for task in tasks:
         try:
             found[task] = open_shards(config.data.root, task, split, config.data.store)
-            if wanted is not None:
-                found[task] = _chosen(found[task], wanted)
+            if task in wanted:
+                found[task] = _chosen(found[task], wanted[task])
         except NoShardsError:
             missing.append(task)
     if missing:

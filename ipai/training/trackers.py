@@ -16,7 +16,7 @@ class TrackerLogger:
         name: `tensorboard`, whose files go to the run folder, or `trackio`, which keeps its own.
         project: What Trackio files the run under; the run has its folder's name there.
         folder: The run folder.
-        facts: The configuration to show.
+        facts: The configuration, which Trackio shows.
         logged_until: Samples seen at the last line of an earlier start. What a resumed run computes again up to there
             is not sent again.
 

@@ -19,8 +19,9 @@ from ipai.errors import ConfigError, DataError, IpaiError, WeightsError
 from ipai.pipeline import FourPass
 from ipai.pipeline.drawing import draw
 from ipai.pipeline.picture_generator import PictureRequest
-from ipai.pipeline.record import repeated
+from ipai.pipeline.record import read_facts, repeated
 from ipai.pipeline.settings import DrawingConfig
+from ipai.runs.checkpoint import Progress, save
 from ipai.schema import typed
 from tests.helpers.building import ROOT
 from tests.helpers.pipeline_extras import give_controlnet_a_say, write_lora
@@ -100,7 +101,27 @@ def test_a_picture_is_drawn_again_from_its_png(folder: Path, tmp_path: Path) -> 
     assert not differing
     again = draw(typed(raw, DrawingConfig), lambda: None)
     assert np.array_equal(np.asarray(Image.open(one.path)), np.asarray(Image.open(again)))
+    (tmp_path / "kept" / "picture-final.png").touch()  # a file of somebody else's is no trouble
     assert next(Session(app_config(folder, keep=str(tmp_path / "kept"))).draw(FIELDS)).path.name > one.path.name
+
+
+def test_the_adapter_that_drew_is_recorded_though_the_run_goes_on(folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run" / "checkpoints"
+    writers = {"adapter.safetensors": lambda path: path.write_bytes((folder / "adapter.safetensors").read_bytes())}
+    save(run, Progress(1, 8), writers, keep=9)
+    session = Session(app_config(folder, checkpoint=str(run.parent)))
+    first = next(session.draw(FIELDS)).path
+    save(run, Progress(2, 16), {"adapter.safetensors": lambda path: path.write_bytes(b"another")}, keep=9)
+    second = next(session.draw(FIELDS)).path
+    assert read_facts(first).sha256["checkpoint"] == read_facts(second).sha256["checkpoint"]
+
+
+def test_what_the_browser_gets_lies_in_a_folder_of_its_own(folder: Path, tmp_path: Path) -> None:
+    session = Session(app_config(folder, keep=str(tmp_path / "kept")))
+    drawn = next(session.draw(FIELDS))
+    copies = {session.copy_of(drawn.path), session.copy_of(drawn.path)}
+    assert len({copy.parent for copy in copies}) == 2
+    assert all(session.shown in copy.parents and tmp_path not in copy.parents for copy in copies)
 
 
 def test_a_stopped_drawing_ends_and_the_next_visitor_goes_on(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,6 +142,15 @@ def test_a_stopped_drawing_ends_and_the_next_visitor_goes_on(session: Session, m
     assert len(steps) == 3
     assert len(list(session.draw(replace(FIELDS, steps=2), "another"))) == 2
     assert len(list(session.draw(replace(FIELDS, steps=2), "somebody"))) == 2  # and who stopped may begin anew
+
+
+def test_a_new_press_of_a_button_does_not_revive_what_was_stopped(session: Session) -> None:
+    old = session.draw(FIELDS, "somebody")
+    next(old)
+    session.stop("somebody")
+    new = session.draw(FIELDS, "somebody")
+    assert list(old) == []
+    assert len(list(new)) == 2
 
 
 def test_a_drawing_that_nobody_waits_for_holds_nothing_up(session: Session) -> None:
@@ -158,6 +188,8 @@ def test_the_negative_prompt_is_the_third_passs_instruction(session: Session, mo
         ({"seeds": " ".join("1" * 100)}, ConfigError, "too many"),
         ({"controlnet": "toy"}, DataError, "no line drawing"),
         ({"lora": "absent"}, WeightsError, "lora=absent"),
+        ({"second_image": PICTURE, "second_instruction": "a" * 20_000}, ConfigError, "second_instruction has 20,000"),
+        ({"lora": "a" * 20_000}, ConfigError, "lora has 20,000 letters"),
     ],
 )
 def test_mistakes_are_told_and_the_next_picture_comes(

@@ -2,6 +2,8 @@
 
 import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -32,3 +34,22 @@ def test_a_missing_library_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "trackio", None)
     with pytest.raises(ConfigError, match=r"pip install \"ipai\[trackio\]\""):
         TrackerLogger("trackio", "ipai", tmp_path, {})
+
+
+def test_trackio_gets_the_run_under_its_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its library is asked for; it is not installed here, and was never run."""
+    asked: list[Any] = []
+    run = SimpleNamespace(
+        log=lambda values, step: asked.append((step, values)), finish=lambda: asked.append("finished")
+    )
+    trackio = ModuleType("trackio")
+    trackio.init = lambda **given: asked.append(given) or run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "trackio", trackio)
+    folder = tmp_path / "joint-toy"
+    logger = TrackerLogger("trackio", "ipai", folder, {"seed": 1}, logged_until=8)
+    logger.log(8, {"loss/train": 0.5})
+    logger.log(16, {"loss/train": 0.25})
+    logger.log_images(16, {"style": Image.new("RGB", (2, 2))})
+    logger.close()
+    begun = {"project": "ipai", "name": "joint-toy", "config": {"seed": 1}, "resume": "allow"}
+    assert asked == [begun, (16, {"loss/train": 0.25}), "finished"]
