@@ -1,12 +1,13 @@
 # CUDA's driver comes from the host (nvidia-container-toolkit); its libraries come with torch, so the base needs none.
 #   docker build -t ipai .
-#   docker run --gpus all --shm-size 8g -v $PWD/data:/work/data -v $PWD/runs:/work/runs ipai train experiment=joint
+#   docker run --gpus all --shm-size 8g -v ./data:/ipai/data -v ./runs:/ipai/runs ipai train experiment=joint
 #   apptainer build ipai.sif docker-daemon://ipai:latest && apptainer run --nv ipai.sif doctor
 FROM python:3.11-slim-bookworm
 
-ENV PIP_NO_CACHE_DIR=1 PYTHONUNBUFFERED=1 HF_HOME=/work/cache/huggingface IPAI_CACHE=/work/cache/ipai
+ENV PIP_NO_CACHE_DIR=1 PYTHONUNBUFFERED=1
 
-RUN useradd --create-home --uid 1000 ipai && mkdir -p /work/cache && chown -R ipai /work
+# Runs, data and caches lie in the home folder.
+RUN useradd --create-home --home-dir /ipai --uid 1000 ipai
 WORKDIR /src
 
 # The lock first, so that a change of the code does not install torch again.
@@ -19,6 +20,6 @@ COPY data_builders data_builders
 RUN pip install --no-deps .
 
 USER 1000
-WORKDIR /work
+WORKDIR /ipai
 ENTRYPOINT ["ipai"]
 CMD ["--help"]

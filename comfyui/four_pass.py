@@ -7,11 +7,9 @@ import torch
 from torch import Tensor
 
 from ipai.pipeline.calling import Pass
-from ipai.pipeline.guidance import FourPass
+from ipai.pipeline.guidance import FOUR, FourPass
 
 from .sites import Applied
-
-_ORDER: tuple[Pass, ...] = ("null", "image", "every", "full")  # of `FourPass.combine`
 
 
 class FourPassSampler:
@@ -41,7 +39,7 @@ class FourPassSampler:
             "every": self._run(call, [pooled, None], "every")[0],
             "full": self._run(call, [prompt, None], "full")[0],
         }
-        combined = self.guidance.combine(torch.cat([found[name] for name in _ORDER]))
+        combined = self.guidance.combine(torch.cat([found[name] for name in FOUR]))
         return [combined, combined]
 
     def _run(self, call: dict[str, Any], conds: list[Any], passed: Pass) -> list[Tensor]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -48,7 +49,7 @@ def explained(error: Exception, conf: Path, name: str) -> str:
 def known_keys(conf: Path, name: str) -> set[str]:
     """The dotted keys of a command's file and of every choice of its groups."""
     file = conf / f"{name}.yaml"
-    found, groups = set(_keys(file, "")), _groups(file)
+    found, groups = set(_keys(file, "")), {group for group, _ in defaults_of(file)}
     for path in conf.glob("*/*.yaml"):
         if path.parent.name not in groups:
             continue
@@ -73,19 +74,24 @@ def _readable(word: str, conf: Path, sweeping: bool) -> str:
     return f"{found['key']}='{escaped}{trailing * chr(92)}'"
 
 
-def _groups(path: Path) -> set[str]:
-    """Names of the groups in a file's defaults, such as `base` of `override /base@other: sd15`."""
+def defaults_of(path: Path) -> Iterator[tuple[str, str | None]]:
+    """The groups in a file's defaults and what is chosen of each: `base`, `sd15` of `override /base@other: sd15`."""
+    for line in content_of(path).get("defaults", []):
+        if isinstance(line, dict):
+            for key, choice in line.items():
+                yield key.split()[-1].split("@")[0].lstrip("/"), choice
+
+
+def content_of(path: Path) -> dict[str, Any]:
+    """What a file of settings holds."""
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    lines = (
-        [line for line in content.get("defaults", []) if isinstance(line, dict)] if isinstance(content, dict) else []
-    )
-    return {key.split()[-1].split("@")[0].lstrip("/") for line in lines for key in line}
+    return content if isinstance(content, dict) else {}
 
 
 def _keys(path: Path, prefix: str) -> Iterator[str]:
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    content = content if isinstance(content, dict) else {}
-    yield from _flat({key: value for key, value in content.items() if key not in ("defaults", "hydra")}, prefix)
+    yield from _flat(
+        {key: value for key, value in content_of(path).items() if key not in ("defaults", "hydra")}, prefix
+    )
 
 
 def _flat(node: dict[str, object], prefix: str) -> Iterator[str]:

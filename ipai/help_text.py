@@ -1,18 +1,16 @@
 """What `--help` prints: a command's settings as its files hold them, each with the comment beside it.
 
-Reads the YAML files as text, so it needs neither Hydra nor anything that is slow to import.
+Reads the YAML files as text: Hydra composes nothing for it.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from string import Template
-from typing import Any
 
-import yaml
+from ipai.command_line import content_of, defaults_of
 
 _PACKAGE = re.compile(r"# @package (?P<place>\w+)")
-_OVERRIDE = re.compile(r"(?:override )?/?(?P<group>[\w/]+)(?:@[\w.]+)?$")
 
 
 def help_text(conf: Path, name: str, words: Sequence[str]) -> str:
@@ -23,7 +21,7 @@ def help_text(conf: Path, name: str, words: Sequence[str]) -> str:
         name: Of its file, without `.yaml`.
         words: Of the command line; what they choose of a group is shown, such as `recipe=toy`.
     """
-    content = _content(conf / f"{name}.yaml")
+    content = content_of(conf / f"{name}.yaml")
     told = content["hydra"]["help"]
     chosen = _choices(conf, name, words)
     settings = "\n\n".join([_settings(conf, conf / f"{name}.yaml"), *_groups(conf, chosen)])
@@ -37,12 +35,12 @@ def _choices(conf: Path, name: str, words: Sequence[str]) -> dict[str, str | Non
     """What is chosen of each group: by the command line, else by a chosen file, else by the defaults."""
     given = dict(word.lstrip("+").split("=", 1) for word in words if "=" in word)
     chosen: dict[str, str | None] = {}
-    for group, choice in _defaults(conf / f"{name}.yaml"):
+    for group, choice in defaults_of(conf / f"{name}.yaml"):
         if (conf / group).is_dir():
             chosen[group] = given.get(group, choice)
     for group, choice in list(chosen.items()):
         if choice is not None and (conf / group / f"{choice}.yaml").is_file():
-            for other, value in _defaults(conf / group / f"{choice}.yaml"):
+            for other, value in defaults_of(conf / group / f"{choice}.yaml"):
                 if other in chosen and other not in given:
                     chosen[other] = value
     return chosen
@@ -65,7 +63,7 @@ def _settings(conf: Path, path: Path) -> str:
     """A file's lines without what is Hydra's own, and before them those of the files that it builds on."""
     blocks = _blocks(path)
     own = {key: text for key, text in blocks.items() if key not in ("defaults", "hydra", "")}
-    content = _content(path)
+    content = content_of(path)
     for line in content.get("defaults", []):
         parent = (conf if str(line).startswith("/") else path.parent) / f"{str(line).lstrip('/')}.yaml"
         if isinstance(line, str) and line != "_self_" and parent.is_file():
@@ -85,22 +83,9 @@ def _blocks(path: Path) -> dict[str, str]:
     return found
 
 
-def _defaults(path: Path) -> Iterator[tuple[str, str | None]]:
-    for line in _content(path).get("defaults", []):
-        if isinstance(line, dict):
-            for key, choice in line.items():
-                if match := _OVERRIDE.fullmatch(key):
-                    yield match["group"], choice
-
-
 def _names(conf: Path, group: str) -> list[str]:
     return sorted(path.stem for path in (conf / group).glob("*.yaml"))
 
 
 def _indented(text: str) -> str:
     return "\n".join(f"  {line}" if line else line for line in text.splitlines())
-
-
-def _content(path: Path) -> dict[str, Any]:
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return content if isinstance(content, dict) else {}
