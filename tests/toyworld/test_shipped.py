@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import diffusers
+import numpy as np
 import pytest
 import torch
 from open_clip import create_model_and_transforms
@@ -107,4 +108,9 @@ def test_it_is_a_whole_folder_for_diffusers(name: str, dtype: torch.dtype | None
     if "ControlNet" in name:
         further["controlnet"] = diffusers.ControlNetModel.from_pretrained(shipped_stack() / "controlnet")
     pipe = getattr(diffusers, name).from_pretrained(shipped_stack(), local_files_only=True, **further)
-    assert pipe.unet.dtype == (dtype or torch.float32)
+    assert pipe.unet.dtype == pipe.text_encoder.dtype == (dtype or torch.float32)
+
+
+def test_it_draws_as_it_is_loaded_without_a_word_of_precision() -> None:
+    pipe = diffusers.DiffusionPipeline.from_pretrained(shipped_stack(), local_files_only=True)
+    assert np.asarray(pipe("a red star", num_inference_steps=1).images[0]).any()

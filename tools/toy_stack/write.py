@@ -68,6 +68,9 @@ def _write_parts(stack: StackTraining, folder: Path) -> None:
     }
     for name, model in parts.items():
         copy.deepcopy(model).half().save_pretrained(folder / name)
+        config = folder / name / "config.json"
+        # Where nobody asks for a precision, transformers takes the stored one and diffusers fp32: a pipeline of both.
+        write_text(config, config.read_text(encoding="utf-8").replace('"dtype": "float16"', '"dtype": "float32"'))
     stack.tokenizer.save_pretrained(folder / "tokenizer")
     noise_schedule().save_pretrained(folder / "scheduler")
     _write_instruction_encoder(stack, folder / "instruction_encoder")
