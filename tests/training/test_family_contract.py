@@ -19,7 +19,7 @@ from tests.helpers.specs import attention_sizes_of
 MICRO = {"sd15": "micro", "sdxl": "micro_sdxl"}
 """The miniature of each family, a name of `conf/base`."""
 
-pytestmark = pytest.mark.parametrize("base", MICRO.values())
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("base", MICRO.values())]
 Assemble = Callable[..., Parts]
 
 

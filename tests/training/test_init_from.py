@@ -15,6 +15,8 @@ from ipai.files import sha256_of
 from ipai.training.run import train
 from tests.training.conftest import Assemble
 
+pytestmark = pytest.mark.slow
+
 Configure = Callable[..., TrainingRun]
 
 

@@ -19,6 +19,8 @@ from ipai.training.assemble import assemble
 from ipai.training.run import make_accelerator, train
 from tests.helpers.shard_writer import sample, write_shard
 
+pytestmark = pytest.mark.slow
+
 Configure = Callable[..., TrainingRun]
 SHORT = ("experiment=single_style", "train.steps=1", "train.batch_size=2", "checkpoint.every=1", "data.workers=0")
 LONG = tuple(text.replace("train.steps=1", "train.steps=2") for text in SHORT)
@@ -161,7 +163,6 @@ def bad_record(members: dict[str, Any], **changes: Any) -> dict[str, Any]:
         ("object", lambda good: bad_record(good, slot="{x}"), "no_name"),
     ],
 )
-@pytest.mark.slow
 def test_a_record_that_cannot_be_used_is_skipped_and_counted(
     configure: Configure, shards: Path, tmp_path: Path, task: str, spoil: Callable[[Any], Any], reason: str
 ) -> None:
