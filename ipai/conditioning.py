@@ -52,6 +52,7 @@ def spec_of(choice: "AdapterConfig", base: "BaseConfig", dims: "BaseDims") -> Ad
         prompt_dim=dims.prompt_dim if variant.reads_prompt else None,
         num_tasks=len(TASKS) + 1,  # row 0 is the null instruction
         mask_padding=choice.mask_padding and told != "none",
+        attention=dims.attention,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from ipai.adapter.variants import VARIANTS
-from ipai.backbones.config import BaseConfig, config_problems
+from ipai.backbones.config import FAMILIES, BaseConfig, config_problems
 from ipai.data.config import DataConfig
 from ipai.launch.config import LaunchConfig
 from ipai.schema import SEED, STEPS, above, at_least, between, one_of, refuse, strings, typed
@@ -192,10 +192,22 @@ def _problems(config: TrainingRun) -> Iterator[str]:
         mend = "leave it out" if told == "none" else f"set adapter.instruction={told}"
         yield f"adapter.variant={name} {what}, so adapter.instruction={chosen} cannot work; {mend}"
     yield from config_problems(config.base)
+    yield from _objective_problems(config)
     yield from config.launch.problems()
     yield from config.data.problems()
     if config.base.dtype == "fp16":
         yield "base.dtype=fp16 overflows the resampler and needs a loss scaler; set base.dtype=bf16 or fp32"
+
+
+def _objective_problems(config: TrainingRun) -> Iterator[str]:
+    """What the shipped objectives are for; one of a user's own is checked against the base's scheduler."""
+    name, family = config.objective.get("name"), config.base.family
+    if family not in FAMILIES:
+        return
+    if FAMILIES[family].flow and name in ("epsilon", "v"):
+        yield f"base.family={family} learned flow matching, which objective={name} is not for; add objective=flow"
+    if not FAMILIES[family].flow and name == "flow":
+        yield f"base.family={family} learned a diffusion, which objective=flow is not for; choose epsilon, or v"
 
 
 def _task_problems(config: TrainingRun) -> Iterator[str]:

@@ -15,6 +15,9 @@ from torch import Tensor
 
 from ipai.errors import ConfigError
 
+_OF_BASE = {"of_base": True}
+"""Marks fields that the base decides."""
+
 
 @dataclass(frozen=True)
 class Objective(ABC):
@@ -22,21 +25,24 @@ class Objective(ABC):
 
     Attributes:
         name: What `objective.name` calls it.
-        scheduler: What the base's noise schedule must say that its denoiser predicts (`prediction_type`).
-        alphas_cumprod: Share of the latents' variance that is left at each timestep, fp32 [T] (2006.11239, section 2).
+        scheduler: What the base's noise schedule must say that its denoiser predicts: its `prediction_type`, or `flow`.
     """
 
     name: ClassVar[str]
     scheduler: ClassVar[str]
-    alphas_cumprod: Tensor = field(repr=False)
+
+    @property
+    @abstractmethod
+    def length(self) -> int:
+        """Of the noise schedule: timesteps run from 0 to there."""
 
     @abstractmethod
     def timesteps(self, lots: Tensor) -> Tensor:
-        """The timesteps that uniform lots in 0..1 stand for in training, [B] -> int64 [B]."""
+        """The timesteps that uniform lots in 0..1 stand for in training, [B] -> [B]."""
 
+    @abstractmethod
     def spread(self, lots: Tensor) -> Tensor:
-        """The timesteps that are spread over the schedule as the lots are over 0..1, for validation: int64 [B]."""
-        return (len(self.alphas_cumprod) * lots).long().clamp(max=len(self.alphas_cumprod) - 1)
+        """The timesteps that are spread over the schedule as the lots are over 0..1, for validation: [B]."""
 
     def noised(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """The latents [B, C, h, w] with as much noise as belongs to their timesteps (2006.11239, eq. 4)."""
@@ -53,16 +59,40 @@ class Objective(ABC):
 
     def level(self, timesteps: Tensor) -> Tensor:
         """How much noise there is, from 0 to below 1, [B]: what losses are reported by."""
-        return timesteps / len(self.alphas_cumprod)
+        return timesteps / self.length
+
+    @abstractmethod
+    def _shares(self, latents: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+        """The factors of latents and noise, [B, 1, 1, 1]."""
+
+
+@dataclass(frozen=True)
+class Diffusion(Objective):
+    """What is noised along a diffusion.
+
+    Attributes:
+        alphas_cumprod: Share of the latents' variance that is left at each timestep, fp32 [T] (2006.11239, section 2).
+    """
+
+    alphas_cumprod: Tensor = field(repr=False, metadata=_OF_BASE)
+
+    @property
+    def length(self) -> int:
+        """See `Objective.length`."""
+        return len(self.alphas_cumprod)
+
+    def spread(self, lots: Tensor) -> Tensor:
+        """Whole numbers, int64 [B]."""
+        return (self.length * lots).long().clamp(max=self.length - 1)
 
     def _shares(self, latents: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
-        """The factors of latents and noise, [B, 1, 1, 1]; in the latents' type, as diffusers' schedulers have them."""
+        """In the latents' type, as diffusers' schedulers have them."""
         alphas = self.alphas_cumprod.to(latents.dtype)[timesteps].view(-1, 1, 1, 1)
         return alphas**0.5, (1 - alphas) ** 0.5
 
 
 @dataclass(frozen=True)
-class Epsilon(Objective):
+class Epsilon(Diffusion):
     """The noise itself (2006.11239, eq. 14; the paper's eq. 2).
 
     Attributes:
@@ -122,6 +152,67 @@ class Velocity(Epsilon):
         return torch.clamp(snr, max=self.min_snr_gamma) / (snr + 1)
 
 
+@dataclass(frozen=True)
+class Flow(Objective):
+    """The velocity noise - latents along the straight line between them (rectified flow, 2209.03003, eq. 1).
+
+    Times are logit-normal: densest in the middle, where the direction is hardest to tell (2403.03206, section 3.1);
+    then they are moved towards the noise, as the base was trained at its resolution (there, eq. 23).
+
+    Attributes:
+        train_timesteps: How many units the denoiser counts from the latents (0) to the noise.
+        base_shift: How far the base moves times towards the noise; 1 leaves them.
+        shift: Takes the place of `base_shift`; None keeps it.
+        time_mean, time_std: Of the normal distribution whose logistic function the times have.
+    """
+
+    name = "flow"
+    scheduler = "flow"
+    train_timesteps: int = field(metadata=_OF_BASE)
+    base_shift: float = field(metadata=_OF_BASE)
+    shift: float | None = None
+    time_mean: float = 0.0
+    time_std: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, with a ConfigError."""
+        for key in ("shift", "time_std"):
+            value = getattr(self, key)
+            if value is not None and not 0 < value < float("inf"):
+                raise ConfigError(f"objective.{key}={value} must be above 0")
+        if not abs(self.time_mean) < float("inf"):
+            raise ConfigError(f"objective.time_mean={self.time_mean} must be a finite number")
+
+    @property
+    def length(self) -> int:
+        """See `Objective.length`."""
+        return self.train_timesteps
+
+    def timesteps(self, lots: Tensor) -> Tensor:
+        """Between whole numbers too, fp32 [B]."""
+        # The ends have infinite logits; in double precision no lot comes nearer to one than this.
+        normal = torch.special.ndtri(lots.double().clamp(1e-12, 1 - 1e-12))
+        return self._shifted(torch.sigmoid(self.time_mean + self.time_std * normal))
+
+    def spread(self, lots: Tensor) -> Tensor:
+        """Evenly before the shift, fp32 [B]."""
+        return self._shifted(lots.double())
+
+    def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:  # noqa: ARG002
+        """The velocity."""
+        return noise - latents
+
+    def _shifted(self, times: Tensor) -> Tensor:
+        shift = self.base_shift if self.shift is None else self.shift
+        moved = shift * times / (1 + (shift - 1) * times)
+        # Below the end: losses are reported by tenths of the noise, of which there are ten.
+        return (self.length * moved.clamp(max=1 - 1e-6)).float()
+
+    def _shares(self, latents: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+        sigma = (timesteps / self.length).to(latents.dtype).view(-1, 1, 1, 1)
+        return 1 - sigma, sigma
+
+
 def squared_error(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean squared error of each sample in fp32: [B, C, h, w] twice -> [B] (paper eq. 2)."""
     return (prediction.float() - target.float()).square().mean(dim=(1, 2, 3))
@@ -133,7 +224,8 @@ def objectives() -> dict[str, type[Objective]]:
     waiting = list(Objective.__subclasses__())
     while waiting:
         kind = waiting.pop(0)
-        found[kind.name] = kind
+        if "name" in vars(kind):
+            found[kind.name] = kind
         waiting += kind.__subclasses__()
     return found
 
@@ -147,11 +239,15 @@ def settings_of(name: str) -> set[str]:
     kinds = objectives()
     if name not in kinds:
         raise ConfigError(f"objective.name={name} is none of {', '.join(sorted(kinds))}")
-    return {item.name for item in fields(kinds[name])} - {"alphas_cumprod"}
+    return {item.name for item in fields(kinds[name]) if item.metadata != _OF_BASE}
 
 
-def make_objective(settings: Mapping[str, Any], alphas_cumprod: Tensor) -> Objective:
-    """The objective that `objective.*` describes, on the noise schedule of a base.
+def make_objective(settings: Mapping[str, Any], schedule: Mapping[str, Any]) -> Objective:
+    """The objective that `objective.*` describes.
+
+    Args:
+        settings: Its name and settings.
+        schedule: What it is told of the base, see `Backbone.schedule`.
 
     Raises:
         ConfigError: A key is unknown or a value cannot work.
@@ -163,4 +259,4 @@ def make_objective(settings: Mapping[str, Any], alphas_cumprod: Tensor) -> Objec
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean objective.{near[0]}?" if near else f"it has {', '.join(sorted(known))}"
             raise ConfigError(f"the objective {settings['name']} has no objective.{key}; {hint}")
-    return objectives()[str(settings["name"])](alphas_cumprod, **own)
+    return objectives()[str(settings["name"])](**schedule, **own)

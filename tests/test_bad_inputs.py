@@ -165,7 +165,7 @@ def test_settings_of_a_training(text: str, message: str) -> None:
         compose(*given)
         return
     with pytest.raises((ConfigError, HydraException, OmegaConfBaseException)) as caught:
-        make_objective(compose(*given).objective, torch.linspace(0.9, 0.1, 10))
+        make_objective(compose(*given).objective, {"alphas_cumprod": torch.linspace(0.9, 0.1, 10)})
     assert message in str(caught.value)
 
 

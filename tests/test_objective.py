@@ -87,7 +87,7 @@ def test_the_level_cuts_the_schedule_into_equal_parts() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "epsilonn"}, r"objective\.name=epsilonn is none of epsilon, v"),
+        ({"name": "epsilonn"}, r"objective\.name=epsilonn is none of epsilon, flow, v"),
         (
             {"name": "epsilon", "timestep_pwer": 2},
             r"timestep_pwer; did you mean objective\.timestep_power",
@@ -99,4 +99,4 @@ def test_the_level_cuts_the_schedule_into_equal_parts() -> None:
 )
 def test_what_cannot_work_is_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        make_objective(settings, ALPHAS)
+        make_objective(settings, {"alphas_cumprod": ALPHAS})

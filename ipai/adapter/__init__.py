@@ -4,7 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ipai.adapter.adapter import ImageKeysValues, InstructAdapter, initialise, is_new_branch
+    from ipai.adapter.adapter import InstructAdapter, initialise, is_new_branch
+    from ipai.adapter.attentions import ImageKeysValues
     from ipai.adapter.foreign import FileKind, identify
     from ipai.adapter.formats import (
         export_ip_adapter,
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from ipai.adapter.spec import SD15_ATTENTION_SIZES, AdapterSpec
 
 _HOMES = {
-    "adapter": ("ImageKeysValues", "InstructAdapter", "initialise", "is_new_branch"),
+    "adapter": ("InstructAdapter", "initialise", "is_new_branch"),
+    "attentions": ("ImageKeysValues",),
     "foreign": ("FileKind", "identify"),
     "formats": (
         *("export_ip_adapter", "export_released", "load_adapter", "load_ip_adapter_plus", "load_state_strict"),

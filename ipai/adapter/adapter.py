@@ -1,8 +1,9 @@
-"""The adapter: resampler plus the keys and values of the decoupled cross-attentions, and how its new branch starts."""
+"""The adapter: resampler plus what the image attentions need, and how its new branch starts."""
 
 import torch
 from torch import Tensor, nn
 
+from ipai.adapter.attentions import ATTENTIONS
 from ipai.adapter.resampler import PerceiverBlock, Resampler
 from ipai.adapter.spec import AdapterSpec
 from ipai.errors import ConfigError
@@ -17,22 +18,12 @@ NEW_BRANCH = (
 """How the names of the tensors start that IP-Adapter Plus does not have."""
 
 
-class ImageKeysValues(nn.Module):
-    """Keys and values of one decoupled cross-attention (IP-Adapter, 2308.06721, section 3.2.2)."""
-
-    def __init__(self, token_dim: int, hidden_size: int) -> None:
-        """Make the two bias-free maps from the condition tokens to a cross-attention of `hidden_size` channels."""
-        super().__init__()
-        self.to_k_ip = nn.Linear(token_dim, hidden_size, bias=False)
-        self.to_v_ip = nn.Linear(token_dim, hidden_size, bias=False)
-
-
 class InstructAdapter(nn.Module):
     """Everything that is trained. Its state dict has the names of the IP-Adapter file layout.
 
-    `image_proj` makes the condition tokens; `ip_adapter` holds the keys and values that `inject` puts into a denoiser,
-    numbered 1, 3, 5, ... as in the files (the even numbers are the self-attentions, which have none). An adapter with
-    a task embedding has one tensor more, `task_embedding.weight` [num_tasks, instruction_dim].
+    `image_proj` makes the condition tokens; `ip_adapter` holds the image attentions that `inject` puts into a denoiser,
+    numbered as in the files (for UNets 1, 3, 5, ...). An adapter with a task embedding has one tensor more,
+    `task_embedding.weight` [num_tasks, instruction_dim].
     """
 
     def __init__(self, spec: AdapterSpec) -> None:
@@ -40,8 +31,10 @@ class InstructAdapter(nn.Module):
         super().__init__()
         self.spec = spec
         self.image_proj = Resampler(spec)
-        pairs = [ImageKeysValues(spec.token_dim, size) for size in spec.attention_sizes]
-        self.ip_adapter = nn.ModuleDict({str(2 * index + 1): pair for index, pair in enumerate(pairs)})
+        kind = ATTENTIONS[spec.attention]
+        made = [kind(spec.token_dim, size) for size in spec.attention_sizes]
+        made[-1].make_last()
+        self.ip_adapter = nn.ModuleDict({kind.number(index): one for index, one in enumerate(made)})
         embedded = spec.instruction == "task_embedding"
         self.task_embedding = nn.Embedding(spec.num_tasks, spec.instruction_dim) if embedded else None
 

@@ -3,23 +3,25 @@
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import cast
 
+import torch
 from torch import Tensor
 
-from ipai.adapter.spec import AdapterSpec
+from ipai.adapter.attentions import ATTENTIONS
+from ipai.adapter.spec import AdapterSpec, Attention
 from ipai.errors import ConfigError, WeightsError
 
 State = Mapping[str, Tensor]
 """Tensors by their flat names: `image_proj.*`, `ip_adapter.*`."""
 
 _KEYS = re.compile(r"ip_adapter\.(\d+)\.to_k_ip\.weight")
+_ATTENTION = re.compile(r"ip_adapter\.\d+\.(.+)").fullmatch
 _LAYERS = re.compile(r"image_proj\.layers\.(\d+)\.")
 _HEAD_DIM = 64  # the files do not say it; every published Plus resampler and diffusers' reader use 64
 
 # The first part of a name that matches says what the file is, so the more specific ones stand first.
 _FOREIGN = (
-    ("image_proj.proj_out_big.", "an IP-Adapter for SD3 (IPAdapter-Instruct's SD3 release)"),
-    (".add_k_proj_ip.", "an IP-Adapter for SD3 (IPAdapter-Instruct's SD3 release)"),
     (".norm_ip.", "an IP-Adapter for SD3.5 (time-dependent projection)"),
     ("double_blocks.", "an IP-Adapter for FLUX"),
     ("image_proj.perceiver_resampler.", "an IP-Adapter FaceID Plus"),
@@ -50,7 +52,7 @@ def identify(state: State, source: str) -> FileKind:
     foreign = describe_foreign(state)
     if foreign is not None:
         raise WeightsError(
-            f"{source} is {foreign}; what works here is IP-Adapter Plus or IPAdapter-Instruct for SD1.5 or SDXL"
+            f"{source} is {foreign}; what works here is IP-Adapter Plus, or IPAdapter-Instruct for SD1.5, SDXL or SD3"
         )
     if "image_proj.latents" not in state:
         raise WeightsError(f"{source} is no adapter: it has no image_proj.latents; it holds {_some_names(state)}")
@@ -101,9 +103,20 @@ def infer_spec(state: State, kind: FileKind, source: str) -> AdapterSpec:
             instruction_dim=size("image_proj.proj_new_input.weight", 1) if released else AdapterSpec.instruction_dim,
             branch_ff_mult=size(branch, 0) // width if released else AdapterSpec.branch_ff_mult,
             prompt_dim=size("image_proj.proj_prompt_input.weight", 1) if released else None,
+            attention=_attention_of(state),
         )
     except (ConfigError, ZeroDivisionError) as error:
         raise WeightsError(f"{source} is {kind}, but the shapes of its tensors make no adapter: {error}") from error
+
+
+def _attention_of(state: State) -> Attention:
+    """The kind of image attention by the names of its tensors: the one whose names are all there, and no others."""
+    named = {match[1] for match in map(_ATTENTION, state) if match}
+    for kind, made in ATTENTIONS.items():
+        with torch.device("meta"):
+            if made(1, 1).state_dict().keys() == named:
+                return cast(Attention, kind)
+    return "decoupled"  # something is missing or left over, which the strict loader names
 
 
 def _some_names(state: State) -> str:

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 FORMAT, FORMAT_VERSION = "ipai-adapter", 1
 Names = Literal["ip_adapter", "own"]
 _OWN = "ipai."  # before each name that readers of IP-Adapter shall not know
+_AS_RELEASED = {"image_proj.proj_out_big.": "image_proj.proj_out.", "image_proj.norm_out_big.": "image_proj.norm_out."}
+"""What the authors' file for SD3 calls the last layers of the resampler."""
 _HEADER = "ipai"  # one key only: safetensors writes several in an order that changes from run to run
 
 
@@ -163,9 +165,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"there is no adapter file at {path}")
     try:
         if path.suffix == ".safetensors":
-            return {name.removeprefix(_OWN): tensor for name, tensor in load_file(path).items()}
+            return {_our_name(name): tensor for name, tensor in load_file(path).items()}
         if path.suffix in (".bin", ".pt", ".pth"):
-            return _flatten(torch.load(path, map_location="cpu", weights_only=True), path)
+            content = _flatten(torch.load(path, map_location="cpu", weights_only=True), path)
+            return {_our_name(name): tensor for name, tensor in content.items()}
     except pickle.UnpicklingError as error:
         raise WeightsError(f"{path} is no pickle of plain tensors, and nothing else is loaded: {error}") from error
     except WeightsError:
@@ -198,6 +201,8 @@ def export_ip_adapter(adapter: InstructAdapter, path: Path) -> None:
 def export_released(adapter: InstructAdapter, path: Path) -> None:
     """Write the released variant as its `.bin`: {"image_proj", "ip_adapter"}, float32, 175 tensors for SD1.5.
 
+    For SD3 the last layers of the resampler get the names that they have in the authors' file.
+
     Raises:
         ConfigError: The adapter lacks the prompt branch, or masks padding, which the released code does not.
         WeightsError: A tensor is NaN or infinite.
@@ -207,7 +212,20 @@ def export_released(adapter: InstructAdapter, path: Path) -> None:
             "the released code needs a prompt branch (prompt_dim) and does not mask padding; this adapter has "
             f"prompt_dim={adapter.spec.prompt_dim}, mask_padding={adapter.spec.mask_padding}"
         )
-    _save_nested(_portable(adapter, f"the adapter for {path}"), path)
+    tensors = _portable(adapter, f"the adapter for {path}")
+    if adapter.spec.attention == "joint":
+        renamed = {ours: theirs for theirs, ours in _AS_RELEASED.items()}
+        tensors = {_renamed(name, renamed): tensor for name, tensor in tensors.items()}
+    _save_nested(tensors, path)
+
+
+def _our_name(name: str) -> str:
+    return _renamed(name.removeprefix(_OWN), _AS_RELEASED)
+
+
+def _renamed(name: str, starts: Mapping[str, str]) -> str:
+    start = next((start for start in starts if name.startswith(start)), "")
+    return starts.get(start, "") + name.removeprefix(start)
 
 
 def _save_nested(tensors: Mapping[str, Tensor], path: Path) -> None:

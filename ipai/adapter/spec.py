@@ -9,12 +9,16 @@ from ipai.adapter.hosts.names import TOKEN_DIM
 from ipai.errors import ConfigError, WeightsError
 
 Instruction = Literal["none", "tokens", "pooled", "task_embedding"]
+Attention = Literal["decoupled", "biased", "normed", "joint"]
 
 SD15_ATTENTION_SIZES = (320, 320, 640, 640) + (1280,) * 5 + (640, 640, 640, 320, 320, 320, 1280)
 """Hidden sizes of SD1.5's 16 cross-attentions in the order of the file format: down blocks, up blocks, middle block."""
 
 _IN_FILES = {"token_dim": TOKEN_DIM}
 """What files call a field that has another name here."""
+
+_LATER = {"attention"}
+"""Fields that files of the first bases do not have; they are written where they differ from the default."""
 
 _DEEPEST, _WIDEST = 1024, 65_536  # layers, and channels: a damaged file must not ask for all memory
 
@@ -48,6 +52,7 @@ class AdapterSpec:
         mask_padding: Keep the instruction's (and the prompt's) padding tokens out of the attention. Off by default: the
             paper does not speak of it and the released code does not mask. It encodes the padded 77 tokens without an
             attention mask and its resampler has no mask input, so its weights were made to see the padding.
+        attention: The kind of image attention that the denoiser takes, of `ipai.adapter.attentions`.
     """
 
     image_dim: int = 1280
@@ -65,6 +70,7 @@ class AdapterSpec:
     prompt_dim: int | None = None
     num_tasks: int = 5
     mask_padding: bool = False
+    attention: Attention = "decoupled"
 
     def __post_init__(self) -> None:
         """Refuse sizes that are not positive integers and combinations that mean nothing, with a ConfigError."""
@@ -82,6 +88,8 @@ class AdapterSpec:
             raise ConfigError("attention_sizes must be a tuple: the hidden size of each image attention")
         if self.instruction not in get_args(Instruction):
             raise ConfigError(f"instruction={self.instruction!r} must be one of {', '.join(get_args(Instruction))}")
+        if self.attention not in get_args(Attention):
+            raise ConfigError(f"attention={self.attention!r} must be one of {', '.join(get_args(Attention))}")
         if type(self.mask_padding) is not bool:
             raise ConfigError(f"mask_padding={self.mask_padding!r} must be true or false")
         if self.mask_padding and self.instruction != "tokens":
@@ -91,7 +99,9 @@ class AdapterSpec:
 
     def to_metadata(self) -> dict[str, str]:
         """Every field as JSON text, for the header of a file."""
-        return {_IN_FILES.get(name, name): json.dumps(value) for name, value in asdict(self).items()}
+        defaults = {field.name: field.default for field in fields(self) if field.name in _LATER}
+        told = {name: value for name, value in asdict(self).items() if defaults.get(name, ...) != value}
+        return {_IN_FILES.get(name, name): json.dumps(value) for name, value in told.items()}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Self:
@@ -101,8 +111,8 @@ class AdapterSpec:
             WeightsError: A field is missing, unknown, not JSON, or has an impossible value.
         """
         names = {_IN_FILES.get(field.name, field.name): field.name for field in fields(cls)}
-        if set(metadata) != set(names):
-            missing, unknown = sorted(set(names) - set(metadata)), sorted(set(metadata) - set(names))
+        missing, unknown = sorted(set(names) - set(metadata) - _LATER), sorted(set(metadata) - set(names))
+        if missing or unknown:
             raise WeightsError(f"the adapter's description lacks the fields {missing} and has unknown fields {unknown}")
         try:
             values: dict[str, Any] = {names[name]: json.loads(text) for name, text in metadata.items()}

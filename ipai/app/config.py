@@ -4,8 +4,8 @@ import os
 from dataclasses import dataclass, field
 
 from ipai.backbones.config import BaseConfig
+from ipai.backbones.samplers import DIFFUSION
 from ipai.errors import ConfigError
-from ipai.pipeline.settings import SCHEDULERS
 from ipai.schema import STEPS, above, between, one_of, out_of_bounds, refuse
 from ipai.tasks import TASKS
 
@@ -17,7 +17,7 @@ class AppConfig:
     checkpoint: str
     weights: str = field(metadata=one_of("ema", "raw"))
     steps: int = field(metadata=STEPS)
-    scheduler: str = field(metadata=one_of(*SCHEDULERS))
+    scheduler: str = field(metadata=one_of(*DIFFUSION))
     five: dict[str, str]
     examples: int = field(metadata=above(0))
     pictures: int = field(metadata=above(0))

@@ -10,15 +10,16 @@ import torch
 from torch import Tensor
 from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
+from ipai.adapter.hosts.inject import host_of
+from ipai.backbones import samplers
 from ipai.backbones.config import BaseConfig
 from ipai.backbones.dims import BaseDims
 from ipai.backbones.hub import locate
 from ipai.backbones.loading import read_config
-from ipai.errors import DataError, WeightsError
+from ipai.errors import ConfigError, DataError, WeightsError
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
     from transformers import CLIPVisionModelWithProjection
 
 
@@ -46,16 +47,24 @@ class Backbone(ABC):
     `last_hidden_state` is the whole encoder's `hidden_states[-2]`: hand `encode_images`' result to pipelines, not it.
 
     Attributes:
+        called: How people call its bases.
+        terms: The licence of their weights.
         parts: What can be loaded, in the order in which errors name it.
         drawing: Those of them that a pipeline of diffusers is made of.
         denoising: The one that denoises.
         sees_framing: The denoiser is told of what size a picture was and where it was cut.
+        has_clip_prompts: Its text encoder is a CLIP, which an adapter with a prompt branch reads.
+        samplers: Schedulers of diffusers that draw with it, by short names; the first one while training.
     """
 
+    called: ClassVar[str]
+    terms: ClassVar[str]
     parts: ClassVar[tuple[str, ...]]
     drawing: ClassVar[tuple[str, ...]]
     denoising: ClassVar[str]
     sees_framing: ClassVar[bool] = False
+    has_clip_prompts: ClassVar[bool] = True
+    samplers: ClassVar[Mapping[str, tuple[str, Mapping[str, Any]]]] = samplers.DIFFUSION
 
     def __init__(self, config: BaseConfig, device: torch.device, parts: Mapping[str, Any]) -> None:
         self.config = config
@@ -70,9 +79,23 @@ class Backbone(ABC):
         """What does not fit together in the parts' configurations, as far as they are among `configs`."""
 
     @classmethod
-    @abstractmethod
     def measure(cls, config: BaseConfig, configs: Mapping[str, Any]) -> BaseDims:
         """The sizes that follow from the parts' configurations."""
+        image, vae, denoiser = configs["image_encoder"], configs["vae"], configs[cls.denoising]
+        side, host = config.resolution // vae_factor(vae), host_of(denoiser)
+        instruction = configs.get("instruction_encoder")
+        return BaseDims(
+            image_dim=image.hidden_size,
+            image_tokens=(image.image_size // image.patch_size) ** 2 + 1,
+            prompt_dim=configs["text_encoder"].hidden_size,
+            token_dim=host.token_dim(denoiser),
+            instruction_dim=None if instruction is None else instruction["text_cfg"]["width"],
+            attention_sizes=tuple(site.size for site in host.sites(denoiser)),
+            latent_shape=(vae.latent_channels, side, side),
+            resolution=config.resolution,
+            image_size=config.image_size,
+            attention=host.attention,
+        )
 
     @staticmethod
     @abstractmethod
@@ -122,14 +145,43 @@ class Backbone(ABC):
         return self._part("image_encoder")
 
     @property
-    def scheduler(self) -> "DDPMScheduler":
-        """The noise schedule of training."""
+    def scheduler(self) -> Any:
+        """The noise schedule of training, as diffusers has it."""
         return self._part("scheduler")
 
     @property
-    def num_train_timesteps(self) -> int:
-        """Length of the noise schedule."""
-        return int(self.scheduler.alphas_cumprod.shape[0])
+    def predicts(self) -> str:
+        """What the denoiser predicts, as an objective's `scheduler` calls it."""
+        return str(self.scheduler.config["prediction_type"])
+
+    @property
+    def schedule(self) -> dict[str, Any]:
+        """What objectives are told of the noise schedule, by the names of their fields."""
+        return {"alphas_cumprod": self.scheduler.alphas_cumprod.to(self.device)}
+
+    def sampler(self, name: str) -> Any:
+        """A scheduler of diffusers that draws on this noise schedule.
+
+        Args:
+            name: Of `samplers`.
+
+        Raises:
+            ConfigError: This family has none of that name.
+        """
+        if name not in self.samplers:
+            raise ConfigError(
+                f"scheduler={name} does not draw with base.family={self.config.family}; choose one of "
+                f"{', '.join(self.samplers)}"
+            )
+        import diffusers
+
+        kind, options = self.samplers[name]
+        return getattr(diffusers, kind).from_config(self.scheduler.config, **options)
+
+    @staticmethod
+    def guided(scale: float) -> dict[str, float]:
+        """How this family's pipelines are told of a guidance scale, by the names of their arguments."""
+        return {"guidance_scale": scale}
 
     def encode_images(self, pixels: Tensor) -> Tensor:
         """Encode condition images, uint8 [B, 3, S, S] on this base's device, S being `config.image_size`.
@@ -168,20 +220,29 @@ class Backbone(ABC):
         return cast(Tensor, posterior.parameters).float()
 
     def sample_latents(self, moments: Tensor, posterior_noise: Tensor) -> Tensor:
-        """Scaled latents, fp32 [B, 4, R/8, R/8], drawn from `target_moments`; the VAE itself need not be loaded."""
+        """Scaled latents, fp32 [B, C, R/8, R/8], drawn from `target_moments`; the VAE itself need not be loaded."""
         mean, log_variance = moments.float().chunk(2, dim=1)
         std = (log_variance.clamp(-30, 20) / 2).exp()  # the limits are the VAE's own
-        return (mean + std * posterior_noise.float()) * self.latent_scale
+        latents = mean + std * posterior_noise.float()
+        return (latents - self.latent_shift if self.latent_shift else latents) * self.latent_scale
 
     @cached_property
     def latent_scale(self) -> float:
         """What the VAE's latents are multiplied by before they are noised."""
-        folder = locate(self.config, ["vae"], weights=False)["vae"]
-        return float(read_config("vae", folder).scaling_factor)
+        return float(self._vae_config.scaling_factor)
+
+    @cached_property
+    def latent_shift(self) -> float:
+        """What is taken from them before; 0 for most VAEs."""
+        return float(getattr(self._vae_config, "shift_factor", None) or 0.0)
+
+    @cached_property
+    def _vae_config(self) -> Any:
+        return read_config("vae", locate(self.config, ["vae"], weights=False)["vae"])
 
     def decode_latents(self, latents: Tensor) -> Tensor:
-        """Turn scaled latents [B, 4, R/8, R/8] into pixels, uint8 [B, 3, R, R]."""
-        unscaled = latents.float() / self.latent_scale
+        """Turn scaled latents [B, C, R/8, R/8] into pixels, uint8 [B, 3, R, R]."""
+        unscaled = latents.float() / self.latent_scale + self.latent_shift
         with frozen_forward(self.device):
             image = self.vae.decode(unscaled.to(self.vae.dtype)).sample
         return ((image.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
@@ -202,6 +263,11 @@ class Backbone(ABC):
                 f"the {name} of the base {self.config.name} was not loaded; name it in load_base(only=...)"
             )
         return self._parts[name]
+
+
+def vae_factor(vae: Any) -> int:
+    """Pixels per latent along one side, by a VAE's configuration."""
+    return int(2 ** (len(vae.block_out_channels) - 1))
 
 
 @contextmanager

@@ -2,19 +2,37 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
+from typing import NamedTuple
 
-from ipai.schema import above, one_of, out_of_bounds
+from ipai.schema import above, at_least, one_of, out_of_bounds
 
 INSTRUCTION_ENCODER = "instruction_encoder"  # the part that every family has beside its own
-FAMILIES = {  # name -> module and class
-    "sd15": ("ipai.backbones.sd15", "StableDiffusion15"),
-    "sdxl": ("ipai.backbones.sdxl", "StableDiffusionXL"),
+
+
+class Family(NamedTuple):
+    """Where the class of a family is.
+
+    Attributes:
+        module: Its dotted name.
+        kind: The class's name there.
+        flow: Its bases learned flow matching.
+    """
+
+    module: str
+    kind: str
+    flow: bool = False
+
+
+FAMILIES = {
+    "sd15": Family("ipai.backbones.sd15", "StableDiffusion15"),
+    "sdxl": Family("ipai.backbones.sdxl", "StableDiffusionXL"),
+    "sd3": Family("ipai.backbones.sd3", "StableDiffusion3", flow=True),
 }
 DTYPES = ("auto", "bf16", "fp16", "fp32")
-# As ids: the miniatures of `ipai.backbones.micro` and its neighbours, which are written on first use, and the trained
-# stack that comes with the project; the subfolder names the part.
-BUILTIN_MICRO, BUILTIN_MICRO_SDXL, BUILTIN_TOY = "builtin:micro", "builtin:micro_sdxl", "builtin:toy"
-_RANDOM = (BUILTIN_MICRO, BUILTIN_MICRO_SDXL)
+# As ids: the trained stack that comes with the project, and `builtin:` before the name of a miniature of
+# `ipai.backbones.miniatures`, which is written on first use; the subfolder names the part.
+BUILTIN_TOY = "builtin:toy"
+MINIATURES = ("micro", "micro_sdxl", "micro_sd3")
 
 
 @dataclass
@@ -82,8 +100,11 @@ class BaseConfig:
         family: Which kind of base it is, a name of `FAMILIES`.
         name: How reports call it; holds the word "random" if the weights are.
         random_weights: The weights were never trained: pictures mean nothing.
-        unet, vae, text_encoder, tokenizer, scheduler, image_encoder: In the layout of diffusers and transformers.
-        text_encoder_2, tokenizer_2: SDXL's second text encoder; null for families that have one.
+        vae, text_encoder, tokenizer, scheduler, image_encoder: In the layout of diffusers and transformers.
+        unet, transformer: What denoises, by what its family calls it; null for the other name.
+        text_encoder_2, tokenizer_2, text_encoder_3, tokenizer_3: Further text encoders; null for families without.
+        prompt_tokens: Length of a prompt for a T5 text encoder; null for families without.
+        embedded_guidance: The guidance scale that a guidance-distilled denoiser is told in training; null for others.
         instruction_encoder: In the layout of open_clip: `open_clip_config.json`, `open_clip_model.safetensors`.
         resampler: Size of the adapter's resampler.
         adapter_init: IPAdapter+ weights that the adapter starts from; null starts it from random values.
@@ -93,15 +114,20 @@ class BaseConfig:
     """
 
     name: str
-    unet: WeightsRef
     vae: WeightsRef
     text_encoder: WeightsRef
     tokenizer: WeightsRef
     scheduler: WeightsRef
     image_encoder: WeightsRef
     instruction_encoder: WeightsRef
+    unet: WeightsRef | None = None
+    transformer: WeightsRef | None = None
     text_encoder_2: WeightsRef | None = None
     tokenizer_2: WeightsRef | None = None
+    text_encoder_3: WeightsRef | None = None
+    tokenizer_3: WeightsRef | None = None
+    prompt_tokens: int | None = field(default=None, metadata=above(0))
+    embedded_guidance: float | None = field(default=None, metadata=at_least(0))
     family: str = field(default="sd15", metadata={"one_of": FAMILIES})
     resampler: ResamplerSize = field(default_factory=ResamplerSize)
     adapter_init: WeightsFile | None = None
@@ -116,7 +142,8 @@ def config_problems(config: BaseConfig) -> Iterator[str]:
     yield from out_of_bounds(config, "base.")
     if config.random_weights and "random" not in config.name:
         yield f"base.random_weights=true, so base.name={config.name} must hold the word random"
-    builtin = {part: ref.id for part, ref in weights_of(config).items() if ref.id in _RANDOM}
+    random = [f"builtin:{name}" for name in MINIATURES]
+    builtin = {part: ref.id for part, ref in weights_of(config).items() if ref.id in random}
     if builtin and not config.random_weights:
         part, name = next(iter(builtin.items()))
         yield f"base.{part}.id={name} has random weights; set base.random_weights=true"

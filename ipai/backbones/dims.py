@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ipai.adapter.spec import Attention
+
 
 @dataclass(frozen=True)
 class BaseDims:
@@ -14,6 +16,8 @@ class BaseDims:
         token_dim: Width of the condition tokens that the denoiser attends to (768).
         instruction_dim: Width of the open_clip instruction tokens (1024); None where that encoder was not asked for.
         pooled_dim: Width of the pooled prompt that the denoiser also takes (SDXL: 1280); None where it takes none.
+        prompt_tokens: How many tokens the denoiser reads of a prompt (77).
+        attention: The kind of image attention, see `AdapterSpec.attention`.
         attention_sizes: Hidden size of each image attention, in the order of the adapter's files (16 of them).
         latent_shape: Channels, height and width of the latents (4, 64, 64).
         resolution: Side of the target images, in pixels (512).
@@ -30,3 +34,5 @@ class BaseDims:
     resolution: int
     image_size: int
     pooled_dim: int | None = None
+    prompt_tokens: int = 77
+    attention: Attention = "decoupled"

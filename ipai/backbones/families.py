@@ -17,6 +17,7 @@ from ipai.backbones.config import FAMILIES, INSTRUCTION_ENCODER, BaseConfig, con
 from ipai.backbones.dims import BaseDims
 from ipai.backbones.hub import locate
 from ipai.backbones.loading import load_part, read_config, resolve_dtype
+from ipai.backbones.parts import row_of
 from ipai.errors import ConfigError, WeightsError
 
 
@@ -28,8 +29,8 @@ def family_of(config: BaseConfig) -> type[Backbone]:
     """
     if config.family not in FAMILIES:
         raise ConfigError(f"base.family={config.family} is none of {', '.join(FAMILIES)}")
-    module, name = FAMILIES[config.family]
-    kind: type[Backbone] = getattr(importlib.import_module(module), name)
+    family = FAMILIES[config.family]
+    kind: type[Backbone] = getattr(importlib.import_module(family.module), family.kind)
     return kind
 
 
@@ -64,7 +65,7 @@ class FoundBase:
         """
         device = torch.device(device)
         dtype = resolve_dtype(self.config.dtype, device)
-        parts = {part: load_part(part, self.folders[part], dtype, device) for part in only}
+        parts = {part: load_part(part, self.folders[part], dtype, device, self.config.family) for part in only}
         return family_of(self.config)(self.config, device, parts)
 
 
@@ -100,7 +101,7 @@ def find_base(config: BaseConfig, parts: Iterable[str], *, weights: bool = True)
     if problems:
         raise ConfigError("\n".join(problems))
     folders = locate(config, parts, weights=weights)
-    configs = {part: read_config(part, folder) for part, folder in folders.items()}
+    configs = {part: read_config(part, folder, config.family) for part, folder in folders.items()}
     misfits = list(family.problems(config, configs))
     if misfits:
         raise WeightsError(
@@ -125,5 +126,6 @@ def read_dims(config: BaseConfig, *, instructions: bool = True) -> BaseDims:
     Raises:
         WeightsError: A configuration file is missing or unusable, or the parts do not fit together.
     """
-    parts = [part for part in family_of(config).parts if part not in ("tokenizer", "scheduler")]
+    family = family_of(config)
+    parts = [part for part in family.parts if part != "scheduler" and not row_of(part, config.family).is_tokenizer]
     return find_base(config, [*parts, *([INSTRUCTION_ENCODER] if instructions else [])], weights=False).dims

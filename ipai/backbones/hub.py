@@ -1,9 +1,10 @@
 """Finding the files of each part: in a local folder, in the hub's cache, or on the hub."""
 
+import importlib
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import (
@@ -15,31 +16,24 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from ipai.backbones.config import BUILTIN_MICRO, BUILTIN_MICRO_SDXL, BUILTIN_TOY, BaseConfig, WeightsFile, WeightsRef
-from ipai.backbones.parts import PARTS
+from ipai.backbones.config import BUILTIN_TOY, MINIATURES, BaseConfig, WeightsFile, WeightsRef
+from ipai.backbones.parts import row_of, shards_named_in
 from ipai.backbones.shipped import shipped_stack
 from ipai.errors import WeightsError
 
 log = logging.getLogger(__name__)
 
 
-def _micro() -> Path:
-    from ipai.backbones.micro import ensure_micro  # it needs open_clip, which takes seconds to import
-
-    return ensure_micro()
-
-
-def _micro_sdxl() -> Path:
-    from ipai.backbones.micro_sdxl import ensure_micro_sdxl
-
-    return ensure_micro_sdxl()
-
-
-_BUILTIN: dict[str, Callable[[], Path]] = {
-    BUILTIN_MICRO: _micro,
-    BUILTIN_MICRO_SDXL: _micro_sdxl,
-    BUILTIN_TOY: shipped_stack,
-}
+def _builtin(ref: WeightsRef) -> Path | None:
+    """The folder of a stack that this project brings along or makes; None for other ids."""
+    if ref.id == BUILTIN_TOY:
+        return shipped_stack()
+    name = ref.id.removeprefix("builtin:")
+    if name == ref.id or name not in MINIATURES:
+        return None
+    # Only now: making one needs open_clip, which takes seconds to import.
+    folder: Path = getattr(importlib.import_module(f"ipai.backbones.{name}"), f"ensure_{name}")()
+    return folder
 
 
 class _Absent(Exception):
@@ -104,7 +98,7 @@ def locate(config: BaseConfig, parts: Iterable[str], *, weights: bool = True) ->
 
     Args:
         config: Where the parts lie.
-        parts: Keys of `PARTS`.
+        parts: Of its family.
         weights: False looks for the small configuration file only.
 
     Returns:
@@ -114,10 +108,12 @@ def locate(config: BaseConfig, parts: Iterable[str], *, weights: bool = True) ->
         WeightsError: Names every part that is missing, where it was looked for, why, and which files it needs.
     """
     refs = {part: getattr(config, part) for part in parts}
-    return locate_refs(refs, f"the base {config.name}", "base", weights=weights)
+    return locate_refs(refs, f"the base {config.name}", "base", weights=weights, family=config.family)
 
 
-def locate_refs(refs: Mapping[str, WeightsRef], owner: str, key: str, *, weights: bool = True) -> dict[str, Path]:
+def locate_refs(
+    refs: Mapping[str, WeightsRef], owner: str, key: str, *, weights: bool = True, family: str = ""
+) -> dict[str, Path]:
     """As `locate`, for parts of anything: errors call it `owner` and its settings `key`.<part>.id.
 
     Raises:
@@ -127,7 +123,7 @@ def locate_refs(refs: Mapping[str, WeightsRef], owner: str, key: str, *, weights
     folders: dict[str, Path] = {}
     missing = []
     for part, ref in refs.items():
-        files = PARTS[part].files
+        files = row_of(part, family).files
         sets = files if weights else tuple(names[:1] for names in files)
         try:
             folders[part] = _locate(ref, sets, hub)
@@ -140,18 +136,22 @@ def locate_refs(refs: Mapping[str, WeightsRef], owner: str, key: str, *, weights
     return folders
 
 
-def is_here(part: str, ref: WeightsRef) -> bool:
-    """Whether all files of a part are on this machine; asks nobody."""
+def is_here(part: str, ref: WeightsRef, family: str) -> bool:
+    """Whether all files of a part of a family are on this machine; asks nobody."""
+    sets = row_of(part, family).files
     local = Path(ref.id).expanduser()
-    if ref.id in _BUILTIN or local.is_dir():
-        folder = (_BUILTIN[ref.id]() if ref.id in _BUILTIN else local) / (ref.subfolder or "")
-        return any(all((folder / name).is_file() for name in names) for names in PARTS[part].files)
+    if (builtin := _builtin(ref)) is not None or local.is_dir():
+        folder = (builtin or local) / (ref.subfolder or "")
+        return any(not _lacking(folder, names) for names in sets)
     if _names_a_folder(ref.id):
         return False
     prefix = f"{ref.subfolder}/" if ref.subfolder else ""
+    cached = (
+        [try_to_load_from_cache(ref.id, prefix + name, revision=ref.revision) for name in names] for names in sets
+    )
     return any(
-        all(isinstance(try_to_load_from_cache(ref.id, prefix + name, revision=ref.revision), str) for name in names)
-        for names in PARTS[part].files
+        all(isinstance(path, str) for path in paths) and not _lacking(Path(str(paths[0])).parent, names)
+        for names, paths in zip(sets, cached, strict=True)
     )
 
 
@@ -174,8 +174,8 @@ def resolve_file(ref: WeightsFile) -> Path:
 
 
 def _locate(ref: WeightsRef, sets: tuple[tuple[str, ...], ...], hub: _Hub) -> Path:
-    if ref.id in _BUILTIN:
-        return _in_folder(_BUILTIN[ref.id]() / (ref.subfolder or ""), sets)
+    if (builtin := _builtin(ref)) is not None:
+        return _in_folder(builtin / (ref.subfolder or ""), sets)
     local = Path(ref.id).expanduser()
     if local.is_dir():
         return _in_folder(local / (ref.subfolder or ""), sets)
@@ -192,13 +192,28 @@ def _names_a_folder(name: str) -> bool:
 def _in_folder(folder: Path, sets: tuple[tuple[str, ...], ...]) -> Path:
     if not folder.is_dir():
         raise _Absent(f"there is no folder {folder}")
-    lacks = [[name for name in names if not (folder / name).is_file()] for names in sets]
+    lacks = [_lacking(folder, names) for names in sets]
     if all(lacks):
         raise _Absent(f"the folder {folder} lacks " + " or ".join(", ".join(names) for names in lacks))
     return folder
 
 
+def _lacking(folder: Path, names: Sequence[str]) -> list[str]:
+    """Those of a set of files that are not in the folder, with those that a list among them names."""
+    lacks = [name for name in names if not (folder / name).is_file()]
+    return lacks or [
+        shard for name in names for shard in shards_named_in(folder / name) if not (folder / shard).is_file()
+    ]
+
+
 def _download(ref: WeightsRef, paths: list[str], *, cached: bool) -> Path:
-    """The snapshot folder that holds all of `paths`; `cached` looks on this machine only."""
-    files = [hf_hub_download(ref.id, path, revision=ref.revision, local_files_only=cached) for path in paths]
-    return Path(files[0]).parent
+    """The snapshot folder that holds all of `paths` and what they name; `cached` looks on this machine only."""
+
+    def fetched(path: str) -> Path:
+        return Path(hf_hub_download(ref.id, path, revision=ref.revision, local_files_only=cached))
+
+    files = [fetched(path) for path in paths]
+    for path, file in zip(paths, files, strict=True):
+        for shard in shards_named_in(file):
+            fetched(str(PurePosixPath(path).with_name(shard)))
+    return files[0].parent

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ipai.backbones.parts import PARTS
+from ipai.backbones.parts import Part, row_of
 from ipai.backbones.quiet import quiet_bars
 from ipai.errors import ConfigError, WeightsError
 
@@ -61,37 +61,37 @@ def freeze(module: nn.Module) -> None:
     module.eval().requires_grad_(False)
 
 
-def read_config(part: str, folder: Path) -> Any:
-    """What a part's configuration file says, with the library's defaults filled in; reads no weights.
+def read_config(part: str, folder: Path, family: str = "") -> Any:
+    """What the configuration file of a part of a family says, with the library's defaults filled in; reads no weights.
 
     Raises:
         WeightsError: The file cannot be read, or is not of this kind of model.
     """
     try:
-        return PARTS[part].read(folder)
+        return row_of(part, family).read(folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"the configuration of {part} in {folder} cannot be used: {error}") from error
 
 
-def load_part(part: str, folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
-    """Load one part of `PARTS`; networks come frozen, in `dtype` (the VAE never in fp16) and on `device`.
+def load_part(part: str, folder: Path, dtype: torch.dtype, device: torch.device, family: str = "") -> Any:
+    """Load one part of a family; networks come frozen, in `dtype` (the VAE never in fp16) and on `device`.
 
     Raises:
         WeightsError: Tensors are missing or misshapen, or the files cannot be read.
     """
     log.info("loading %s from %s", part, folder)
-    if len(PARTS[part].files[0]) == 1 or "tokenizer" in part:
+    row = row_of(part, family)
+    if len(row.files[0]) == 1 or row.is_tokenizer:
         try:
-            return PARTS[part].load_class().from_pretrained(folder, local_files_only=True)
+            return row.load_class().from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError, RuntimeError) as error:
             raise _unloadable(part, folder, error) from error
-    network = _load_network(part, folder, vae_dtype(dtype) if part == "vae" else dtype)
+    network = _load_network(part, row, folder, vae_dtype(dtype) if part == "vae" else dtype)
     freeze(network)
     return network.to(device)
 
 
-def _load_network(name: str, folder: Path, dtype: torch.dtype) -> Any:
-    part = PARTS[name]
+def _load_network(name: str, part: Part, folder: Path, dtype: torch.dtype) -> Any:
     options: dict[str, Any] = {part.precision: dtype, "use_safetensors": True, "local_files_only": True}
     try:
         with quiet_bars():

@@ -23,7 +23,7 @@ from open_clip import CLIP, SimpleTokenizer
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from ipai.backbones.config import BUILTIN_MICRO, BaseConfig, ResamplerSize, WeightsRef
+from ipai.backbones.config import BaseConfig, ResamplerSize, WeightsRef
 from ipai.backbones.quiet import quiet_bars
 from ipai.errors import WeightsError
 from ipai.files import cache_folder, sync, write_json
@@ -63,7 +63,7 @@ def micro_config() -> BaseConfig:
 
 
 def _builtin(part: str) -> WeightsRef:
-    return WeightsRef(BUILTIN_MICRO, subfolder=part)
+    return WeightsRef("builtin:micro", subfolder=part)
 
 
 def ensure_micro() -> Path:

@@ -1,5 +1,7 @@
 """Every part that a base or a teacher can have: its files, its class, and what its configuration tells; one row each.
 
+A family whose part of that name is of another class has a row of its own, `<family>.<part>`.
+
 Imports nothing slow: the classes of diffusers and transformers are looked up when they are used.
 """
 
@@ -18,12 +20,14 @@ class Part(NamedTuple):
         library: Where its class is: diffusers, transformers or open_clip.
         kind: The class's name there.
         config: The class that reads its configuration in transformers; None for other libraries.
+        is_tokenizer: It cuts texts, and has neither weights nor sizes.
     """
 
     files: tuple[tuple[str, ...], ...]
     library: str
     kind: str
     config: str | None = None
+    is_tokenizer: bool = False
 
     @property
     def weights(self) -> str:
@@ -78,32 +82,87 @@ def _read_open_clip(_: Part, folder: Path) -> dict[str, Any]:
 _READERS: dict[str, Callable[[Part, Path], Any]] = {
     "UNet2DConditionModel": _read_on_meta,
     "ControlNetModel": _read_on_meta,
+    "SD3Transformer2DModel": _read_on_meta,
+    "FluxTransformer2DModel": _read_on_meta,
+    "PRXTransformer2DModel": _read_on_meta,
     "AutoencoderKL": _read_vae,
     "DDPMScheduler": _read_scheduler,
+    "FlowMatchEulerDiscreteScheduler": _read_scheduler,
     "CLIPTokenizer": _read_tokenizer,
+    "T5Tokenizer": _read_tokenizer,
+    "AutoTokenizer": _read_tokenizer,
     "CLIP": _read_open_clip,
 }
 
-_DIFFUSERS = (("config.json", "diffusion_pytorch_model.safetensors"),)
-_TRANSFORMERS = (("config.json", "model.safetensors"),)
+_INDEX = ".safetensors.index.json"  # how the name of a file ends that lists the files of a large network
+_DIFFUSERS = (
+    ("config.json", "diffusion_pytorch_model.safetensors"),
+    ("config.json", f"diffusion_pytorch_model{_INDEX}"),
+)
+_TRANSFORMERS = (("config.json", "model.safetensors"), ("config.json", f"model{_INDEX}"))
 _TOKENIZER = (
     ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"),
     ("tokenizer.json", "tokenizer_config.json"),
 )
+_SCHEDULER = (("scheduler_config.json",),)
+_SENTENCEPIECE = (("tokenizer.json", "tokenizer_config.json"), ("spiece.model", "tokenizer_config.json"))
 
 PARTS: dict[str, Part] = {
     "unet": Part(_DIFFUSERS, "diffusers", "UNet2DConditionModel"),
     "vae": Part(_DIFFUSERS, "diffusers", "AutoencoderKL"),
     "text_encoder": Part(_TRANSFORMERS, "transformers", "CLIPTextModel", "CLIPTextConfig"),
-    "tokenizer": Part(_TOKENIZER, "transformers", "CLIPTokenizer"),
-    "scheduler": Part((("scheduler_config.json",),), "diffusers", "DDPMScheduler"),
+    "tokenizer": Part(_TOKENIZER, "transformers", "CLIPTokenizer", is_tokenizer=True),
+    "scheduler": Part(_SCHEDULER, "diffusers", "DDPMScheduler"),
     "image_encoder": Part(_TRANSFORMERS, "transformers", "CLIPVisionModelWithProjection", "CLIPVisionConfig"),
     "instruction_encoder": Part((("open_clip_config.json", "open_clip_model.safetensors"),), "open_clip", "CLIP"),
     # The teachers of generating builders have these as well.
     "controlnet": Part(_DIFFUSERS, "diffusers", "ControlNetModel"),
     "text_encoder_2": Part(_TRANSFORMERS, "transformers", "CLIPTextModelWithProjection", "CLIPTextConfig"),
-    "tokenizer_2": Part(_TOKENIZER, "transformers", "CLIPTokenizer"),
+    "tokenizer_2": Part(_TOKENIZER, "transformers", "CLIPTokenizer", is_tokenizer=True),
     "content_encoder": Part(_TRANSFORMERS, "transformers", "CLIPTextModelWithProjection", "CLIPTextConfig"),
-    "content_tokenizer": Part(_TOKENIZER, "transformers", "CLIPTokenizer"),
+    "content_tokenizer": Part(_TOKENIZER, "transformers", "CLIPTokenizer", is_tokenizer=True),
+    # Those of transformers that denoise.
+    "sd3.transformer": Part(_DIFFUSERS, "diffusers", "SD3Transformer2DModel"),
+    "sd3.scheduler": Part(_SCHEDULER, "diffusers", "FlowMatchEulerDiscreteScheduler"),
+    "sd3.text_encoder": Part(_TRANSFORMERS, "transformers", "CLIPTextModelWithProjection", "CLIPTextConfig"),
+    "sd3.text_encoder_3": Part(_TRANSFORMERS, "transformers", "T5EncoderModel", "T5Config"),
+    "sd3.tokenizer_3": Part(_SENTENCEPIECE, "transformers", "T5Tokenizer", is_tokenizer=True),
+    "flux.transformer": Part(_DIFFUSERS, "diffusers", "FluxTransformer2DModel"),
+    "flux.scheduler": Part(_SCHEDULER, "diffusers", "FlowMatchEulerDiscreteScheduler"),
+    "flux.text_encoder_2": Part(_TRANSFORMERS, "transformers", "T5EncoderModel", "T5Config"),
+    "flux.tokenizer_2": Part(_SENTENCEPIECE, "transformers", "T5Tokenizer", is_tokenizer=True),
+    "prx.transformer": Part(_DIFFUSERS, "diffusers", "PRXTransformer2DModel"),
+    "prx.scheduler": Part(_SCHEDULER, "diffusers", "FlowMatchEulerDiscreteScheduler"),
+    "prx.text_encoder": Part(_TRANSFORMERS, "transformers", "T5GemmaEncoder", "T5GemmaConfig"),
+    "prx.tokenizer": Part(_SENTENCEPIECE, "transformers", "AutoTokenizer", is_tokenizer=True),
 }
 """By the names that configurations give them."""
+
+
+def row_of(part: str, family: str = "") -> Part:
+    """The row of a part of a base of that family; of a teacher or anybody's without one."""
+    return PARTS.get(f"{family}.{part}") or PARTS[part]
+
+
+def shards_named_in(index: Path) -> list[str]:
+    """The files of a network that is too large for one, from its `*.safetensors.index.json`; [] for other files.
+
+    Raises:
+        ValueError: It is no such list, or names files of other folders.
+    """
+    if not index.name.endswith(_INDEX):
+        return []
+    held = json.loads(index.read_text(encoding="utf-8"))
+    named = held.get("weight_map") if isinstance(held, dict) else None
+    if not isinstance(named, dict) or not all(isinstance(name, str) for name in named.values()):
+        raise ValueError(f"{index} has no weight_map from tensors to files")
+    names = sorted(set(named.values()))
+    if any(Path(name).name != name for name in names):
+        raise ValueError(f"{index} names files outside of its folder")
+    return names
+
+
+def files_of(part: Part, folder: Path) -> list[str]:
+    """The names of a part's files that are in a folder, large networks' shards included."""
+    here = [name for name in dict.fromkeys(name for names in part.files for name in names) if (folder / name).is_file()]
+    return [*here, *(shard for name in here for shard in shards_named_in(folder / name))]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from ipai.backbones.backbone import Backbone, EncodedPrompts, frozen_forward
+from ipai.backbones.backbone import Backbone, EncodedPrompts, frozen_forward, vae_factor
 from ipai.backbones.config import BaseConfig
 from ipai.backbones.dims import BaseDims
 from ipai.errors import WeightsError
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from transformers import CLIPTextModel, CLIPTokenizer
 
 PREDICTIONS = ("epsilon", "v_prediction")
-TEXT_TOKENS = 77
 _WITHOUT_CHECKER: dict[str, Any] = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
 
 
 class StableDiffusion15(Backbone):
     """The paper's base (section 3)."""
 
+    called = "Stable Diffusion 1.5"
+    terms = "CreativeML OpenRAIL-M"
     drawing: ClassVar[tuple[str, ...]] = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
     parts: ClassVar[tuple[str, ...]] = (*drawing, "image_encoder")
     denoising = "unet"
@@ -37,26 +38,6 @@ class StableDiffusion15(Backbone):
         return self._part("tokenizer")
 
     @classmethod
-    def measure(cls, config: BaseConfig, configs: Mapping[str, Any]) -> BaseDims:
-        """See `Backbone.measure`."""
-        from ipai.adapter.hosts.unet import UNetInjection
-
-        image, vae = configs["image_encoder"], configs["vae"]
-        side = config.resolution // vae_factor(vae)
-        instruction = configs.get("instruction_encoder")
-        return BaseDims(
-            image_dim=image.hidden_size,
-            image_tokens=(image.image_size // image.patch_size) ** 2 + 1,
-            prompt_dim=configs["text_encoder"].hidden_size,
-            token_dim=UNetInjection.token_dim(configs["unet"]),
-            instruction_dim=None if instruction is None else instruction["text_cfg"]["width"],
-            attention_sizes=tuple(site.size for site in UNetInjection.sites(configs["unet"])),
-            latent_shape=(vae.latent_channels, side, side),
-            resolution=config.resolution,
-            image_size=config.image_size,
-        )
-
-    @classmethod
     def problems(cls, config: BaseConfig, configs: Mapping[str, Any]) -> Iterator[str]:
         """See `Backbone.problems`."""
         yield from _unet_problems(configs)
@@ -67,7 +48,7 @@ class StableDiffusion15(Backbone):
     @staticmethod
     def example_prompt(dims: BaseDims) -> dict[str, Any]:
         """See `Backbone.example_prompt`."""
-        return {"encoder_hidden_states": torch.empty(1, TEXT_TOKENS, dims.prompt_dim)}
+        return {"encoder_hidden_states": torch.empty(1, dims.prompt_tokens, dims.prompt_dim)}
 
     def encode_prompts(self, prompts: Sequence[str], framing: Tensor | None = None) -> EncodedPrompts:  # noqa: ARG002
         """The last hidden states; prompts of more than 77 tokens are cut."""
@@ -145,8 +126,3 @@ def text_problems(configs: Mapping[str, Any], number: str = "") -> Iterator[str]
         length, positions = configs[tokenizer].get("model_max_length"), configs[encoder].max_position_embeddings
         if length != positions:
             yield f"{tokenizer} has model_max_length {length}, {encoder} has {positions} positions"
-
-
-def vae_factor(vae: Any) -> int:
-    """Pixels per latent along one side."""
-    return int(2 ** (len(vae.block_out_channels) - 1))

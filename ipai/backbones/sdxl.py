@@ -14,7 +14,7 @@ from torch import Tensor
 from ipai.backbones.backbone import EncodedPrompts, frozen_forward
 from ipai.backbones.config import BaseConfig
 from ipai.backbones.dims import BaseDims
-from ipai.backbones.sd15 import TEXT_TOKENS, StableDiffusion15, latent_problems, size_problems, text_problems
+from ipai.backbones.sd15 import StableDiffusion15, latent_problems, size_problems, text_problems
 from ipai.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ _FRAMING = 6  # numbers that say how a picture was framed
 class StableDiffusionXL(StableDiffusion15):
     """SDXL base, and what was fine-tuned from it; its first text encoder is Stable Diffusion 1.5's."""
 
+    called = "Stable Diffusion XL"
+    terms = "CreativeML OpenRAIL++-M"
     drawing = ("unet", "vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2", "scheduler")
     parts = (*drawing, "image_encoder")
     sees_framing = True
@@ -59,7 +61,7 @@ class StableDiffusionXL(StableDiffusion15):
         """See `Backbone.example_prompt`."""
         assert dims.pooled_dim is not None
         added = {"text_embeds": torch.empty(1, dims.pooled_dim), "time_ids": torch.empty(1, _FRAMING)}
-        return {"encoder_hidden_states": torch.empty(1, TEXT_TOKENS, dims.token_dim), "added_cond_kwargs": added}
+        return {"encoder_hidden_states": torch.empty(1, dims.prompt_tokens, dims.token_dim), "added_cond_kwargs": added}
 
     def encode_prompts(self, prompts: Sequence[str], framing: Tensor | None = None) -> EncodedPrompts:
         """Both encoders' penultimate states [B, 77, 2048] and the pooled prompt [B, 1280]; see `Backbone`."""

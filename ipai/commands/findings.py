@@ -100,7 +100,7 @@ def _weights(config: TrainingRun) -> Iterator[Finding]:
 
     refs = weights_of(config.base)
     wanted = [part for part in (*family_of(config.base).parts, "instruction_encoder") if part in refs]
-    missing = [part for part in wanted if not is_here(part, refs[part])]
+    missing = [part for part in wanted if not is_here(part, refs[part], config.base.family)]
     if not missing:
         yield Finding("ok", "weights", f"all {len(wanted)} parts of base={config.base.name} are on this machine")
         return

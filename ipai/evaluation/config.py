@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ipai.backbones.config import BaseConfig
-from ipai.pipeline.settings import GUIDANCES, SCHEDULERS, FourPassScales
+from ipai.backbones.samplers import DIFFUSION
+from ipai.pipeline.settings import GUIDANCES, FourPassScales
 from ipai.schema import SEED, STEPS, above, at_least, one_of, out_of_bounds, refuse
 from ipai.tasks import TASKS
 
@@ -42,7 +43,7 @@ class EvaluationConfig:
     guidance: str = field(metadata=one_of(*GUIDANCES, "by_task"))
     four_pass: FourPassScales
     negative: str
-    scheduler: str = field(metadata=one_of(*SCHEDULERS))
+    scheduler: str = field(metadata=one_of(*DIFFUSION))
     clip: ClipChoice
     oracles: int = field(metadata=at_least(0))
     shown: int = field(metadata=above(0))

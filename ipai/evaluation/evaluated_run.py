@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from ipai.adapter.adapter import InstructAdapter
 from ipai.backbones.config import BaseConfig
-from ipai.backbones.families import load_base, read_dims
+from ipai.backbones.families import family_of, load_base, read_dims
 from ipai.config import TrainingRun, parse
 from ipai.errors import CheckpointError, ConfigError
 from ipai.evaluation.config import EvaluationConfig
@@ -121,7 +121,7 @@ def _run_of(config: EvaluationConfig) -> Path | None:
 def _first_adapter(training: TrainingRun, weights: str) -> InstructAdapter:
     """The adapter before the first step, or only what of it IPAdapter+ has, which hears no instruction."""
     needs_unet = training.base.adapter_init is None  # then the first values are taken from its attention
-    base = load_base(training.base, "cpu", only=("unet",) if needs_unet else ())
+    base = load_base(training.base, "cpu", only=(family_of(training.base).denoising,) if needs_unet else ())
     first = build_adapter(training, read_dims(training.base), base)
     if weights == "start":
         return first

@@ -32,7 +32,7 @@ class Attachment:
         self._injection = inject(self._denoiser, self.encodings[0].adapter)
         self._conditions: list[_Taken] = []
         self._guidance: FourPass | None = None
-        self._cache: tuple[Tensor, Call, list[Tensor]] | None = None
+        self._cache: dict[tuple[Pass, ...], tuple[Tensor, Call, list[Any]]] = {}  # what was prepared for a batch
         self._four_pass: FourPass | None = None  # of the call that is running
         self._rescale = 0.0
         self._handles = [
@@ -73,7 +73,7 @@ class Attachment:
         self._choose([self._take(conditions, guidance)], guidance)
 
     def _choose(self, taken: "list[_Taken]", guidance: FourPass | None) -> None:
-        self._conditions, self._guidance, self._cache = taken, guidance, None
+        self._conditions, self._guidance, self._cache = taken, guidance, {}
         adapters = [item.encoding.adapter for item in taken]
         self._injection.use(adapters, [item.weight for item in taken])
 
@@ -122,7 +122,12 @@ class Attachment:
             raise ConfigError("the attached adapter has no condition image; call condition(...) first, or detach()")
         self._injection.refuse_replaced()
         self._injection.with_tokens(kwargs, [])  # refuses others' tokens before ours are made
-        call = current_call(self._denoiser)
+        call = current_call(self._denoiser, kwargs)
+        if self._guidance is not None and call.passes == ("null",):
+            raise ConfigError(
+                f"{call.pipeline} calls its denoiser anew for the negative prompt, and four-pass guidance needs both "
+                "halves in one batch; give guidance=None"
+            )
         self._four_pass = self._guidance if call.guided else None
         if self._four_pass is not None and call.passes != ("null", "full"):
             raise ConfigError(
@@ -130,12 +135,14 @@ class Attachment:
             )
         self._rescale = call.guidance_rescale
         prompt, rows = self._injection.prompt_of(kwargs), self._injection.rows_of(args, kwargs)
-        if self._cache is None or self._cache[0] is not prompt or self._cache[1] != call:
-            self._cache = prompt, call, self._all_tokens(prompt[:: prompt.shape[0] // rows], call)
+        held = self._cache.get(call.passes)
+        if held is None or held[0] is not prompt or held[1] != call:
+            tokens = self._all_tokens(prompt[:: prompt.shape[0] // rows], call)
+            held = self._cache[call.passes] = prompt, call, self._injection.prepared(tokens)
         if self._four_pass is not None:
             sizes = {rows, prompt.shape[0]}
             args, kwargs = four_fold(args, sizes), four_fold(kwargs, sizes)
-        return args, self._injection.with_tokens(kwargs, self._cache[2])
+        return args, self._injection.with_tokens(kwargs, held[2])
 
     def _after(self, _: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
         if self._four_pass is None:
@@ -159,8 +166,10 @@ class Attachment:
         encoding = taken.encoding
         prompts = encoding.prompts(prompt, call)
         guidance, null = self._four_pass, encoding.null_image
-        made: dict[Pass, Tensor] = {"full": encoding.tokens(image, taken.instructions, prompts["full"])}
-        if call.guided:
+        made: dict[Pass, Tensor] = {}
+        if "full" in call.passes:
+            made["full"] = encoding.tokens(image, taken.instructions, prompts["full"])
+        if "null" in call.passes:
             made["null"] = encoding.tokens(null, [""], prompts["null"])
         if (
             guidance is not None

@@ -4,8 +4,9 @@ A denoiser is shared: `from_pipe` and `components` put it into further pipelines
 own. So the hooks ask the pipeline whose `__call__` is running, not the one that the adapter was attached to.
 """
 
+import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -37,17 +38,21 @@ class Call:
 
     @property
     def guided(self) -> bool:
-        """Whether classifier-free guidance is on."""
-        return "null" in self.passes
+        """Whether both halves of classifier-free guidance are in the batch."""
+        return "null" in self.passes and "full" in self.passes
 
 
 def denoiser_of(pipeline: Any) -> Any:
     """The network of a diffusers pipeline that takes the adapter; None if it has none."""
-    return getattr(pipeline, "unet", None)
+    return getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
 
 
-def current_call(denoiser: Any) -> Call:
+def current_call(denoiser: Any, given: Mapping[str, Any]) -> Call:
     """The call of a diffusers pipeline that is running this denoiser now.
+
+    Args:
+        denoiser: That is about to run.
+        given: The arguments that it was called with.
 
     Raises:
         ConfigError: No pipeline is, or one whose batch is not known.
@@ -56,7 +61,7 @@ def current_call(denoiser: Any) -> Call:
     while frame is not None:
         pipeline = frame.f_locals.get("self")
         if frame.f_code.co_name == "__call__" and isinstance(pipeline, DiffusionPipeline):
-            return _call_of(pipeline, frame.f_locals)
+            return _call_of(pipeline, frame.f_locals, given)
         frame = frame.f_back  # type: ignore[assignment]
     raise ConfigError(
         f"the {type(denoiser).__name__} was called outside of a pipeline's call, so nothing says which rows are "
@@ -66,21 +71,28 @@ def current_call(denoiser: Any) -> Call:
 
 def refuse_unknown(pipeline: Any) -> None:
     """Raise a ConfigError if a pipeline's class does not say what the rows of its batch are."""
-    if not hasattr(type(pipeline), "do_classifier_free_guidance"):
+    if not hasattr(type(pipeline), "do_classifier_free_guidance") and not _calls_twice(pipeline):
         raise ConfigError(
             f"{type(pipeline).__name__} does not say whether its guidance is on (it has no "
             "do_classifier_free_guidance), so the adapter cannot know its rows; docs/pipelines.md lists those that work"
         )
 
 
-def _call_of(pipeline: Any, arguments: dict[str, Any]) -> Call:
+def _calls_twice(pipeline: Any) -> bool:
+    """Whether its guidance is a second call of the denoiser, under the negative prompt, as FLUX's is."""
+    return "true_cfg_scale" in inspect.signature(type(pipeline).__call__).parameters
+
+
+def _call_of(pipeline: Any, arguments: dict[str, Any], given: Mapping[str, Any]) -> Call:
     refuse_unknown(pipeline)
     rescale = arguments.get("guidance_rescale", getattr(pipeline, "guidance_rescale", None))
     prompt, negative = _prompt(arguments), _negative(arguments)
-    return Call(type(pipeline).__name__, _passes(pipeline, arguments), float(rescale or 0.0), prompt, negative)
+    return Call(type(pipeline).__name__, _passes(pipeline, arguments, given), float(rescale or 0.0), prompt, negative)
 
 
-def _passes(pipeline: Any, arguments: dict[str, Any]) -> tuple[Pass, ...]:
+def _passes(pipeline: Any, arguments: dict[str, Any], given: Mapping[str, Any]) -> tuple[Pass, ...]:
+    if _calls_twice(pipeline):
+        return ("null",) if given["encoder_hidden_states"] is arguments.get("negative_prompt_embeds") else ("full",)
     if "view_batch_size" in arguments:
         _refuse_several_views(type(pipeline).__name__, arguments)
     # Where the call has a variable of that name, it decides: the panorama's property is always False.

@@ -91,8 +91,8 @@ class Encoding:
     def prompts(self, denoisers: Tensor, call: Call) -> dict[Pass, Tensor]:
         """What a prompt branch reads under each pass of a call, [N, T, D].
 
-        It is what the denoiser reads. Where that is of another width (SDXL), the texts are encoded as the adapter was
-        trained to read them, and what guidance leads away from is the empty one, as in the released code.
+        It is what the denoiser reads. Where that is of another width (SDXL, SD3), the texts are encoded as the adapter
+        was trained to read them, and what guidance leads away from is as in the released code for the base.
 
         Args:
             denoisers: The denoiser's prompts, of all passes.
@@ -110,10 +110,19 @@ class Encoding:
                 "prompt_embeds="
             )
         assert self._table is not None
-        wanted = len(parts["full"])
-        texts = [text for text in call.prompt for _ in range(wanted // len(call.prompt))]
-        given, nothing = (self._table.embed(each)[0].to(self.device) for each in (texts, [""] * wanted))
-        return {name: given if name == "full" else nothing for name in parts}
+        wanted = len(next(iter(parts.values())))
+        nothing = self.base.nothing_asked(call.negative)
+        if nothing is None:
+            raise ConfigError(
+                f"the adapter reads the negative prompt's text, which {call.pipeline} was not given; give "
+                "negative_prompt= instead of negative_prompt_embeds="
+            )
+        read = {}
+        for name in parts:
+            texts = call.prompt if name == "full" else nothing
+            each = [text for text in texts for _ in range(wanted // len(texts))]
+            read[name] = self._table.embed(each)[0].to(self.device)
+        return read
 
     def prompt(self, text: str) -> Tensor:
         """What a prompt branch reads of a text, [1, 77, D]; one row of nothing for adapters that have none."""

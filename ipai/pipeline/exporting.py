@@ -12,6 +12,7 @@ import yaml
 
 from ipai.adapter.formats import save_adapter
 from ipai.backbones.config import BaseConfig, weights_of
+from ipai.backbones.families import family_of
 from ipai.errors import ConfigError
 from ipai.files import sync, write_text
 from ipai.pages import render_page
@@ -73,7 +74,7 @@ def export(config: ExportConfig) -> Path:
         kept = {key: frozen[key] for key in _KEPT if key in frozen} | {"base": asdict(base)}
         write_text(aside / CONFIG, yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
         samples = _copy_samples(config, run, aside)
-        write_text(aside / "README.md", _card(config, loaded, kept, run, samples))
+        write_text(aside / "README.md", _card(config, loaded, base, kept, run, samples))
         for path in aside.iterdir():
             sync(path)
         aside.chmod(0o755)
@@ -117,11 +118,19 @@ def _copy_samples(config: ExportConfig, run: Path, aside: Path) -> str | None:
     return name
 
 
-def _card(config: ExportConfig, loaded: LoadedAdapter, kept: Mapping[str, Any], run: Path, samples: str | None) -> str:
+def _card(
+    config: ExportConfig,
+    loaded: LoadedAdapter,
+    base: BaseConfig,
+    kept: Mapping[str, Any],
+    run: Path,
+    samples: str | None,
+) -> str:
     scores = run / _TABLE
     toy = kept["base"]["name"] == "toy"
     terms = {} if toy else {task: TERMS.get(task, "not recorded") for task in kept["tasks"]} | dict(config.data_terms)
-    base_model = kept["base"]["unet"]["id"]
+    family = family_of(base)
+    base_model = getattr(base, family.denoising).id
     return render_page(
         "model_card.md.jinja",
         name=config.name or Path(config.output).name,
@@ -138,5 +147,6 @@ def _card(config: ExportConfig, loaded: LoadedAdapter, kept: Mapping[str, Any], 
         names=config.names,
         toy=toy,
         random=kept["base"]["random_weights"],
-        base_kind={"sdxl": "Stable Diffusion XL"}.get(kept["base"].get("family", "sd15"), "Stable Diffusion 1.5"),
+        base_kind=family.called,
+        base_terms=family.terms,
     )

@@ -1,24 +1,28 @@
 """Pictures from condition tokens that are there already, through a base that holds its adapter: what training draws."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-from torch import Tensor
+from torch import Tensor, nn
 
+from ipai.adapter.hosts.injection import Injection
 from ipai.backbones.backbone import Backbone
+from ipai.pipeline.calling import Pass, current_call
 
 
 class TokenPipeline:
-    """diffusers' own pipeline of a base, with DDIM on its noise schedule.
+    """diffusers' own pipeline of a base, with the first of its family's samplers.
 
     Args:
         base: Whose denoiser holds an adapter.
+        injection: How it does.
     """
 
-    def __init__(self, base: Backbone) -> None:
+    def __init__(self, base: Backbone, injection: Injection) -> None:
         self._base = base
-        self._pipeline = base.pipeline(scheduler=DDIMScheduler.from_config(base.scheduler.config))
+        self._injection = injection
+        self._pipeline = base.pipeline(scheduler=base.sampler(next(iter(base.samplers))))
 
     def draw(
         self,
@@ -36,16 +40,24 @@ class TokenPipeline:
             prompt: `EncodedPrompts.embeds` of one text.
             tokens: Condition tokens [1, num_queries, width].
             null_tokens: Those of no condition, for the unguided half.
-            steps: Of DDIM.
+            steps: Of the sampler.
             guidance_scale: Of ordinary guidance.
             seed: Of the starting noise.
         """
         side = self._base.config.resolution
         nothing = {f"negative_{name}": value for name, value in self._base.encode_prompts([""]).embeds.items()}
-        picture = self._pipeline(
-            **prompt, **nothing,
-            ip_adapter_image_embeds=[torch.cat([null_tokens, tokens])[:, None]], num_inference_steps=steps,
-            guidance_scale=guidance_scale, height=side, width=side,
-            generator=torch.Generator("cpu").manual_seed(seed), output_type="pt",
-        ).images[0]  # fmt: skip
+        made: dict[Pass, Tensor] = {"full": tokens, "null": null_tokens}
+
+        def before(denoiser: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+            rows = torch.cat([made[name] for name in current_call(denoiser, kwargs).passes])
+            return args, self._injection.with_tokens(kwargs, self._injection.prepared([rows]))
+
+        handle = self._injection.denoiser.register_forward_pre_hook(before, with_kwargs=True)
+        try:
+            picture = self._pipeline(
+                **prompt, **nothing, num_inference_steps=steps, **self._base.guided(guidance_scale),
+                height=side, width=side, generator=torch.Generator("cpu").manual_seed(seed), output_type="pt",
+            ).images[0]  # fmt: skip
+        finally:
+            handle.remove()
         return (picture.float().clamp(0, 1) * 255).round().byte().cpu()

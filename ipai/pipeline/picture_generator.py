@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import torch
 from PIL import Image
 
@@ -19,7 +18,6 @@ from ipai.data.images import MAX_PIXELS, as_seen, decode_image, square_box, to_s
 from ipai.errors import DataError, IpaiError, WeightsError
 from ipai.image_io import to_image
 from ipai.pipeline.attaching import AdapterSource, attach
-from ipai.pipeline.settings import SCHEDULERS
 
 
 @dataclass(frozen=True)
@@ -71,18 +69,17 @@ class PictureGenerator:
     ) -> None:
         self.base = base
         place = resolve_device(device)
-        loaded = load_base(base, place, only=family_of(base).drawing)
-        self._noise_schedule = loaded.scheduler.config
-        lines = {} if controlnet is None else {"controlnet": _controlnet(controlnet, loaded)}
-        self.pipeline = loaded.pipeline(**lines)
+        self._backbone = load_base(base, place, only=family_of(base).drawing)
+        lines = {} if controlnet is None else {"controlnet": _controlnet(controlnet, self._backbone)}
+        self.pipeline = self._backbone.pipeline(**lines)
         if lora is not None:
             _add_lora(self.pipeline, lora)
             self.weigh_lora(lora_scale)
         self.attached = attach(self.pipeline, adapter, base=base)
 
     def schedule(self, name: str) -> None:
-        """Choose one of `SCHEDULERS`."""
-        self.pipeline.scheduler = getattr(diffusers, SCHEDULERS[name]).from_config(self._noise_schedule)
+        """Choose a sampler; see `Backbone.sampler`."""
+        self.pipeline.scheduler = self._backbone.sampler(name)
 
     def weigh_lora(self, scale: float) -> None:
         """Weight the LoRA, of which there must be one: 1 as trained, 0 off."""
@@ -134,8 +131,8 @@ class PictureGenerator:
 
     def _settings(self, request: PictureRequest) -> dict[str, Any]:
         side = self.base.resolution
-        sampler = {"num_inference_steps": request.steps, "guidance_scale": request.guidance_scale}
-        return {**sampler, "height": side, "width": side}
+        guidance = self._backbone.guided(request.guidance_scale)
+        return {"num_inference_steps": request.steps, **guidance, "height": side, "width": side}
 
 
 def control_picture(source: Path | Image.Image, size: int) -> Image.Image:

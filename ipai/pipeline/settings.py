@@ -5,21 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ipai.backbones.config import BaseConfig
+from ipai.backbones.samplers import DIFFUSION
 from ipai.files import unwritable
 from ipai.pipeline.guidance import FourPass
 from ipai.schema import MAX_LETTERS, SEED, STEPS, letters, one_of, out_of_bounds, refuse
 from ipai.tasks import DEFAULT_SCALE, TASKS, get_task
-
-SCHEDULERS: dict[str, str] = {
-    "ddim": "DDIMScheduler",
-    "dpm++": "DPMSolverMultistepScheduler",
-    "unipc": "UniPCMultistepScheduler",
-    "euler": "EulerDiscreteScheduler",
-    "euler_a": "EulerAncestralDiscreteScheduler",
-    "heun": "HeunDiscreteScheduler",
-    "pndm": "PNDMScheduler",
-}
-"""Short names of diffusers' schedulers."""
 
 GUIDANCES = ("ordinary", "four_pass")
 
@@ -58,7 +48,7 @@ class DrawingConfig:
     guidance_scale: float
     four_pass: FourPassScales
     steps: int = field(metadata=STEPS)
-    scheduler: str = field(metadata=one_of(*SCHEDULERS))
+    scheduler: str = field(metadata=one_of(*DIFFUSION))
     device: str
     labels: bool
     controlnet_scale: float

@@ -114,6 +114,9 @@ def _read_frozen(path: Path) -> dict[str, Any]:
 
 # Keys that earlier versions had not, with the values that say what those did.
 _NEW: dict[str, dict[str, Any]] = {
+    "base": dict.fromkeys(
+        ("transformer", "text_encoder_3", "tokenizer_3", "prompt_tokens", "embedded_guidance"),
+    ),
     "train": {"instruction_contrast": 0.0, "init_from": None, "draws_per_sample": 1},
     "data": {"filter": dict.fromkeys(TASKS)},
 }

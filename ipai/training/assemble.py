@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from ipai.adapter.adapter import InstructAdapter, initialise
 from ipai.adapter.formats import load_ip_adapter_plus
-from ipai.adapter.hosts.inject import inject, start_from_text_attention
+from ipai.adapter.hosts.inject import inject, start_from_base
 from ipai.adapter.hosts.injection import Injection
 from ipai.adapter.spec import AdapterSpec
 from ipai.backbones.backbone import Backbone
@@ -26,7 +26,7 @@ from ipai.data.dataset import TrainingDataset, ValidationDataset
 from ipai.errors import ConfigError
 from ipai.instructions.slots import slots_in
 from ipai.instructions.table import EmbeddingTable
-from ipai.objective import Objective, make_objective, objectives
+from ipai.objective import Objective, make_objective, objectives, settings_of
 from ipai.training.batching import Batching
 from ipai.training.collective_errors import CollectiveErrors
 from ipai.training.conditioning import InstructionInputs
@@ -155,15 +155,15 @@ def build_objective(config: TrainingRun, base: Backbone) -> Objective:
     Raises:
         ConfigError: A setting of it cannot work, or the base predicts something else.
     """
-    objective = make_objective(config.objective, base.scheduler.alphas_cumprod.to(base.device))
-    predicted = base.scheduler.config["prediction_type"]
-    if predicted != objective.scheduler:
-        fitting = [name for name, kind in objectives().items() if kind.scheduler == predicted]
+    settings_of(str(config.objective["name"]))  # refuses unknown names
+    kinds, name = objectives(), str(config.objective["name"])
+    if base.predicts != kinds[name].scheduler:
+        fitting = [other for other, kind in kinds.items() if kind.scheduler == base.predicts]
         raise ConfigError(
-            f"objective={objective.name} is for bases that predict {objective.scheduler}, and the scheduler of "
-            f"{config.base.name} has prediction_type {predicted}; choose objective={' or '.join(fitting) or '?'}"
+            f"objective={name} is for bases that predict {kinds[name].scheduler}, and {config.base.name} predicts "
+            f"{base.predicts}, as its scheduler says; choose objective={' or '.join(fitting) or '?'}"
         )
-    return objective
+    return make_objective(config.objective, base.schedule)
 
 
 def build_adapter(config: TrainingRun, dims: BaseDims, base: Backbone) -> InstructAdapter:
@@ -177,7 +177,7 @@ def build_adapter(config: TrainingRun, dims: BaseDims, base: Backbone) -> Instru
         return adapter
     if config.base.adapter_init is None:
         log.warning("base %s has no IPAdapter+ weights: the adapter starts from RANDOM values", config.base.name)
-        start_from_text_attention(adapter, base.denoiser)
+        start_from_base(adapter, base.denoiser, seed)
     else:
         load_ip_adapter_plus(adapter, resolve_file(config.base.adapter_init))
     initialise(adapter, seed, config.adapter.init_sigma)

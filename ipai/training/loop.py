@@ -80,7 +80,7 @@ class Trainer:
         self.loggers = loggers
         self.device = parts.accelerator.device
         self.parameters = {name: p for name, p in parts.step.module.adapter.named_parameters() if p.requires_grad}
-        timesteps = parts.step.base.num_train_timesteps
+        timesteps = parts.step.objective.length
         self.metrics = Accumulator(self.device, config.train.batch_size, timesteps)
         self.skipped: Counter[str] = Counter()  # by reason, in this process, since this start
         self.skipped_before = 0
@@ -267,9 +267,11 @@ class Trainer:
 
     def _save_average(self, path: Path, metadata: dict[str, str]) -> None:
         assert self.parts.ema is not None
+        adapter = self.parts.step.module.adapter
         with torch.device("meta"):
-            average = InstructAdapter(self.parts.step.module.adapter.spec)
-        load_state_strict(average, self.parts.ema.tensors, "the moving average")
+            average = InstructAdapter(adapter.spec)
+        # What is not trained is its own average.
+        load_state_strict(average, {**adapter.state_dict(), **self.parts.ema.tensors}, "the moving average")
         save_adapter(average, path, metadata)
 
     def _must_stop(self, step: int, stop: StopRequest) -> bool:

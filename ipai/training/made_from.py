@@ -14,7 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ipai.backbones.hub import resolve_file
-from ipai.backbones.parts import PARTS
+from ipai.backbones.parts import files_of, row_of
 from ipai.config import TrainingRun
 from ipai.data.cache import IMAGE_TOKENS, LATENTS, cache_shard, null_path
 from ipai.data.shards import ShardSet
@@ -141,8 +141,8 @@ def _tables(config: TrainingRun, kind: str, held: ShardSet) -> str:
 
 def _weights(config: TrainingRun, folders: Mapping[str, Path]) -> Iterator[tuple[str, Path]]:
     for part, folder in folders.items():
-        names = dict.fromkeys(name for names in PARTS[part].files for name in names)
-        yield from ((f"{part}/{name}", folder / name) for name in names if (folder / name).is_file())
+        names = files_of(row_of(part, config.base.family), folder)
+        yield from ((f"{part}/{name}", folder / name) for name in names)
     if config.train.init_from is not None:
         yield "init_from", adapter_file(locate_adapter(config.train.init_from))
     elif config.base.adapter_init is not None:

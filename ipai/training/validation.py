@@ -104,7 +104,7 @@ class ValidationImages:
         self.injection = injection
         self.accelerator = accelerator
         self.config = config
-        self._pipeline = TokenPipeline(validator.step.base)
+        self._pipeline = TokenPipeline(validator.step.base, injection)
 
     def draw(self, device: torch.device) -> list[ValidationImage]:
         """Each task's first held-out samples, always the same with the same noise; the ranks share the work."""

@@ -66,7 +66,6 @@ def test_adapters_for_sdxl_are_told_by_their_sizes() -> None:
 @pytest.mark.parametrize(
     ("names", "word"),
     [
-        (["image_proj.latents", "image_proj.proj_out_big.weight", "ip_adapter.0.add_k_proj_ip.weight"], "SD3 "),
         (["image_proj.proj_in.weight", "ip_adapter.0.norm_ip.linear.weight"], r"SD3\.5"),
         (["image_proj.proj.weight", "image_proj.norm.weight", "ip_adapter.1.to_k_ip.weight"], "plain IP-Adapter"),
         (["image_proj.proj.0.weight", "image_proj.proj.2.weight"], "FaceID"),

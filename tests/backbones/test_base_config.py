@@ -43,7 +43,7 @@ def test_moving_the_unet_moves_the_parts_that_follow_it() -> None:
     ("changes", "named"),
     [
         ({"name": "micro"}, "random"),
-        ({"random_weights": False}, "base.unet.id=builtin:micro"),
+        ({"random_weights": False}, "base.vae.id=builtin:micro"),
         ({"dtype": "fp8"}, "base.dtype=fp8"),
         ({"resolution": 0}, "base.resolution=0"),
     ],

@@ -221,7 +221,7 @@ def test_a_released_adapter_needs_the_prompts_text(base: Backbone) -> None:
 
 def test_an_adapter_of_another_family_is_refused_by_name_and_shape(base: Backbone) -> None:
     sd15 = InstructAdapter(replace(AdapterSpec(), width=64, heads=1))
-    with pytest.raises(WeightsError, match=r"16 cross-attentions of the sizes 2 x 320.*\(Stable Diffusion 1\.5\)"):
+    with pytest.raises(WeightsError, match=r"16 image attentions of the sizes 2 x 320.*\(Stable Diffusion 1\.5\)"):
         attach(pipeline(base), sd15, base=CONFIG)
 
 

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from ipai.adapter.variants import VARIANTS, Variant
 from ipai.backbones.backbone import EncodedPrompts
-from ipai.backbones.families import FAMILIES
+from ipai.backbones.config import FAMILIES, Family
 from ipai.backbones.sd15 import StableDiffusion15
 from ipai.errors import ConfigError
-from ipai.objective import Objective, make_objective, objectives
+from ipai.objective import Diffusion, make_objective, objectives
 from ipai.training.loop import Parts
 
 TEXT = (Path(__file__).parents[2] / "docs/architecture.md").read_text()
@@ -29,9 +29,9 @@ Assemble = Callable[..., Parts]
 def added(what: str) -> Iterator[dict[str, Any]]:
     """The names that a block of the page defines, in a module of its own."""
     names = {
-        "Objective": Objective, "dataclass": dataclass, "Tensor": Tensor, "VARIANTS": VARIANTS, "Variant": Variant,
+        "Diffusion": Diffusion, "dataclass": dataclass, "Tensor": Tensor, "VARIANTS": VARIANTS, "Variant": Variant,
         "StableDiffusion15": StableDiffusion15, "Sequence": Sequence, "EncodedPrompts": EncodedPrompts,
-        "FAMILIES": FAMILIES, "__name__": __name__,
+        "FAMILIES": FAMILIES, "Family": Family, "__name__": __name__,
     }  # fmt: skip
     variants, families = dict(VARIANTS), dict(FAMILIES)
     exec(BLOCKS[what], names)
@@ -54,11 +54,11 @@ def test_each_is_told_in_under_25_lines() -> None:
 
 def test_a_loss() -> None:
     with added("a loss"):
-        made = make_objective({"name": "latents", "late": True}, torch.linspace(0.99, 0.01, 1000))
+        made = make_objective({"name": "latents", "late": True}, {"alphas_cumprod": torch.linspace(0.99, 0.01, 1000)})
         assert torch.equal(made.target(torch.ones(2), torch.zeros(2), torch.tensor([1, 2])), torch.ones(2))
         assert made.timesteps(torch.tensor([0.25], dtype=torch.float64)).item() == 750
         with pytest.raises(ConfigError, match=r"no objective\.lat; did you mean objective\.late"):
-            make_objective({"name": "latents", "lat": True}, torch.ones(10))
+            make_objective({"name": "latents", "lat": True}, {"alphas_cumprod": torch.ones(10)})
         del made
     assert {"epsilon", "v"} <= objectives().keys()
 

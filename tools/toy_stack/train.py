@@ -16,7 +16,7 @@ from transformers import CLIPTokenizer, CLIPVisionModelWithProjection
 
 from ipai.adapter.adapter import InstructAdapter
 from ipai.adapter.formats import load_ip_adapter_plus
-from ipai.adapter.hosts.inject import inject, start_from_text_attention
+from ipai.adapter.hosts.inject import inject, start_from_base
 from ipai.errors import WeightsError
 from ipai.files import atomic_path
 from ipai.toyworld.oracles import KINDS, Oracle, truth_of
@@ -197,7 +197,7 @@ class StackTraining:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
             model = InstructAdapter(adapter.plus_spec(base.unet))
-        start_from_text_attention(model, base.unet)
+        start_from_base(model, base.unet, self.config.seed)
         if self._start:
             load_ip_adapter_plus(model, self._start / IP_ADAPTER_FILE)
         injection = inject(base.unet, model)

@@ -3,16 +3,18 @@
 A further kind of denoiser is a subclass of `Injection` in a file of its own, and a row of `_HOSTS`.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from ipai.adapter.adapter import InstructAdapter
+from ipai.adapter.attentions import ImageAttention
 from ipai.adapter.hosts.injection import Injection
+from ipai.adapter.hosts.sd3 import TRANSFORMERS, SD3Injection
 from ipai.adapter.hosts.unet import UNETS, UNetInjection
 from ipai.errors import ConfigError
 
-_HOSTS: dict[tuple[type, ...], type[Injection]] = {UNETS: UNetInjection}
+_HOSTS: dict[tuple[type, ...], type[Injection]] = {UNETS: UNetInjection, TRANSFORMERS: SD3Injection}
 
 
 def host_of(denoiser: Any) -> type[Injection]:
@@ -53,14 +55,15 @@ def inject(denoiser: Any, adapter: InstructAdapter, scale: float = 1.0) -> Injec
 
 
 @torch.no_grad()
-def start_from_text_attention(adapter: InstructAdapter, denoiser: Any) -> None:
-    """Copy the keys and values of a denoiser's text attentions, where IP-Adapter starts when it has no weights yet.
+def start_from_base(adapter: InstructAdapter, denoiser: Any, seed: int) -> None:
+    """Begin as an adapter does of which there are no weights yet; how follows from the kind of denoiser.
 
     Args:
         adapter: Made for `denoiser`; its `ip_adapter` part is overwritten.
         denoiser: The base's.
+        seed: Of what begins as noise.
     """
     host = host_of(denoiser)
-    for site, weights in zip(host.sites(denoiser), adapter.ip_adapter.values(), strict=True):
-        for target, source in zip(weights.parameters(), host.text_keys_values(denoiser, site), strict=True):
-            target.copy_(source)
+    for site, layer in zip(host.sites(denoiser), adapter.ip_adapter.values(), strict=True):
+        host.start(denoiser, site, cast(ImageAttention, layer))
+    host.start_tokens(adapter.image_proj, torch.Generator().manual_seed(seed))

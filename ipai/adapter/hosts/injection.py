@@ -1,16 +1,22 @@
 """An adapter inside a denoiser: what all kinds of denoisers have in common."""
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
+import torch
 from torch import Tensor
 
-from ipai.adapter.adapter import ImageKeysValues, InstructAdapter
-from ipai.adapter.spec import AdapterSpec
+from ipai.adapter.adapter import InstructAdapter
+from ipai.adapter.attentions import ImageAttention
+from ipai.adapter.resampler import Resampler
+from ipai.adapter.spec import AdapterSpec, Attention
 from ipai.errors import ConfigError, WeightsError
+
+_BLOCK = re.compile(r"\.att")  # what is before it in an attention's name is a block's
 
 
 class Site(NamedTuple):
@@ -35,6 +41,8 @@ class Injection(ABC):
 
     called: ClassVar[str]
     """How messages call the denoiser."""
+    attention: ClassVar[Attention]
+    """The kind of image attention that it takes."""
 
     def __init__(self, denoiser: Any, adapter: InstructAdapter, scale: float = 1.0) -> None:
         """Put the adapter in; see `ipai.adapter.inject`."""
@@ -61,26 +69,38 @@ class Injection(ABC):
 
     @staticmethod
     @abstractmethod
-    def text_keys_values(denoiser: Any, site: Site) -> tuple[Tensor, Tensor]:
-        """Weights of the keys and values of the text attention there."""
+    def start(denoiser: Any, site: Site, layer: ImageAttention) -> None:
+        """Fill an image attention as one begins of which there are no weights yet."""
+
+    @staticmethod  # noqa: B027 (most leave it as it is)
+    def start_tokens(resampler: Resampler, generator: torch.Generator) -> None:
+        """Change how the resampler's last layers begin, where the base wants that."""
 
     @staticmethod
-    @abstractmethod
     def prompt_of(kwargs: Mapping[str, Any]) -> Tensor:
         """The encoded prompts among the arguments that a pipeline calls the denoiser with, [N, T, D]."""
+        return cast(Tensor, kwargs["encoder_hidden_states"])
 
     @staticmethod
-    @abstractmethod
     def rows_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
         """How many rows the batch of those arguments has; there may be several prompts to a row."""
+        return int((args[0] if args else kwargs["hidden_states"]).shape[0])
+
+    def prepared(self, tokens: Sequence[Tensor]) -> list[Any]:
+        """What of the condition tokens needs neither latents nor time, computed once for all steps.
+
+        Args:
+            tokens: Of each adapter in use, [B, num_queries, token_dim].
+        """
+        return list(tokens)
 
     @abstractmethod
-    def with_tokens(self, kwargs: Mapping[str, Any], tokens: Sequence[Tensor]) -> dict[str, Any]:
+    def with_tokens(self, kwargs: Mapping[str, Any], prepared: Sequence[Any]) -> dict[str, Any]:
         """Keyword arguments of the denoiser that carry the condition tokens too.
 
         Args:
             kwargs: The other ones.
-            tokens: Of each adapter in use, [B, num_queries, token_dim].
+            prepared: What `prepared` made of the tokens.
 
         Raises:
             ConfigError: They carry image tokens already.
@@ -96,7 +116,7 @@ class Injection(ABC):
             noisy_latents: [B, C, h, w].
             timesteps: [B].
             prompt_arguments: The text prompts, by the names of the denoiser's arguments.
-            tokens: See `with_tokens`.
+            tokens: See `prepared`.
         """
 
     @abstractmethod
@@ -106,10 +126,15 @@ class Injection(ABC):
     @classmethod
     def refuse_other_sizes(cls, denoiser: Any, spec: AdapterSpec) -> None:
         """Raise a WeightsError with both sides' sizes if the adapter was made for another denoiser."""
+        if cls.attention != spec.attention:
+            raise WeightsError(
+                f"the adapter{_known(spec.attention_sizes, spec.token_dim)} has image attentions of the kind "
+                f"{spec.attention}, and a {cls.called} takes {cls.attention} ones; use an adapter of this base model"
+            )
         sizes = tuple(site.size for site in cls.sites(denoiser))
         if sizes != spec.attention_sizes:
             raise WeightsError(
-                f"the adapter was made for a {cls.called} with {len(spec.attention_sizes)} cross-attentions of the "
+                f"the adapter was made for a {cls.called} with {len(spec.attention_sizes)} image attentions of the "
                 f"sizes {_shortly(spec.attention_sizes)}{_known(spec.attention_sizes, spec.token_dim)}, and this one "
                 f"has {len(sizes)} of the sizes {_shortly(sizes)}{_known(sizes, cls.token_dim(denoiser))}; use one of "
                 "this base model"
@@ -135,7 +160,7 @@ class Injection(ABC):
             if not math.isfinite(value):
                 raise ConfigError(f"the scale of {block or 'the adapter'} must be a finite number, not {value}")
             if not any(_inside(site.name, block) for site in self._sites):
-                known = ", ".join(dict.fromkeys(site.name.split(".attentions")[0] for site in self._sites))
+                known = ", ".join(dict.fromkeys(_BLOCK.split(site.name)[0] for site in self._sites))
                 raise ConfigError(f"there is no image attention in {block!r}; there are some in {known}")
         for site in self._sites:
             blocks = [block for block in by_block if _inside(site.name, block)]
@@ -172,12 +197,11 @@ class Injection(ABC):
         """Put the image attentions in, and remember what was there; raise a ConfigError if others are there."""
 
     @abstractmethod
-    def _place(self, number: int, layers: Sequence[ImageKeysValues]) -> None:
-        """Give the image attention of one site the keys and values of each adapter."""
+    def _place(self, number: int, layers: Sequence[Any]) -> None:
+        """Give the image attention of one site what each adapter has for it."""
 
-    @abstractmethod
-    def _count(self, adapters: int) -> None:
-        """Make room for the tokens of so many adapters."""
+    def _count(self, adapters: int) -> None:  # noqa: B027 (most hold tokens of any number)
+        """Make room for the tokens of so many adapters, where the denoiser wants that."""
 
     @abstractmethod
     def _scale(self, number: int, scales: list[float]) -> None:
@@ -204,7 +228,12 @@ def _shortly(sizes: tuple[int, ...]) -> str:
 
 def _known(sizes: tuple[int, ...], token_dim: int) -> str:
     """Which base model has attentions of these sizes, in brackets, if it is one of those that everybody knows."""
-    name = {(16, 768): "Stable Diffusion 1.5", (70, 2048): "Stable Diffusion XL"}.get((len(sizes), token_dim))
+    name = {
+        (16, 768): "Stable Diffusion 1.5",
+        (70, 2048): "Stable Diffusion XL",
+        (12, 4096): "Stable Diffusion 3 medium",
+        (19, 4096): "FLUX.1",
+    }.get((len(sizes), token_dim))
     return f" ({name})" if name else ""
 
 

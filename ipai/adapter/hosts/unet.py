@@ -10,7 +10,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.models.unets.unet_motion_model import UNetMotionModel
 from torch import Tensor, nn
 
-from ipai.adapter.adapter import ImageKeysValues
+from ipai.adapter.attentions import ImageAttention, ImageKeysValues
 from ipai.adapter.hosts.injection import Injection, Site
 from ipai.errors import ConfigError
 
@@ -22,6 +22,7 @@ class UNetInjection(Injection):
     """Image cross-attentions beside the text cross-attentions of a UNet."""
 
     called = "UNet"
+    attention = "decoupled"
     _originals: dict[str, Any]
     _processors: list[IPAdapterAttnProcessor2_0]
     _encoder_hid_dim_type: str | None
@@ -40,33 +41,30 @@ class UNetInjection(Injection):
         return int(denoiser.config["cross_attention_dim"])
 
     @staticmethod
-    def text_keys_values(denoiser: Any, site: Site) -> tuple[Tensor, Tensor]:
-        """See `Injection.text_keys_values`."""
-        attention: Any = denoiser.get_submodule(site.name)
-        return attention.to_k.weight, attention.to_v.weight
-
-    @staticmethod
-    def prompt_of(kwargs: Mapping[str, Any]) -> Tensor:
-        """See `Injection.prompt_of`."""
-        return cast(Tensor, kwargs["encoder_hidden_states"])
+    def start(denoiser: Any, site: Site, layer: ImageAttention) -> None:
+        """With the keys and values of the text attention there, as IP-Adapter does."""
+        assert isinstance(layer, ImageKeysValues)
+        text: Any = denoiser.get_submodule(site.name)
+        layer.to_k_ip.weight.copy_(text.to_k.weight)
+        layer.to_v_ip.weight.copy_(text.to_v.weight)
 
     @staticmethod
     def rows_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
         """AnimateDiff repeats the prompt for each frame, and its UNet does the same to the condition tokens."""
         return int((args[0] if args else kwargs["sample"]).shape[0])
 
-    def with_tokens(self, kwargs: Mapping[str, Any], tokens: Sequence[Tensor]) -> dict[str, Any]:
+    def with_tokens(self, kwargs: Mapping[str, Any], prepared: Sequence[Any]) -> dict[str, Any]:
         """See `Injection.with_tokens`."""
         added = kwargs.get("added_cond_kwargs") or {}
         if "image_embeds" in added:
             raise ConfigError("leave out ip_adapter_image and ip_adapter_image_embeds: the attachment gives its own")
-        return {**kwargs, "added_cond_kwargs": {**added, "image_embeds": [one.unsqueeze(1) for one in tokens]}}
+        return {**kwargs, "added_cond_kwargs": {**added, "image_embeds": [one.unsqueeze(1) for one in prepared]}}
 
     def predict(
         self, noisy_latents: Tensor, timesteps: Tensor, prompt_arguments: Mapping[str, Any], tokens: Sequence[Tensor]
     ) -> Tensor:
         """See `Injection.predict`."""
-        arguments = self.with_tokens(prompt_arguments, tokens)
+        arguments = self.with_tokens(prompt_arguments, self.prepared(tokens))
         return cast(Tensor, self.denoiser(noisy_latents, timesteps, **arguments, return_dict=False)[0])
 
     def refuse_replaced(self) -> None:

@@ -53,7 +53,7 @@ def toy_run(run: Path) -> TrainingRun:
         CheckpointError: There is no run.
     """
     config = read_run(run)
-    if config.base.unet.id != BUILTIN_TOY or config.adapter.instruction not in ("tokens", "pooled"):
+    if config.base.vae.id != BUILTIN_TOY or config.adapter.instruction not in ("tokens", "pooled"):
         raise ConfigError(f"{run} is not a run with base=toy whose adapter is told in words what to take")
     return config
 

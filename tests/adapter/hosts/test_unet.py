@@ -114,7 +114,7 @@ def test_second_inject_is_refused_and_changes_nothing(unet: UNet2DConditionModel
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"attention_sizes": (8, 16)}, ["2 cross-attentions", "sizes 8, 16", "has 16"]),
+        ({"attention_sizes": (8, 16)}, ["2 image attentions", "sizes 8, 16", "has 16"]),
         ({"token_dim": 40}, ["40", "32"]),
     ],
 )
