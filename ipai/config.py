@@ -193,6 +193,7 @@ def _problems(config: TrainingRun) -> Iterator[str]:
         yield f"adapter.variant={name} {what}, so adapter.instruction={chosen} cannot work; {mend}"
     yield from config_problems(config.base)
     yield from _objective_problems(config)
+    yield from _prompt_problems(config)
     yield from config.launch.problems()
     yield from config.data.problems()
     if config.base.dtype == "fp16":
@@ -208,6 +209,15 @@ def _objective_problems(config: TrainingRun) -> Iterator[str]:
         yield f"base.family={family} learned flow matching, which objective={name} is not for; add objective=flow"
     if not FAMILIES[family].flow and name == "flow":
         yield f"base.family={family} learned a diffusion, which objective=flow is not for; choose epsilon, or v"
+
+
+def _prompt_problems(config: TrainingRun) -> Iterator[str]:
+    family = FAMILIES.get(config.base.family)
+    if family is not None and not family.clip_prompts and VARIANTS[config.adapter.variant].reads_prompt:
+        yield (
+            f"adapter.variant={config.adapter.variant} reads the prompt by a CLIP text encoder, which "
+            f"base.family={config.base.family} has not; choose adapter=instruct"
+        )
 
 
 def _task_problems(config: TrainingRun) -> Iterator[str]:

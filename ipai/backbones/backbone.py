@@ -53,7 +53,6 @@ class Backbone(ABC):
         drawing: Those of them that a pipeline of diffusers is made of.
         denoising: The one that denoises.
         sees_framing: The denoiser is told of what size a picture was and where it was cut.
-        has_clip_prompts: Its text encoder is a CLIP, which an adapter with a prompt branch reads.
         samplers: Schedulers of diffusers that draw with it, by short names; the first one while training.
     """
 
@@ -63,7 +62,6 @@ class Backbone(ABC):
     drawing: ClassVar[tuple[str, ...]]
     denoising: ClassVar[str]
     sees_framing: ClassVar[bool] = False
-    has_clip_prompts: ClassVar[bool] = True
     samplers: ClassVar[Mapping[str, tuple[str, Mapping[str, Any]]]] = samplers.DIFFUSION
 
     def __init__(self, config: BaseConfig, device: torch.device, parts: Mapping[str, Any]) -> None:
@@ -178,10 +176,9 @@ class Backbone(ABC):
         kind, options = self.samplers[name]
         return getattr(diffusers, kind).from_config(self.scheduler.config, **options)
 
-    @staticmethod
-    def guided(scale: float) -> dict[str, float]:
-        """How this family's pipelines are told of a guidance scale, by the names of their arguments."""
-        return {"guidance_scale": scale}
+    def call_arguments(self, guidance_scale: float) -> dict[str, Any]:
+        """How this family's pipelines are called under a scale of guidance, besides what all are told."""
+        return {"guidance_scale": guidance_scale}
 
     def encode_images(self, pixels: Tensor) -> Tensor:
         """Encode condition images, uint8 [B, 3, S, S] on this base's device, S being `config.image_size`.

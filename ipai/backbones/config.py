@@ -16,23 +16,27 @@ class Family(NamedTuple):
         module: Its dotted name.
         kind: The class's name there.
         flow: Its bases learned flow matching.
+        clip_prompts: They have a CLIP text encoder, which an adapter with a prompt branch reads.
     """
 
     module: str
     kind: str
     flow: bool = False
+    clip_prompts: bool = True
 
 
 FAMILIES = {
     "sd15": Family("ipai.backbones.sd15", "StableDiffusion15"),
     "sdxl": Family("ipai.backbones.sdxl", "StableDiffusionXL"),
     "sd3": Family("ipai.backbones.sd3", "StableDiffusion3", flow=True),
+    "flux": Family("ipai.backbones.flux", "Flux", flow=True),
+    "prx": Family("ipai.backbones.prx", "PRX", flow=True, clip_prompts=False),
 }
 DTYPES = ("auto", "bf16", "fp16", "fp32")
 # As ids: the trained stack that comes with the project, and `builtin:` before the name of a miniature of
 # `ipai.backbones.miniatures`, which is written on first use; the subfolder names the part.
 BUILTIN_TOY = "builtin:toy"
-MINIATURES = ("micro", "micro_sdxl", "micro_sd3")
+MINIATURES = ("micro", "micro_sdxl", "micro_sd3", "micro_flux", "micro_prx")
 
 
 @dataclass

@@ -17,6 +17,7 @@ class BaseDims:
         instruction_dim: Width of the open_clip instruction tokens (1024); None where that encoder was not asked for.
         pooled_dim: Width of the pooled prompt that the denoiser also takes (SDXL: 1280); None where it takes none.
         prompt_tokens: How many tokens the denoiser reads of a prompt (77).
+        told_guidance: The denoiser is told a guidance scale, being distilled from guided pictures.
         attention: The kind of image attention, see `AdapterSpec.attention`.
         attention_sizes: Hidden size of each image attention, in the order of the adapter's files (16 of them).
         latent_shape: Channels, height and width of the latents (4, 64, 64).
@@ -35,4 +36,5 @@ class BaseDims:
     image_size: int
     pooled_dim: int | None = None
     prompt_tokens: int = 77
+    told_guidance: bool = False
     attention: Attention = "decoupled"

@@ -28,11 +28,14 @@ class FlowTransformer(Backbone):
         return float(self.scheduler.config["shift"])
 
     def sampler(self, name: str) -> Any:
-        """See `Backbone.sampler`; those of diffusions too are told of the shift."""
-        made = super().sampler(name)
-        if "flow_shift" in made.config:
-            return type(made).from_config(made.config, flow_shift=self.scheduler.config["shift"])
-        return made
+        """See `Backbone.sampler`; those that draw with diffusions too are told what they call otherwise."""
+        if name not in self.samplers or not self.samplers[name][1]:
+            return super().sampler(name)
+        import diffusers
+
+        config, (kind, options) = self.scheduler.config, self.samplers[name]
+        kept = {key: config[key] for key in ("num_train_timesteps", "use_dynamic_shifting")}
+        return getattr(diffusers, kind)(**kept, flow_shift=config["shift"], **options)
 
     def refuse_controlnet(self, network: Any, name: str) -> None:  # noqa: ARG002
         """Of these families ControlNets are not loaded here; diffusers' pipelines take them beside `attach`."""

@@ -93,6 +93,8 @@ def load_part(part: str, folder: Path, dtype: torch.dtype, device: torch.device,
 
 def _load_network(name: str, part: Part, folder: Path, dtype: torch.dtype) -> Any:
     options: dict[str, Any] = {part.precision: dtype, "use_safetensors": True, "local_files_only": True}
+    if part.config is not None:
+        options["config"] = part.read(folder)
     try:
         with quiet_bars():
             network, info = part.load_class().from_pretrained(folder, **options, output_loading_info=True)

@@ -12,7 +12,7 @@ from transformers import CLIPTextModelWithProjection, T5Config, T5EncoderModel, 
 from ipai.backbones import micro
 
 LATENT_CHANNELS = 16
-_T5_WIDTH = 64
+T5_WIDTH = 64
 
 
 def ensure_micro_sd3() -> Path:
@@ -45,7 +45,7 @@ def write_clip(folder: Path) -> None:
 
 def write_t5(folder: Path) -> None:
     """A T5 encoder of 64-wide tokens."""
-    config = T5Config(vocab_size=256, d_model=_T5_WIDTH, d_kv=16, d_ff=128, num_layers=2, num_heads=4, dropout_rate=0.0)
+    config = T5Config(vocab_size=256, d_model=T5_WIDTH, d_kv=16, d_ff=128, num_layers=2, num_heads=4, dropout_rate=0.0)
     T5EncoderModel(config).save_pretrained(folder)
 
 
@@ -72,7 +72,7 @@ def _write_transformer(folder: Path) -> None:
         num_attention_heads=4,
         attention_head_dim=8,
         caption_projection_dim=32,
-        joint_attention_dim=_T5_WIDTH,
+        joint_attention_dim=T5_WIDTH,
         pooled_projection_dim=2 * text.hidden_size,
         pos_embed_max_size=16,
     ).save_pretrained(folder)

@@ -17,7 +17,7 @@ class Part(NamedTuple):
 
     Attributes:
         files: Sets of files, the configuration first in each; the first complete set is taken.
-        library: Where its class is: diffusers, transformers or open_clip.
+        library: Where its class is: a module of diffusers, transformers or open_clip.
         kind: The class's name there.
         config: The class that reads its configuration in transformers; None for other libraries.
         is_tokenizer: It cuts texts, and has neither weights nor sizes.
@@ -107,6 +107,8 @@ _TOKENIZER = (
 _SCHEDULER = (("scheduler_config.json",),)
 _SENTENCEPIECE = (("tokenizer.json", "tokenizer_config.json"), ("spiece.model", "tokenizer_config.json"))
 
+_T5GEMMA = "transformers.models.t5gemma.modeling_t5gemma"  # transformers does not say its encoder on the outside
+
 PARTS: dict[str, Part] = {
     "unet": Part(_DIFFUSERS, "diffusers", "UNet2DConditionModel"),
     "vae": Part(_DIFFUSERS, "diffusers", "AutoencoderKL"),
@@ -133,7 +135,7 @@ PARTS: dict[str, Part] = {
     "flux.tokenizer_2": Part(_SENTENCEPIECE, "transformers", "T5Tokenizer", is_tokenizer=True),
     "prx.transformer": Part(_DIFFUSERS, "diffusers", "PRXTransformer2DModel"),
     "prx.scheduler": Part(_SCHEDULER, "diffusers", "FlowMatchEulerDiscreteScheduler"),
-    "prx.text_encoder": Part(_TRANSFORMERS, "transformers", "T5GemmaEncoder", "T5GemmaConfig"),
+    "prx.text_encoder": Part(_TRANSFORMERS, _T5GEMMA, "T5GemmaEncoder", "T5GemmaModuleConfig"),
     "prx.tokenizer": Part(_SENTENCEPIECE, "transformers", "AutoTokenizer", is_tokenizer=True),
 }
 """By the names that configurations give them."""

@@ -79,6 +79,10 @@ class StableDiffusion3(FlowTransformer):
             embeds={"prompt_embeds": hidden, "pooled_prompt_embeds": pooled},
         )
 
+    def call_arguments(self, guidance_scale: float) -> dict[str, Any]:
+        """With T5 prompts of the base's length."""
+        return {"guidance_scale": guidance_scale, "max_sequence_length": self.config.prompt_tokens}
+
     def pipeline(self, **parts: Any) -> Any:
         """Text to image."""
         from diffusers.pipelines.stable_diffusion_3.pipeline_stable_diffusion_3 import StableDiffusion3Pipeline

@@ -55,7 +55,7 @@ class TokenPipeline:
         handle = self._injection.denoiser.register_forward_pre_hook(before, with_kwargs=True)
         try:
             picture = self._pipeline(
-                **prompt, **nothing, num_inference_steps=steps, **self._base.guided(guidance_scale),
+                **prompt, **nothing, num_inference_steps=steps, **self._base.call_arguments(guidance_scale),
                 height=side, width=side, generator=torch.Generator("cpu").manual_seed(seed), output_type="pt",
             ).images[0]  # fmt: skip
         finally:

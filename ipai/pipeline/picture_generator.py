@@ -131,8 +131,8 @@ class PictureGenerator:
 
     def _settings(self, request: PictureRequest) -> dict[str, Any]:
         side = self.base.resolution
-        guidance = self._backbone.guided(request.guidance_scale)
-        return {"num_inference_steps": request.steps, **guidance, "height": side, "width": side}
+        arguments = self._backbone.call_arguments(request.guidance_scale)
+        return {"num_inference_steps": request.steps, **arguments, "height": side, "width": side}
 
 
 def control_picture(source: Path | Image.Image, size: int) -> Image.Image:

@@ -30,7 +30,7 @@ class RunFacts:
         return [
             f"trainable parameters {self.trainable_parameters:,}, frozen {self.frozen_parameters:,}",
             str(self.batching),
-            f"{self.flops_per_sample / 1e9:,.1f} GFLOP a sample in UNet and adapter, forward and backward",
+            f"{self.flops_per_sample / 1e9:,.1f} GFLOP a sample in denoiser and adapter, forward and backward",
             f"measured matmul ceiling {self.ceiling / 1e12:,.3f} TFLOP/s a process",
         ]
 

@@ -16,7 +16,13 @@ from ipai.training.loop import Parts
 from ipai.training.run import train
 from tests.helpers.specs import attention_sizes_of
 
-MICRO = {"sd15": "base=micro", "sdxl": "base=micro_sdxl", "sd3": "base=micro_sd3 objective=flow"}
+MICRO = {
+    "sd15": "base=micro",
+    "sdxl": "base=micro_sdxl",
+    "sd3": "base=micro_sd3 objective=flow",
+    "flux": "base=micro_flux objective=flow",
+    "prx": "base=micro_prx objective=flow",
+}
 """What chooses the miniature of each family."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("base", MICRO.values())]

@@ -9,12 +9,17 @@ import torch
 
 from ipai.adapter.adapter import InstructAdapter
 from ipai.adapter.attentions import ImageAttention
+from ipai.adapter.hosts import flux, prx, sd3
 from ipai.adapter.hosts.injection import Injection
-from ipai.adapter.hosts.sd3 import TRANSFORMERS, SD3Injection
 from ipai.adapter.hosts.unet import UNETS, UNetInjection
 from ipai.errors import ConfigError
 
-_HOSTS: dict[tuple[type, ...], type[Injection]] = {UNETS: UNetInjection, TRANSFORMERS: SD3Injection}
+_HOSTS: dict[tuple[type, ...], type[Injection]] = {
+    UNETS: UNetInjection,
+    sd3.TRANSFORMERS: sd3.SD3Injection,
+    flux.TRANSFORMERS: flux.FluxInjection,
+    prx.TRANSFORMERS: prx.PRXInjection,
+}
 
 
 def host_of(denoiser: Any) -> type[Injection]:

@@ -1,0 +1,118 @@
+"""An adapter in the transformer of PRX, whose latents ask texts and latents at once, and whose texts never change.
+
+A second softmax, over the condition tokens, is then what IP-Adapter adds to a UNet (2308.06721, section 3.2.2). Queries
+and keys are normed as the base norms its own, and values begin at zero, so that step 0 is the base.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch.nn.functional as F
+from diffusers.models.transformers.transformer_prx import PRXAttention, PRXTransformer2DModel
+from torch import Tensor, nn
+
+from ipai.adapter.attentions import ImageAttention, NormedKeysValues
+from ipai.adapter.hosts.injection import Site
+from ipai.adapter.hosts.processors import TOKENS, ImageProcessor, ProcessorInjection, given
+from ipai.errors import ConfigError
+
+TRANSFORMERS = (PRXTransformer2DModel,)
+_ARGUMENT = "attention_kwargs"
+_TIME_UNITS = 1000  # the transformer takes times from 0 to 1
+_EPSILON = 1e-6  # of the base's norms
+
+
+class _Given:
+    """The condition tokens of the call that is running: PRX's blocks hand nothing on to their attentions."""
+
+    tokens: Sequence[Any] | None = None
+
+
+class PRXImageProcessor(ImageProcessor):
+    """A block's own attention, and image attention beside it."""
+
+    def __init__(self, index: int, own: Any, call: _Given) -> None:
+        """Take the block's own processor, and where the tokens will be."""
+        super().__init__(index)
+        self.own, self.call = own, call
+
+    def __call__(self, attn: PRXAttention, hidden_states: Tensor, **arguments: Any) -> Tensor:
+        """Attend from latents [B, L, D]."""
+        attended: Tensor = self.own(attn, hidden_states, **arguments)
+        # Without their places: the condition has none.
+        queries = F.linear(hidden_states, attn.img_qkv_proj.weight[: attn.inner_dim])
+        query = attn.norm_q(_heads(queries, attn.heads))
+        for layer, scale, tokens in zip(self.layers, self.scales, given(self.call.tokens), strict=True):
+            key = F.rms_norm(_heads(layer.to_k_ip(tokens), attn.heads), (attn.head_dim,), eps=_EPSILON)
+            key = key * layer.norm_k_ip.view(attn.heads, 1, attn.head_dim)
+            value = _heads(layer.to_v_ip(tokens), attn.heads)
+            seen = F.scaled_dot_product_attention(query, key.to(query.dtype), value).transpose(1, 2).flatten(2)
+            attended = attended + scale * attn.to_out[0](seen)
+        return attended
+
+
+class PRXInjection(ProcessorInjection):
+    """Image attentions in all blocks of a PRX transformer."""
+
+    called = "PRX transformer"
+    attention = "normed"
+
+    @staticmethod
+    def sites(denoiser: Any) -> tuple[Site, ...]:
+        """The attentions of all blocks."""
+        size = int(denoiser.config["hidden_size"])
+        return tuple(Site(f"blocks.{number}.attention", size) for number in range(len(denoiser.blocks)))
+
+    @staticmethod
+    def token_dim(denoiser: Any) -> int:
+        """The width of the text tokens when blocks read them."""
+        return int(denoiser.config["hidden_size"])
+
+    @staticmethod
+    def start(denoiser: Any, site: Site, layer: ImageAttention) -> None:
+        """So that nothing is changed yet: keys as of texts, values zero."""
+        assert isinstance(layer, NormedKeysValues)
+        attn: Any = denoiser.get_submodule(site.name)
+        layer.to_k_ip.weight.copy_(attn.txt_kv_proj.weight[: site.size])
+        layer.norm_k_ip.copy_(attn.norm_added_k.weight.repeat(attn.heads))
+        layer.to_v_ip.weight.zero_()
+
+    def with_tokens(self, kwargs: Mapping[str, Any], prepared: Sequence[Any]) -> dict[str, Any]:
+        """See `Injection.with_tokens`."""
+        others = kwargs.get(_ARGUMENT) or {}
+        if TOKENS in others:
+            raise ConfigError(f"leave out {_ARGUMENT}[{TOKENS!r}]: the attachment gives its own")
+        self._call.tokens = prepared
+        times, rows = kwargs["timestep"], len(kwargs["hidden_states"])
+        if len(times) not in (1, rows):  # under guidance diffusers' pipeline gives two, however many pictures it draws
+            times = times[:1].expand(rows)
+        return {**kwargs, "timestep": times, _ARGUMENT: {**others, TOKENS: list(prepared)}}
+
+    def predict(
+        self, noisy_latents: Tensor, timesteps: Tensor, prompt_arguments: Mapping[str, Any], tokens: Sequence[Tensor]
+    ) -> Tensor:
+        """See `Injection.predict`."""
+        inputs = {"hidden_states": noisy_latents, "timestep": timesteps / _TIME_UNITS, **prompt_arguments}
+        return cast(Tensor, self.denoiser(**self.with_tokens(inputs, self.prepared(tokens)), return_dict=False)[0])
+
+    def _install(self) -> None:
+        self._call = _Given()
+        super()._install()
+        self._handle = self.denoiser.register_forward_pre_hook(self._take, with_kwargs=True)
+
+    def _take(self, _: nn.Module, __: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Forget the tokens of the last call; hooks that come after this one may give those of the next."""
+        self._call.tokens = (kwargs.get(_ARGUMENT) or {}).get(TOKENS)
+
+    def _made(self, index: int) -> ImageProcessor:
+        own = self._originals[f"{self._sites[index].name}.processor"]
+        return PRXImageProcessor(index, own, self._call)
+
+    def _restore(self) -> None:
+        self._handle.remove()
+        super()._restore()
+
+
+def _heads(states: Tensor, heads: int) -> Tensor:
+    """[B, L, D] to [B, heads, L, D / heads]."""
+    return states.unflatten(-1, (heads, -1)).transpose(1, 2)
