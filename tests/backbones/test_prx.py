@@ -1,6 +1,5 @@
 """PRX's sizes, what its transformer is told, its image attention, and its pipeline with an adapter."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
