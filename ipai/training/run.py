@@ -20,6 +20,7 @@ from ipai.runs.run_folder import digest_of_settings, folder_of, freeze_config, l
 from ipai.training import made_from
 from ipai.training.assemble import assemble
 from ipai.training.batching import Batching
+from ipai.training.dry_run import dry_run
 from ipai.training.loggers import JsonLines, Logger, WandbLogger, last_logged, wandb_id
 from ipai.training.loop import Trainer
 from ipai.training.trackers import TrackerLogger
@@ -35,21 +36,23 @@ def train(config: TrainingRun) -> int:
     """
     accelerator = make_accelerator(config)
     Batching.of(config.train, accelerator)  # refused before the folder is touched
+    if config.dry_run:
+        dry_run(config, accelerator)
+        return 0
     folder = folder_of(config)
     untrained: list[Path] = []
     new = not folder.exists() and accelerator.num_processes == 1
     steps_before = config.train.steps
     with ExitStack() as stack:
         stack.callback(_remove, untrained)
-        if accelerator.is_main_process and not config.dry_run:
+        if accelerator.is_main_process:
             stack.enter_context(locked(folder))
             steps_before = freeze_config(folder, config)
             outcome.forget(folder)
             write_environment(folder, accelerator.num_processes)
         accelerator.wait_for_everyone()
-        if not config.dry_run:
-            stack.enter_context(outcome.recorded(folder))
-        saved = None if config.dry_run else _newest(folder, accelerator)
+        stack.enter_context(outcome.recorded(folder))
+        saved = _newest(folder, accelerator)
         if saved is not None:
             _refuse_other_settings(folder, config, saved, steps_before)
         if saved is not None and checkpoint.progress_of(saved).step >= config.train.steps:
@@ -58,13 +61,11 @@ def train(config: TrainingRun) -> int:
         try:
             parts = assemble(config, accelerator)
         except IpaiError:
-            untrained += [folder] if new and not config.dry_run else []  # a failed start leaves no folder behind
+            untrained += [folder] if new else []  # a failed start leaves no folder behind
             raise
         if accelerator.is_main_process:
             for line in parts.speed.facts.lines():
                 log.info(line)
-        if config.dry_run:
-            return 0
         if accelerator.is_main_process:
             made_from.compare(folder, parts.made_from, None if saved is None else checkpoint.origin_of(saved))
         loggers = _loggers(config, folder, saved) if accelerator.is_main_process else []

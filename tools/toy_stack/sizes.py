@@ -38,6 +38,17 @@ UNET: dict[str, Any] = {
     "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
     "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
 }
+TRANSFORMER: dict[str, Any] = {  # PRX's: 8 x 8 tokens, 4.3 M parameters
+    "in_channels": 8,
+    "patch_size": 2,
+    "context_in_dim": TEXT_WIDTH,
+    "hidden_size": 160,
+    "mlp_ratio": 3.0,
+    "num_heads": 5,
+    "depth": 8,
+    "axes_dim": [16, 16],
+}
+FLOW_SHIFT = 1.0
 # Edges at 64 px to features at 16 px: two halvings.
 CONTROLNET_EMBEDDING = (16, 32, 32)
 SCHEDULER: dict[str, Any] = {  # SD1.5's own

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.controlnets.controlnet import ControlNetModel
+from diffusers.models.transformers.transformer_prx import PRXTransformer2DModel
 from open_clip import SimpleTokenizer
 from torch import Tensor, nn
 from transformers import CLIPTokenizer, CLIPVisionModelWithProjection
@@ -20,14 +21,25 @@ from ipai.adapter.hosts.inject import inject, start_from_base
 from ipai.errors import WeightsError
 from ipai.files import atomic_path
 from ipai.toyworld.oracles import KINDS, Oracle, truth_of
-from tools.toy_stack import adapter, clip, clip_text, controlnet, diffusion, oracle_training, start, tokens, vae
+from tools.toy_stack import (
+    adapter,
+    clip,
+    clip_text,
+    controlnet,
+    diffusion,
+    oracle_training,
+    start,
+    tokens,
+    transformer,
+    vae,
+)
 from tools.toy_stack.rendered_set import HELD_OUT_SEED, TRAIN_SEED, Pictures, draw_pictures
 from tools.toy_stack.sizes import IP_ADAPTER_FILE, PROMPT_CONTEXT
 from tools.toy_stack.stage import Losses, Stage, StageSettings
 
 log = logging.getLogger(__name__)
 
-PARTS = ("vae", "clip", "finished_vae", "denoiser", "ip_adapter", "controlnet", "oracles")
+PARTS = ("vae", "clip", "finished_vae", "denoiser", "transformer", "ip_adapter", "controlnet", "oracles")
 """What `only` may name: properties of `StackTraining`."""
 
 
@@ -46,8 +58,8 @@ class StackConfig:
         scenes, portraits: Pictures to train on.
         vae_gate: Refuse to train on a VAE that does not beat the best linear code of its length.
         samples: Held-out pictures of each kind that are measured at the end.
-        vae, clip, clip_text, decoder, unet, ip_adapter, ip_adapter_detail, controlnet, oracles: Length and rate of
-            each part.
+        vae, clip, clip_text, decoder, unet, transformer, ip_adapter, ip_adapter_detail, controlnet, oracles: Length and
+            rate of each part.
     """
 
     output: str
@@ -65,6 +77,7 @@ class StackConfig:
     clip_text: StageSettings
     decoder: StageSettings
     unet: StageSettings
+    transformer: StageSettings
     ip_adapter: StageSettings
     ip_adapter_detail: StageSettings
     controlnet: StageSettings
@@ -186,6 +199,16 @@ class StackTraining:
             diffusion.denoiser_loss, model, schedule, self.tokenizer, self.pictures, self.latents, settings.batch_size
         )
         self._train("unet", model, loss, settings)
+        model.requires_grad_(False)
+        return model
+
+    @cached_property
+    def transformer(self) -> PRXTransformer2DModel:
+        """The denoiser of the newer kind, told by the same text encoder."""
+        settings, text_encoder = self.config.transformer, self.denoiser.text_encoder
+        model = transformer.fresh_transformer(self.config.seed)
+        parts = (text_encoder, self.tokenizer, self.pictures, self.latents, settings.batch_size)
+        self._train("transformer", model, partial(transformer.flow_loss, model, *parts), settings)
         model.requires_grad_(False)
         return model
 

@@ -1,0 +1,206 @@
+"""How much memory a training step takes, without weights and without its device: a trace of a real step.
+
+The step runs on fake tensors, which have shapes and no content; each storage is counted from where it is made to where
+it is freed. What a device's allocator and libraries take besides is not in it: on CUDA 0.5 to 1 GiB for the context,
+and what fragmentation costs, usually below 10 %.
+"""
+
+import copy
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+
+from ipai.adapter.adapter import InstructAdapter
+from ipai.adapter.hosts.inject import inject
+from ipai.adapter.spec import AdapterSpec
+from ipai.backbones.families import FoundBase, family_of
+from ipai.backbones.loading import vae_dtype
+from ipai.backbones.parts import row_of
+from ipai.conditioning import Conditioning
+from ipai.training.predictor import NoisePredictor, repeated
+
+_MOMENTS = 2  # of AdamW
+
+
+@dataclass(frozen=True)
+class StepMemory:
+    """Bytes.
+
+    Attributes:
+        frozen: The base's weights, encoders included.
+        trained: The adapter's weights, their moving average and AdamW's moments.
+        step: The most that a step holds besides: encodings, activations and gradients.
+    """
+
+    frozen: int
+    trained: int
+    step: int
+
+    @property
+    def total(self) -> int:
+        """All together."""
+        return self.frozen + self.trained + self.step
+
+
+class PeakCounter(TorchDispatchMode):
+    """Counts the bytes of what is made while it is on.
+
+    Attributes:
+        peak: The most that were alive at once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peak = 0
+        self._alive: dict[int, int] = {}
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Run an operation and count what it made."""
+        made = func(*args, **(kwargs or {}))
+        tree_map_only(Tensor, self._count, made)
+        return made
+
+    def _count(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self._alive:
+            return
+        self._alive[key] = storage.nbytes()
+        weakref.finalize(storage, self._alive.pop, key, None)
+        self.peak = max(self.peak, sum(self._alive.values()))
+
+
+def estimate(
+    found: FoundBase,
+    spec: AdapterSpec,
+    dtype: torch.dtype,
+    micro_batch_size: int,
+    *,
+    loaded: Mapping[str, bool],
+    averaged: bool,
+    draws: int = 1,
+    checkpointing: bool = False,
+) -> StepMemory:
+    """The memory of one process's step.
+
+    Args:
+        found: The base, with the configurations of all its parts.
+        spec: The adapter.
+        dtype: Of the frozen parts; below fp32 the step runs under autocast, as in training.
+        micro_batch_size: Samples that are computed at once.
+        loaded: Which parts the run loads; what is cached needs no network.
+        averaged: There is a moving average of the adapter.
+        draws: How often each sample is noised.
+        checkpointing: Activations of the denoiser are computed again in the backward pass.
+    """
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        weights = {name: _network(found, name, dtype) for name, wanted in loaded.items() if wanted}
+        adapter = InstructAdapter(spec)
+        frozen = sum(_bytes(network) for network in weights.values() if network is not None)
+        trained = _bytes(adapter) * (1 + _MOMENTS + averaged)
+        phases = [
+            _encoding_peak(found, weights, micro_batch_size),
+            _training_peak(found, weights, adapter, dtype, micro_batch_size, draws, checkpointing),
+        ]
+    return StepMemory(frozen, trained, max(phases))
+
+
+def _network(found: FoundBase, name: str, dtype: torch.dtype) -> nn.Module | None:
+    """A part of the base without content; None for parts that have no weights."""
+    row, config = row_of(name, found.config.family), found.configs[name]
+    if row.is_tokenizer or len(row.files[0]) == 1:
+        return None
+    if name == family_of(found.config).denoising:
+        config = config.config
+    own = vae_dtype(dtype) if name == "vae" else dtype
+    if row.config is not None:
+        config = copy.deepcopy(config)
+        config.dtype = own  # some of transformers' classes make their inner network by it
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(own)
+    try:
+        made: nn.Module = row.load_class()(config) if row.config is not None else row.load_class().from_config(config)
+    finally:
+        torch.set_default_dtype(before)
+    return made.requires_grad_(False)
+
+
+def _bytes(network: nn.Module) -> int:
+    return sum(p.numel() * p.element_size() for p in [*network.parameters(), *network.buffers()])
+
+
+def _encoding_peak(found: FoundBase, weights: Mapping[str, nn.Module | None], batch: int) -> int:
+    """Of encoding conditions and targets; texts are short beside them."""
+    counter = PeakCounter()
+    with torch.no_grad(), counter:
+        for name, side in (("image_encoder", found.config.image_size), ("vae", found.config.resolution)):
+            network: Any = weights.get(name)
+            if network is None:
+                continue
+            pixels = torch.empty(batch, 3, side, side, dtype=next(network.parameters()).dtype)
+            if name == "vae":
+                network.encode(pixels)
+            else:
+                network.vision_model(pixels)
+    return counter.peak
+
+
+def _training_peak(
+    found: FoundBase,
+    weights: Mapping[str, nn.Module | None],
+    adapter: InstructAdapter,
+    dtype: torch.dtype,
+    batch: int,
+    draws: int,
+    checkpointing: bool,
+) -> int:
+    """Of denoiser and adapter, forward and backward."""
+    family, dims, rows = family_of(found.config), found.dims, batch * draws
+    denoiser: Any = weights[family.denoising]
+    if checkpointing:
+        denoiser.enable_gradient_checkpointing()
+    counter = PeakCounter()
+    with _installed(denoiser, adapter) as predictor, counter:
+        told = {name: _rows(value, batch) for name, value in Conditioning(adapter.spec).example().items()}
+        prompts = repeated(family.example_prompt(dims), rows)
+        inputs = {
+            "noisy_latents": torch.empty(rows, *dims.latent_shape),
+            "timesteps": torch.zeros(rows, dtype=torch.long),
+            "prompt_arguments": {name: _in(value, dtype) for name, value in prompts.items()},
+            "cond_tokens": torch.empty(batch, dims.image_tokens, dims.image_dim, dtype=dtype),
+            **told,
+        }
+        with torch.autocast("cpu", dtype, enabled=dtype is not torch.float32):
+            prediction, _ = predictor(**inputs, draws=draws)
+            loss = prediction.float().square().mean()
+        loss.backward()
+    return counter.peak
+
+
+@contextmanager
+def _installed(denoiser: Any, adapter: InstructAdapter) -> Iterator[NoisePredictor]:
+    injection = inject(denoiser, adapter)
+    try:
+        yield NoisePredictor(injection)
+    finally:
+        injection.eject()
+
+
+def _rows(value: Tensor, count: int) -> Tensor:
+    return value.expand(count, *value.shape[1:]).contiguous()
+
+
+def _in(value: Any, dtype: torch.dtype) -> Any:
+    if isinstance(value, dict):
+        return {name: _in(item, dtype) for name, item in value.items()}
+    return value.to(dtype) if value.is_floating_point() else value
