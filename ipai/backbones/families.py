@@ -116,8 +116,8 @@ def load_base(config: BaseConfig, device: torch.device | str, *, only: Iterable[
     return find_base(config, parts).load(device, parts)
 
 
-def read_dims(config: BaseConfig, *, instructions: bool = True) -> BaseDims:
-    """The sizes of a base, from its parts' configuration files alone.
+def find_networks(config: BaseConfig, *, instructions: bool = True) -> FoundBase:
+    """The configurations of a base's networks; nothing else is looked for.
 
     Args:
         config: Of the base.
@@ -128,4 +128,9 @@ def read_dims(config: BaseConfig, *, instructions: bool = True) -> BaseDims:
     """
     family = family_of(config)
     parts = [part for part in family.parts if part != "scheduler" and not row_of(part, config.family).is_tokenizer]
-    return find_base(config, [*parts, *([INSTRUCTION_ENCODER] if instructions else [])], weights=False).dims
+    return find_base(config, [*parts, *([INSTRUCTION_ENCODER] if instructions else [])], weights=False)
+
+
+def read_dims(config: BaseConfig, *, instructions: bool = True) -> BaseDims:
+    """The sizes of a base; arguments and errors as of `find_networks`."""
+    return find_networks(config, instructions=instructions).dims

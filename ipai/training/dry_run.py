@@ -8,8 +8,7 @@ from accelerate import Accelerator
 
 from ipai.adapter.adapter import InstructAdapter
 from ipai.adapter.spec import AdapterSpec
-from ipai.backbones.config import INSTRUCTION_ENCODER
-from ipai.backbones.families import FoundBase, family_of, find_base
+from ipai.backbones.families import FoundBase, family_of, find_networks
 from ipai.backbones.loading import resolve_dtype
 from ipai.conditioning import measures_open_clip, spec_of
 from ipai.config import TrainingRun
@@ -30,8 +29,7 @@ def dry_run(config: TrainingRun, accelerator: Accelerator) -> None:
     Raises:
         IpaiError: Configuration files of the base are missing or do not fit, or data cannot be used.
     """
-    parts = [*family_of(config.base).parts, *([INSTRUCTION_ENCODER] if measures_open_clip(config.adapter) else [])]
-    found = find_base(config.base, parts, weights=False)
+    found = find_networks(config.base, instructions=measures_open_clip(config.adapter))
     if accelerator.is_main_process:
         for line in facts(config, found, Batching.of(config.train, accelerator)):
             log.info(line)
@@ -62,20 +60,19 @@ def facts(config: TrainingRun, found: FoundBase, batching: Batching) -> Iterator
         f"moments, in fp32); {config.checkpoint.keep} are kept, and one more while it is written"
     )
     for dtype in _dtypes(config):
-        yield _memory_line(
-            memory_of(config, found, spec, dtype, batching.micro_batch_size), dtype, batching, train.compile
-        )
+        yield _memory_line(memory_of(config, found, spec, dtype, batching), dtype, batching, train.compile)
 
 
 def memory_of(
-    config: TrainingRun, found: FoundBase, spec: AdapterSpec, dtype: torch.dtype, micro_batch_size: int
+    config: TrainingRun, found: FoundBase, spec: AdapterSpec, dtype: torch.dtype, batching: Batching
 ) -> StepMemory:
     """What one process of this run needs."""
     wanted = parts_wanted(config)
     return estimate(
-        found, spec, dtype, micro_batch_size,
+        found, spec, dtype, batching.micro_batch_size,
         loaded={part: part in wanted for part in family_of(config.base).parts},
         averaged=config.train.ema_half_life is not None,
+        accumulated=batching.accumulation > 1,
         draws=config.train.draws_per_sample,
         checkpointing=config.train.gradient_checkpointing,
     )  # fmt: skip

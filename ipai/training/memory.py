@@ -53,13 +53,18 @@ class StepMemory:
 class PeakCounter(TorchDispatchMode):
     """Counts the bytes of what is made while it is on.
 
+    Args:
+        networks: Whose weights were there before: views of them are nothing new.
+
     Attributes:
         peak: The most that were alive at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *networks: nn.Module) -> None:
         super().__init__()
         self.peak = 0
+        tensors = (tensor for network in networks for tensor in [*network.parameters(), *network.buffers()])
+        self._before = {tensor.untyped_storage()._cdata for tensor in tensors}
         self._alive: dict[int, int] = {}
 
     def __torch_dispatch__(
@@ -73,7 +78,7 @@ class PeakCounter(TorchDispatchMode):
     def _count(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         key = storage._cdata
-        if key in self._alive:
+        if key in self._alive or key in self._before:
             return
         self._alive[key] = storage.nbytes()
         weakref.finalize(storage, self._alive.pop, key, None)
@@ -88,6 +93,7 @@ def estimate(
     *,
     loaded: Mapping[str, bool],
     averaged: bool,
+    accumulated: bool = False,
     draws: int = 1,
     checkpointing: bool = False,
 ) -> StepMemory:
@@ -100,6 +106,7 @@ def estimate(
         micro_batch_size: Samples that are computed at once.
         loaded: Which parts the run loads; what is cached needs no network.
         averaged: There is a moving average of the adapter.
+        accumulated: A step has several micro-batches, so that gradients are kept while the next one is computed.
         draws: How often each sample is noised.
         checkpointing: Activations of the denoiser are computed again in the backward pass.
     """
@@ -112,14 +119,15 @@ def estimate(
             _encoding_peak(found, weights, micro_batch_size),
             _training_peak(found, weights, adapter, dtype, micro_batch_size, draws, checkpointing),
         ]
-    return StepMemory(frozen, trained, max(phases))
+    return StepMemory(frozen, trained, max(phases) + accumulated * _bytes(adapter))
 
 
 def _network(found: FoundBase, name: str, dtype: torch.dtype) -> nn.Module | None:
     """A part of the base without content; None for parts that have no weights."""
-    row, config = row_of(name, found.config.family), found.configs[name]
+    row = row_of(name, found.config.family)
     if row.is_tokenizer or len(row.files[0]) == 1:
         return None
+    config = found.configs[name]
     if name == family_of(found.config).denoising:
         config = config.config
     own = vae_dtype(dtype) if name == "vae" else dtype
@@ -141,7 +149,7 @@ def _bytes(network: nn.Module) -> int:
 
 def _encoding_peak(found: FoundBase, weights: Mapping[str, nn.Module | None], batch: int) -> int:
     """Of encoding conditions and targets; texts are short beside them."""
-    counter = PeakCounter()
+    counter = PeakCounter(*(network for network in weights.values() if network is not None))
     with torch.no_grad(), counter:
         for name, side in (("image_encoder", found.config.image_size), ("vae", found.config.resolution)):
             network: Any = weights.get(name)
@@ -169,7 +177,7 @@ def _training_peak(
     denoiser: Any = weights[family.denoising]
     if checkpointing:
         denoiser.enable_gradient_checkpointing()
-    counter = PeakCounter()
+    counter = PeakCounter(denoiser, adapter)
     with _installed(denoiser, adapter) as predictor, counter:
         told = {name: _rows(value, batch) for name, value in Conditioning(adapter.spec).example().items()}
         prompts = repeated(family.example_prompt(dims), rows)
