@@ -44,7 +44,9 @@ BUILDERS = (
         "command",
     ),
 )
-OF_ONE_DENOISER = re.compile(r"UNet\w*(?:Condition|Motion)Model|cross_attention_dim|CLIP-L\b|0\.18215")
+OF_ONE_DENOISER = re.compile(
+    r"UNet\w*(?:Condition|Motion)Model|\w+Transformer2DModel|cross_attention_dim|CLIP-L\b|0\.18215"
+)
 
 
 def imports(path: Path) -> Iterator[str]:

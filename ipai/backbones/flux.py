@@ -7,7 +7,7 @@ bases do.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from ipai.backbones.backbone import EncodedPrompts, frozen_forward
 from ipai.backbones.config import BaseConfig
 from ipai.backbones.dims import BaseDims
 from ipai.backbones.flow import FlowTransformer, length_problems, padded, transformer_problems
+from ipai.backbones.samplers import FLOW
 from ipai.backbones.sd15 import text_problems
 
 _CLIP_TOKENS = 77
@@ -29,6 +30,10 @@ class Flux(FlowTransformer):
     terms = "the licence of the base that was chosen (schnell: Apache-2.0; dev: FLUX.1 [dev] Non-Commercial License)"
     drawing = ("transformer", "vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2", "scheduler")
     parts = (*drawing, "image_encoder")
+    # Its pipeline gives the scheduler noise levels of its own, which Heun's does not take.
+    samplers: ClassVar[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+        name: made for name, made in FLOW.items() if name != "heun"
+    }
 
     @property
     def time_shift(self) -> float:

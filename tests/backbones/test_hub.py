@@ -6,13 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
+from transformers import T5EncoderModel
 
 import ipai.backbones.hub as hub
 from ipai.backbones.config import BaseConfig, WeightsFile, WeightsRef, weights_of
 from ipai.backbones.families import load_base
 from ipai.backbones.hub import locate, resolve_file
+from ipai.backbones.micro_sd3 import ensure_micro_sd3
+from ipai.backbones.parts import files_of, row_of, shards_named_in
 from ipai.backbones.sd15 import StableDiffusion15
 from ipai.errors import WeightsError
+from tests.helpers.flow_pipelines import config_of
 
 
 @pytest.fixture
@@ -114,3 +120,56 @@ def test_a_builtin_part_that_does_not_exist_is_named(
     monkeypatch.setenv("IPAI_CACHE", str(tmp_path))
     with pytest.raises(WeightsError, match="there is no folder"):
         locate(replace(config, unet=WeightsRef("builtin:micro", subfolder="lora")), ["unet"])
+
+
+def sharded(folder: Path) -> Path:
+    """The miniature SD3's T5 as large ones lie on the hub: a list, and the files that it names."""
+    source = ensure_micro_sd3() / "text_encoder_3"
+    T5EncoderModel.from_pretrained(source).save_pretrained(folder / "text_encoder_3", max_shard_size="40KB")
+    assert (folder / "text_encoder_3" / "model.safetensors.index.json").is_file()
+    assert not (folder / "text_encoder_3" / "model.safetensors").exists()
+    return folder
+
+
+def test_a_network_in_several_files_is_loaded_and_told_apart_by_all_of_them(tmp_path: Path) -> None:
+    base = config_of("micro_sd3")
+    base = replace(base, text_encoder_3=WeightsRef(str(sharded(tmp_path)), subfolder="text_encoder_3"))
+    ours, whole = (load_base(one, "cpu", only=["text_encoder_3"]) for one in (base, config_of("micro_sd3")))
+    ours_state, state = (one._part("text_encoder_3").state_dict() for one in (ours, whole))
+    assert all(torch.equal(tensor, ours_state[name]) for name, tensor in state.items())
+    files = files_of(row_of("text_encoder_3", "sd3"), tmp_path / "text_encoder_3")
+    assert len([name for name in files if name.startswith("model-0000")]) > 2
+
+
+def test_a_file_that_the_list_names_and_that_is_not_there_is_told(tmp_path: Path) -> None:
+    folder = sharded(tmp_path) / "text_encoder_3"
+    lost = sorted(folder.glob("model-0*.safetensors"))[1]
+    lost.unlink()
+    base = replace(config_of("micro_sd3"), text_encoder_3=WeightsRef(str(tmp_path), subfolder="text_encoder_3"))
+    with pytest.raises(WeightsError, match=lost.name):
+        locate(base, ["text_encoder_3"])
+    assert not hub.is_here("text_encoder_3", base.text_encoder_3, "sd3")  # type: ignore[arg-type]
+
+
+def test_all_files_of_a_large_network_are_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote, asked = sharded(tmp_path / "remote"), []
+
+    def download(_id: str, path: str, **_options: Any) -> str:
+        if not (remote / path).is_file():
+            raise LocalEntryNotFoundError(path)
+        asked.append(path)
+        return str(remote / path)
+
+    monkeypatch.setattr(hub, "hf_hub_download", download)
+    base = replace(config_of("micro_sd3"), text_encoder_3=WeightsRef("some/where", subfolder="text_encoder_3"))
+    assert locate(base, ["text_encoder_3"]) == {"text_encoder_3": remote / "text_encoder_3"}
+    there = {path.relative_to(remote).as_posix() for path in remote.rglob("*") if path.is_file()}
+    assert {path for path in there if "model" in path} <= set(asked)
+
+
+@pytest.mark.parametrize("named", ['["a"]', '{"weight_map": {"a": "../../secret"}}', '{"weight_map": {"a": 1}}'])
+def test_a_list_of_files_that_is_none_is_refused(tmp_path: Path, named: str) -> None:
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(named)
+    with pytest.raises(ValueError, match=r"weight_map|outside of its folder"):
+        shards_named_in(index)

@@ -6,14 +6,29 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from omegaconf import DictConfig
+from PIL import Image
+from safetensors.torch import load_file
 
 from ipai.adapter import InstructAdapter, inject, load_adapter, save_adapter
 from ipai.adapter.adapter import is_new_branch
-from ipai.backbones.families import FAMILIES
+from ipai.backbones.families import FAMILIES, family_of
+from ipai.caching.building import fill_cache
+from ipai.caching.config import parse as parse_caching
+from ipai.caching.plan import plan_cache
 from ipai.config import TrainingRun
+from ipai.evaluation.config import EvaluationConfig
+from ipai.evaluation.evaluating import evaluate
 from ipai.files import sha256_of
+from ipai.pipeline.drawing import draw
+from ipai.pipeline.exporting import ExportConfig, export
+from ipai.pipeline.settings import DrawingConfig
+from ipai.schema import typed
 from ipai.training.loop import Parts
 from ipai.training.run import train
+from tests.helpers.composing import CONF
 from tests.helpers.specs import attention_sizes_of
 
 MICRO = {
@@ -94,3 +109,61 @@ def test_it_is_exported_and_read_back(parts: Assemble, tmp_path: Path, base: str
     ours, theirs = adapter.state_dict(), read.state_dict()
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize("experiment", ["fixed_instruction", "task_embedding", "single_style", "joint_ablation"])
+def test_every_kind_of_experiment_takes_two_steps(
+    configure: Callable[..., TrainingRun], tmp_path: Path, base: str, experiment: str
+) -> None:
+    config = configure(*base.split(), f"experiment={experiment}", f"run={tmp_path / 'run'}")
+    assert train(config) == 0
+    saved = load_file(tmp_path / "run/checkpoints/step-00000002/adapter.safetensors")
+    assert all(tensor.isfinite().all() for tensor in saved.values())
+
+
+def composed(command: str, *overrides: str) -> DictConfig:
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        return hydra_compose(command, overrides=list(overrides))
+
+
+class NoBar:
+    """Stands where commands have their bars."""
+
+    def __call__(self, *_: object) -> "NoBar":
+        return self
+
+    def __enter__(self) -> "NoBar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def test_every_command_works_on_it(
+    configure: Callable[..., TrainingRun], joint_shards: Path, tmp_path: Path, base: str
+) -> None:
+    """Cached, trained from the cache, evaluated, exported, drawn from the export."""
+    cache, run, picture = f"data.cache={tmp_path / 'cache'}", tmp_path / "run", tmp_path / "condition.png"
+    name = base.split()[0]
+    caching = ("data.workers=0", "image_tokens=true", f"data.root={joint_shards}", "splits=[train]")
+    config = parse_caching(composed("cache_latents", name, cache, *caching))
+    fill_cache(config, plan_cache(config), lambda _count: None)
+    cached = ("data.latents=cache", "data.image_tokens=cache", "validation.samples=0", "validation.images=0")
+    assert train(configure(*base.split(), f"run={run}", cache, *cached)) == 0
+    few = ("limit=1", "tasks=[style]", "steps=1", "crossed=0", "oracles=0", "clip.model=toy", "wandb=off")
+    done = evaluate(typed(composed("evaluate", f"run={run}", *few), EvaluationConfig), NoBar())  # type: ignore[arg-type]
+    assert "style" in (done.folder / "scores.json").read_text()
+    exported = ("licence=mit", f"checkpoint={run}", f"output={tmp_path / 'exported'}")
+    card = (export(typed(composed("export", *exported), ExportConfig)) / "README.md").read_text()
+    family = family_of(configure(*base.split()).base)
+    assert family.called in card
+    assert "random" in card
+    Image.effect_noise((70, 60), 80).convert("RGB").save(picture)
+    drawing = (f"checkpoint={tmp_path / 'exported'}", f"image={picture}", "prompt=a cat", "steps=2")
+    for sampler in list(family.samplers)[:4]:
+        output = tmp_path / f"{sampler}.png"
+        settings = composed(
+            "generate", *drawing, "instruction=[use the style]", f"output={output}", f"scheduler={sampler}"
+        )
+        draw(typed(settings, DrawingConfig), lambda: None)
+        assert Image.open(output).size == (64, 64)
