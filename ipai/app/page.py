@@ -10,6 +10,7 @@ import gradio as gr
 
 from ipai.app.fields import Fields, kept, seeds_of
 from ipai.app.session import Drawn, Session
+from ipai.backbones.config import guidance_of
 from ipai.errors import IpaiError
 from ipai.instructions.pools import load_pool
 from ipai.pipeline.record import read_facts
@@ -60,7 +61,7 @@ def _fields(session: Session) -> list[Any]:
 
     def chosen(task: str) -> tuple[Any, float, str]:
         words = _wordings(task, session)
-        return gr.Dropdown(choices=words, value=words[0]), get_task(task).scale, get_task(task).guidance
+        return gr.Dropdown(choices=words, value=words[0]), get_task(task).scale, guidance_of(task, session.base.family)
 
     task.input(chosen, task, [instruction, scale, guidance], queue=False)
     return [image, instruction, name, prompt, negative, seeds, scale, guidance, *rest, *_second(), *_extras()]
@@ -73,7 +74,9 @@ def _how(session: Session) -> list[Any]:
             scale = gr.Slider(0, 1.5, get_task(_FIRST).scale, step=0.05, label="Adapter scale", elem_id="scale")
             steps = gr.Slider(1, 100, session.config.steps, step=1, label="Steps", elem_id="steps")
         with gr.Row():
-            guidance = gr.Radio(list(GUIDANCES), value=get_task(_FIRST).guidance, label="Guidance", elem_id="guidance")
+            guidance = gr.Radio(
+                list(GUIDANCES), value=guidance_of(_FIRST, session.base.family), label="Guidance", elem_id="guidance"
+            )
             guidance_scale = gr.Slider(1, 15, 5, step=0.5, label="Scale of ordinary guidance")
     return [scale, guidance, guidance_scale, steps]
 

@@ -1,10 +1,12 @@
 """Which frozen models a run stands on, and where their weights lie. Imports nothing slow."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ipai.schema import above, at_least, one_of, out_of_bounds
+from ipai.tasks import TASKS, get_task
 
 INSTRUCTION_ENCODER = "instruction_encoder"  # the part that every family has beside its own
 
@@ -17,21 +19,31 @@ class Family(NamedTuple):
         kind: The class's name there.
         flow: Its bases learned flow matching.
         clip_prompts: They have a CLIP text encoder, which an adapter with a prompt branch reads.
+        guidance: Task -> the form of guidance, where the released code has another for it than `Task.guidance`, or the
+            base cannot be drawn with that.
     """
 
     module: str
     kind: str
     flow: bool = False
     clip_prompts: bool = True
+    guidance: Mapping[str, str] = MappingProxyType({})
 
 
 FAMILIES = {
     "sd15": Family("ipai.backbones.sd15", "StableDiffusion15"),
     "sdxl": Family("ipai.backbones.sdxl", "StableDiffusionXL"),
-    "sd3": Family("ipai.backbones.sd3", "StableDiffusion3", flow=True),
-    "flux": Family("ipai.backbones.flux", "Flux", flow=True),
+    "sd3": Family("ipai.backbones.sd3", "StableDiffusion3", flow=True, guidance={"face": "four_pass"}),
+    "flux": Family("ipai.backbones.flux", "Flux", flow=True, guidance=dict.fromkeys(TASKS, "ordinary")),
     "prx": Family("ipai.backbones.prx", "PRX", flow=True, clip_prompts=False),
 }
+
+
+def guidance_of(task: str, family: str) -> str:
+    """The form of guidance that a task is drawn with by a family: `ordinary` or `four_pass`."""
+    return FAMILIES[family].guidance.get(task, get_task(task).guidance)
+
+
 DTYPES = ("auto", "bf16", "fp16", "fp32")
 # As ids: the trained stack that comes with the project, and `builtin:` before the name of a miniature of
 # `ipai.backbones.miniatures`, which is written on first use; the subfolder names the part.

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ipai.backbones.config import BaseConfig
+from ipai.backbones.config import BaseConfig, guidance_of
 from ipai.backbones.samplers import DIFFUSION
 from ipai.files import unwritable
 from ipai.pipeline.guidance import FourPass
@@ -73,7 +73,8 @@ class DrawingConfig:
 
     def chosen_guidance(self) -> FourPass | None:
         """As set, else the task's, else ordinary, which is None."""
-        name = self.guidance or ("ordinary" if self.task is None else get_task(self.task).guidance)
+        family = "sd15" if self.base is None else self.base.family
+        name = self.guidance or ("ordinary" if self.task is None else guidance_of(self.task, family))
         scales = self.four_pass
         if name != "four_pass":
             return None

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from ipai.backbones.config import BaseConfig, WeightsRef, config_problems
+from ipai.backbones.config import BaseConfig, WeightsRef, config_problems, guidance_of
 from ipai.backbones.families import load_base
 from ipai.backbones.micro import micro_config
 from ipai.errors import ConfigError
+from ipai.tasks import TASKS
 
 CONF = Path(__file__).parents[2] / "conf" / "base"
 
@@ -60,3 +61,16 @@ def test_unknown_part_is_refused() -> None:
 
 def test_a_ref_reads_as_text() -> None:
     assert str(WeightsRef("a/b", "c0ffee", "unet")) == "a/b (subfolder unet, revision c0ffee)"
+
+
+@pytest.mark.parametrize(
+    ("family", "four_pass"),
+    [
+        ("sd15", {"object", "structure"}),
+        ("sdxl", {"object", "structure"}),
+        ("sd3", {"object", "structure", "face"}),
+        ("flux", set()),
+    ],
+)
+def test_tasks_are_guided_as_the_released_code_for_the_base_guides_them(family: str, four_pass: set[str]) -> None:
+    assert {task for task in TASKS if guidance_of(task, family) == "four_pass"} == four_pass

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ipai.backbones.config import guidance_of
 from ipai.conditioning import Conditioning
 from ipai.config import ValidationConfig
 from ipai.errors import ConfigError
@@ -43,7 +44,7 @@ def sampling_of(config: EvaluationConfig, evaluated: EvaluatedRun, task: str) ->
         scale = of_run.adapter_scale - (DEFAULT_SCALE - get_task(task).scale)
     guidance = config.guidance_by_task.get(task) or config.guidance
     if guidance == "by_task":
-        guidance = get_task(task).guidance
+        guidance = guidance_of(task, evaluated.base.family)
     if guidance == "four_pass" and not Conditioning(evaluated.adapter.spec).hears_words:
         raise ConfigError(f"four-pass guidance for {task} needs an adapter that reads instructions; guidance=ordinary")
     return TaskSampling(
