@@ -12,7 +12,7 @@ import pytest
 from tests.helpers.building import ROOT, samples_in
 from tests.helpers.coco_source import jpeg, textured
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 PAGE = ROOT / "docs" / "add-a-task.md"
 BLOCKS = dict(re.findall(r"^`([^`\n]+)`\n\n```\w+\n(.*?)```$", PAGE.read_text(), re.MULTILINE | re.DOTALL))

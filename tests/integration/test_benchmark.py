@@ -28,6 +28,7 @@ def test_builders_are_compared_with_a_plain_loop(tmp_path: Path) -> None:
     assert not (tmp_path / "built").exists()
 
 
+@pytest.mark.long
 def test_our_loader_is_compared_with_a_plain_one(tmp_path: Path) -> None:
     names = ("plain, 0 workers", "ours, VAE cached, 0 workers")
     done = run(

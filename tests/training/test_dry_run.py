@@ -25,6 +25,7 @@ IDLE = {"sd3": 1536**2}  # its last passthrough
 OF_A_FLOW = ("sd3", "flux", "prx")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DENOISER)
 def test_sizes_arithmetic_and_memory_are_told_without_weights(tmp_path: Path, name: str) -> None:
     flow = ["objective=flow"] if name in OF_A_FLOW else []

@@ -111,6 +111,7 @@ def test_it_is_exported_and_read_back(parts: Assemble, tmp_path: Path, base: str
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("experiment", ["fixed_instruction", "task_embedding", "single_style", "joint_ablation"])
 def test_every_kind_of_experiment_takes_two_steps(
     configure: Callable[..., TrainingRun], tmp_path: Path, base: str, experiment: str
