@@ -13,10 +13,13 @@ from omegaconf import DictConfig, OmegaConf
 from ipai.adapter.variants import VARIANTS
 from ipai.backbones.config import FAMILIES, BaseConfig, config_problems
 from ipai.data.config import DataConfig
+from ipai.launch.cards import CARDS
 from ipai.launch.config import LaunchConfig
 from ipai.schema import SEED, STEPS, above, at_least, between, one_of, refuse, strings, typed
 from ipai.tasks import TASKS, get_task
 
+AUTO = "auto"
+"""As `train.micro_batch_size`: the largest that fits the GPU."""
 _MARK = "from the environment"
 
 
@@ -56,7 +59,7 @@ class TrainConfig:
     steps: int = field(metadata=above(0))
     batch_size: int = field(metadata=above(0))
     learning_rate: float = field(metadata=above(0))
-    micro_batch_size: int | None = field(default=None, metadata=above(0))
+    micro_batch_size: int | str | None = field(default=None, metadata=above(0))
     seed: int = field(default=0, metadata=SEED)
     warmup_steps: int = field(default=0, metadata=at_least(0))
     schedule: str = field(default="constant", metadata=one_of("constant", "cosine"))
@@ -71,6 +74,11 @@ class TrainConfig:
     gradient_checkpointing: bool = False
     compile: bool = False
     channels_last: bool = False
+
+    @property
+    def fixed_micro_batch(self) -> int | None:
+        """`micro_batch_size` where it is a number."""
+        return None if isinstance(self.micro_batch_size, str) else self.micro_batch_size
 
 
 @dataclass
@@ -130,6 +138,7 @@ class TrainingRun:
     logger: LoggerConfig
     launch: LaunchConfig
     dry_run: bool = False
+    card: str | None = field(default=None, metadata={"one_of": CARDS})
     verify: bool = False
 
     def __post_init__(self) -> None:
@@ -240,9 +249,12 @@ def _number_problems(config: TrainingRun) -> Iterator[str]:
         yield f"train.warmup_steps={train.warmup_steps} is longer than train.steps={train.steps}"
     if train.instruction_contrast:
         yield from _contrast_problems(config)
+    if isinstance(train.micro_batch_size, str) and train.micro_batch_size != AUTO:
+        yield f"train.micro_batch_size={train.micro_batch_size} must be a number above 0, null or {AUTO}"
     processes = config.launch.nodes * (config.launch.processes_per_node or 1)
-    if train.batch_size % (processes * (train.micro_batch_size or 1)):
-        yield batch_problem(train.batch_size, processes, train.micro_batch_size or 1)
+    micro = train.fixed_micro_batch or 1
+    if train.batch_size % (processes * micro):
+        yield batch_problem(train.batch_size, processes, micro)
 
 
 def _contrast_problems(config: TrainingRun) -> Iterator[str]:
@@ -251,7 +263,7 @@ def _contrast_problems(config: TrainingRun) -> Iterator[str]:
     if variant.instruction == "none" or variant.reads_prompt:
         why = "reads the prompt too, by which its tokens would be told apart" if variant.reads_prompt else "hears none"
         yield f"{key} needs an adapter that hears instructions alone; adapter.variant={config.adapter.variant} {why}"
-    if min(config.train.batch_size, config.train.micro_batch_size or config.train.batch_size) < 2:
+    if min(config.train.batch_size, config.train.fixed_micro_batch or config.train.batch_size) < 2:
         yield f"{key} compares the samples of a micro-batch; it needs at least two, so raise train.micro_batch_size"
     if all(get_task(task).condition_is_target for task in config.tasks):
         yield f"{key} has nothing to compare: the target of {', '.join(config.tasks)} is the condition itself"

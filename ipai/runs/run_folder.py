@@ -28,6 +28,7 @@ CHANGEABLE = (
     "launch",
     "logger",
     "dry_run",
+    "card",
     "verify",
     "runs_root",
     "data.root",

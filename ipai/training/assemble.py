@@ -30,7 +30,7 @@ from ipai.objective import Objective, make_objective, objectives, settings_of
 from ipai.training.batching import Batching
 from ipai.training.collective_errors import CollectiveErrors
 from ipai.training.conditioning import InstructionInputs
-from ipai.training.datasets import build_datasets, instructions_of, micro_batch_stream
+from ipai.training.datasets import build_datasets, instructions_of, micro_batch_stream, parts_wanted
 from ipai.training.ema import MovingAverage
 from ipai.training.facts import RunFacts, Speedometer
 from ipai.training.flops import count_step_flops, matmul_ceiling
@@ -129,16 +129,6 @@ def build_validation_images(
     if choice.clip_model is not None and accelerator.is_main_process:
         score = ClipDuringTraining(choice.clip_model, choice.clip_pretrained, accelerator.device)
     return ValidationImages(validator, injection, choice, accelerator, score)
-
-
-def parts_wanted(config: TrainingRun) -> list[str]:
-    """The networks of the base that this run computes with: what is cached is not loaded."""
-    spared = set()
-    if config.data.latents == "cache" and not (config.validation.samples and config.validation.images):
-        spared.add("vae")
-    if config.data.image_tokens == "cache" and not config.train.instruction_contrast:
-        spared.add("image_encoder")
-    return [part for part in family_of(config.base).parts if part not in spared]
 
 
 def null_condition(config: TrainingRun, base: Backbone) -> Tensor:

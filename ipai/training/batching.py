@@ -25,10 +25,11 @@ class Batching:
             ConfigError: The processes and micro-batches do not divide the batch; says which numbers fit.
         """
         processes = accelerator.num_processes
-        if config.batch_size % (processes * (config.micro_batch_size or 1)):
-            raise ConfigError(batch_problem(config.batch_size, processes, config.micro_batch_size or 1))
+        fixed = config.fixed_micro_batch
+        if config.batch_size % (processes * (fixed or 1)):
+            raise ConfigError(batch_problem(config.batch_size, processes, fixed or 1))
         share = config.batch_size // processes
-        micro = config.micro_batch_size or share
+        micro = fixed or share
         return cls(accelerator.process_index, processes, micro, share // micro)
 
     def __str__(self) -> str:

@@ -59,6 +59,16 @@ def build_datasets(config: TrainingRun, dims: BaseDims) -> tuple[TrainingDataset
     return training, validation
 
 
+def parts_wanted(config: TrainingRun) -> list[str]:
+    """The networks of the base that this run computes with: what is cached is not loaded."""
+    spared = set()
+    if config.data.latents == "cache" and not (config.validation.samples and config.validation.images):
+        spared.add("vae")
+    if config.data.image_tokens == "cache" and not config.train.instruction_contrast:
+        spared.add("image_encoder")
+    return [part for part in family_of(config.base).parts if part not in spared]
+
+
 def open_all_shards(config: TrainingRun, tasks: Sequence[str], split: str) -> dict[str, ShardSet]:
     """The shards of each task.
 

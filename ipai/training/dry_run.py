@@ -12,11 +12,12 @@ from ipai.backbones.families import FoundBase, family_of, find_networks
 from ipai.backbones.loading import resolve_dtype
 from ipai.conditioning import measures_open_clip, spec_of
 from ipai.config import TrainingRun
-from ipai.training.assemble import parts_wanted
+from ipai.launch.cards import CARDS
 from ipai.training.batching import Batching
 from ipai.training.datasets import build_datasets
 from ipai.training.flops import count_step_flops
-from ipai.training.memory import StepMemory, estimate
+from ipai.training.memory import StepMemory, memory_of
+from ipai.training.micro_batch import fitting_in, too_small
 
 log = logging.getLogger(__name__)
 
@@ -52,30 +53,47 @@ def facts(config: TrainingRun, found: FoundBase, batching: Batching) -> Iterator
     flops = count_step_flops(found, spec, train.draws_per_sample)
     yield (
         f"{flops / 1e9:,.1f} GFLOP a sample in denoiser and adapter, forward and backward; "
-        f"{samples * flops / 1e18:,.3g} EFLOP for {samples:,} samples"
+        f"{_digits(samples * flops / 1e18)} EFLOP for {samples:,} samples"
     )
     copies = 1 + 2 + (train.ema_half_life is not None)
     yield (
         f"a checkpoint has {4 * trainable * copies / _GIB:,.2f} GiB (adapter, {copies - 3 or 'no'} average, two "
         f"moments, in fp32); {config.checkpoint.keep} are kept, and one more while it is written"
     )
+    if config.card is not None:
+        yield from _on_card(config, found, spec, batching, samples * flops)
     for dtype in _dtypes(config):
-        yield _memory_line(memory_of(config, found, spec, dtype, batching), dtype, batching, train.compile)
+        share = batching.micro_batch_size * batching.accumulation
+        memory = memory_of(config, found, spec, dtype, batching.micro_batch_size, share)
+        yield _memory_line(memory, dtype, batching, train.compile)
 
 
-def memory_of(
-    config: TrainingRun, found: FoundBase, spec: AdapterSpec, dtype: torch.dtype, batching: Batching
-) -> StepMemory:
-    """What one process of this run needs."""
-    wanted = parts_wanted(config)
-    return estimate(
-        found, spec, dtype, batching.micro_batch_size,
-        loaded={part: part in wanted for part in family_of(config.base).parts},
-        averaged=config.train.ema_half_life is not None,
-        accumulated=batching.accumulation > 1,
-        draws=config.train.draws_per_sample,
-        checkpointing=config.train.gradient_checkpointing,
-    )  # fmt: skip
+def _on_card(
+    config: TrainingRun, found: FoundBase, spec: AdapterSpec, batching: Batching, flops: float
+) -> Iterator[str]:
+    """What the data sheet of a GPU makes of it: a bound, and what is usual of it; nothing was measured there."""
+    card, gpus = CARDS[str(config.card)], batching.processes
+    hours = flops / (card.flops * gpus) / 3600
+    kilowatts = card.watts * gpus / 1000
+    usual = ", ".join(
+        f"{hours / mfu:,.1f} h and {hours / mfu * kilowatts:,.1f} kWh at an MFU of {mfu:g}" for mfu in (0.2, 0.4)
+    )
+    yield (
+        f"{gpus} x {config.card}, by its data sheet: at least {hours:,.2f} h in denoiser and adapter alone; {usual}, "
+        "if it draws all it may; not measured"
+    )
+    share = config.train.batch_size // gpus
+    count = fitting_in(config, found, spec, torch.bfloat16, card.memory, share)
+    if not count:
+        needed = memory_of(config, found, spec, torch.bfloat16, 1, share)
+        yield f"{config.card}: {too_small(needed, card.memory)}"
+        return
+    held = f"in bfloat16 its {card.memory / 1e9:.0f} GB hold micro-batches of up to {count}"
+    yield f"{config.card}: {held}, of a share of {share}"
+
+
+def _digits(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _dtypes(config: TrainingRun) -> list[torch.dtype]:

@@ -25,6 +25,8 @@ from ipai.backbones.families import FoundBase, family_of
 from ipai.backbones.loading import vae_dtype
 from ipai.backbones.parts import row_of
 from ipai.conditioning import Conditioning
+from ipai.config import TrainingRun
+from ipai.training.datasets import parts_wanted
 from ipai.training.predictor import NoisePredictor, repeated
 
 _MOMENTS = 2  # of AdamW
@@ -212,3 +214,18 @@ def _in(value: Any, dtype: torch.dtype) -> Any:
     if isinstance(value, dict):
         return {name: _in(item, dtype) for name, item in value.items()}
     return value.to(dtype) if value.is_floating_point() else value
+
+
+def memory_of(
+    config: TrainingRun, found: FoundBase, spec: AdapterSpec, dtype: torch.dtype, micro_batch_size: int, share: int
+) -> StepMemory:
+    """What one process of a run needs, with micro-batches of that size and so many samples a step."""
+    wanted, train = parts_wanted(config), config.train
+    return estimate(
+        found, spec, dtype, micro_batch_size,
+        loaded={part: part in wanted for part in family_of(config.base).parts},
+        averaged=train.ema_half_life is not None,
+        accumulated=micro_batch_size < share,
+        draws=train.draws_per_sample,
+        checkpointing=train.gradient_checkpointing,
+    )  # fmt: skip

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, broadcast_object_list
 
 from ipai.backbones.loading import resolve_dtype
-from ipai.config import TrainingRun, to_dict
+from ipai.config import AUTO, TrainingRun, to_dict
 from ipai.errors import ConfigError, IpaiError
 from ipai.runs import checkpoint, outcome
 from ipai.runs.run_folder import digest_of_settings, folder_of, freeze_config, locked, write_environment
@@ -23,6 +23,7 @@ from ipai.training.batching import Batching
 from ipai.training.dry_run import dry_run
 from ipai.training.loggers import JsonLines, Logger, WandbLogger, last_logged, wandb_id
 from ipai.training.loop import Trainer
+from ipai.training.micro_batch import fitting
 from ipai.training.trackers import TrackerLogger
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ def train(config: TrainingRun) -> int:
     """
     accelerator = make_accelerator(config)
     Batching.of(config.train, accelerator)  # refused before the folder is touched
+    if config.train.micro_batch_size == AUTO and not config.dry_run:
+        config.train.micro_batch_size = fitting(config, accelerator)
     if config.dry_run:
         dry_run(config, accelerator)
         return 0

@@ -32,10 +32,13 @@ def test_sizes_arithmetic_and_memory_are_told_without_weights(tmp_path: Path, na
     config = compose("data.root=none", f"base={name}", "base.resolution=512", "train.micro_batch_size=1", *flow)
     config.base = full_size(config.base, tmp_path)
     found = find_networks(config.base)
+    config.card = "h100"
     told = "\n".join(facts(config, found, Batching(0, 1, 1, 512)))
     trained = ADAPTER[name] - IDLE.get(name, 0)
     assert f"trainable parameters {trained:,}; frozen {DENOISER[name]:,} in the denoiser" in told
     assert "GiB a process in bfloat16 with micro-batches of 1" in told
+    assert "1 x h100, by its data sheet: at least" in told
+    assert "its 80 GB hold micro-batches of up to" in told
 
 
 def test_more_samples_and_wider_numbers_take_more_and_checkpointing_less(tmp_path: Path) -> None:

@@ -1,0 +1,74 @@
+"""The largest micro-batch that fits a GPU: `train.micro_batch_size=auto`."""
+
+import logging
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+
+from ipai.adapter.spec import AdapterSpec
+from ipai.backbones.families import FoundBase, find_networks
+from ipai.backbones.loading import resolve_dtype
+from ipai.conditioning import measures_open_clip, spec_of
+from ipai.config import TrainingRun
+from ipai.errors import ConfigError
+from ipai.training.memory import StepMemory, memory_of
+
+log = logging.getLogger(__name__)
+
+CONTEXT = 1 << 30  # bytes that CUDA and its libraries hold; 0.5 to 1 GiB
+SHARE = 0.9  # of the rest: what fragmentation leaves of it
+
+
+def largest(of_one: StepMemory, of_two: StepMemory, memory: int, share: int) -> int:
+    """The largest divisor of a process's share of the batch that fits; 0 if not even one sample does.
+
+    Args:
+        of_one: What a step on one sample needs.
+        of_two: On two; what each further one adds follows.
+        memory: Bytes of the device.
+        share: Samples of a step that a process computes.
+    """
+    each = of_two.step - of_one.step
+    room = SHARE * (memory - CONTEXT) - of_one.total
+    fitting = 1 + int(room // each) if room >= 0 else 0
+    return max((count for count in range(1, share + 1) if share % count == 0 and count <= fitting), default=0)
+
+
+def fitting(config: TrainingRun, accelerator: Accelerator) -> int:
+    """The largest micro-batch for the GPUs of this run, the smallest of them deciding.
+
+    Raises:
+        ConfigError: There is no GPU, or not even one sample fits.
+    """
+    if accelerator.device.type != "cuda":
+        raise ConfigError("train.micro_batch_size=auto asks a GPU for its memory, and there is none; give a number")
+    found = find_networks(config.base, instructions=measures_open_clip(config.adapter))
+    spec = spec_of(config.adapter, config.base, found.dims)
+    memory = torch.cuda.get_device_properties(accelerator.device).total_memory
+    dtype = resolve_dtype(config.base.dtype, accelerator.device)
+    share = config.train.batch_size // accelerator.num_processes
+    count = fitting_in(config, found, spec, dtype, memory, share)
+    if torch.distributed.is_initialized():
+        count = min(gather_object([count]))
+    if not count:
+        raise ConfigError(too_small(memory_of(config, found, spec, dtype, 1, share), memory))
+    log.info("train.micro_batch_size=auto: %d, by the memory of the GPU and a trace of the step", count)
+    return count
+
+
+def fitting_in(
+    config: TrainingRun, found: FoundBase, spec: AdapterSpec, dtype: torch.dtype, memory: int, share: int
+) -> int:
+    """The largest micro-batch for a device with so many bytes, gradients of earlier ones kept; see `largest`."""
+    one, two = (memory_of(config, found, spec, dtype, count, share + 1) for count in (1, 2))
+    return largest(one, two, memory, share)
+
+
+def too_small(needed: StepMemory, memory: int) -> str:
+    """That not even one sample fits, and what can be done."""
+    return (
+        f"one sample needs about {needed.total / 2**30:.1f} GiB and a device's own {CONTEXT / 2**30:.1f}, and there "
+        f"are {memory / 2**30:.1f}; set train.gradient_checkpointing=true, data.latents=cache, a smaller "
+        "base.resolution or base.dtype=bf16"
+    )
