@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("ipai.commands.runs", "list all runs, with progress and scores"),
     "evaluate": ("ipai.commands.evaluate", "score an adapter"),
     "compare": ("ipai.commands.compare", "runs side by side"),
+    "measures": ("ipai.commands.measures", "which measure tells what was taken"),
     "figures": ("ipai.commands.figures", "the paper's figures"),
     "generate": ("ipai.commands.generate", "draw pictures"),
     "app": ("ipai.commands.app", "a page to play with an adapter"),

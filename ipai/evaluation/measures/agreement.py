@@ -1,0 +1,95 @@
+"""How each measure goes along with what was really taken, and with what leaked: rank correlations with intervals."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import rankdata
+
+from ipai.clip.model import ClipModel
+from ipai.evaluation.measures.known_answers import known_answers
+from ipai.evaluation.measures.measures import MEASURES
+
+_RESAMPLES = 1000
+_LEVEL = 95  # per cent of the intervals
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Spearman's rank correlation with its bootstrap interval.
+
+    Attributes:
+        value: -1..1.
+        low, high: Of the 95 % interval over pictures.
+        n: Pictures.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Line:
+    """One measure on the answers to one task.
+
+    Attributes:
+        task, kind: Whose instruction, and what the pictures are of.
+        measure: Its name.
+        taken: With what was asked for and taken.
+        leaked: With what was not asked for and came along; None where a task asks for everything.
+    """
+
+    task: str
+    kind: str
+    measure: str
+    taken: Correlation
+    leaked: Correlation | None
+
+    @property
+    def tells_the_truth(self) -> bool:
+        """It rises with what was taken, surely more than with what leaked."""
+        return self.taken.low > max(0.0, self.leaked.high if self.leaked is not None else 0.0)
+
+
+def agreement(
+    questions: Sequence[tuple[str, str]], clip: ClipModel, count: int, seed: int, progress: Callable[[int], object]
+) -> list[Line]:
+    """All measures on answers to these tasks.
+
+    Args:
+        questions: Task and kind of picture.
+        clip: For the measures that embed.
+        count: Answers to each.
+        seed: Of answers and intervals.
+        progress: Called after each measure of a task.
+    """
+    lines = []
+    for task, kind in questions:
+        answers = known_answers(task, kind, count, seed)
+        for name, measure in MEASURES.items():
+            scores = measure.score(answers, clip)
+            leaked = correlation(scores, answers.leaked, seed) if len(answers.leaked) else None
+            lines.append(Line(task, kind, name, correlation(scores, answers.taken, seed), leaked))
+            progress(1)
+    return lines
+
+
+def correlation(scores: np.ndarray, truth: np.ndarray, seed: int) -> Correlation:
+    """Of the pictures whose truth is known."""
+    known = ~np.isnan(truth)
+    scores, truth = scores[known], truth[known]
+    random = np.random.default_rng(seed)
+    rows = random.integers(len(scores), size=(_RESAMPLES, len(scores)))
+    drawn = _spearman(scores[rows], truth[rows])
+    low, high = np.percentile(drawn, [(100 - _LEVEL) / 2, (100 + _LEVEL) / 2])
+    return Correlation(float(_spearman(scores[None], truth[None])[0]), float(low), float(high), len(scores))
+
+
+def _spearman(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Of each row, [R, N] twice -> [R]; ties share their rank, and what is constant correlates with nothing."""
+    ranks = [rankdata(values, axis=1) for values in (left, right)]
+    left, right = (values - values.mean(1, keepdims=True) for values in ranks)
+    norms = np.sqrt((left**2).sum(1) * (right**2).sum(1))
+    return np.where(norms > 0, (left * right).sum(1) / np.where(norms > 0, norms, 1), 0.0)

@@ -1,0 +1,83 @@
+"""Measures of likeness between an answer and its condition: those that run here, and what others need weights for."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from ipai.clip.model import ClipModel
+from ipai.clip.scores import CLIP_SCORE_SCALE, clip_i, clip_s, clip_score
+from ipai.evaluation.measures.known_answers import KnownAnswers
+from ipai.evaluation.scoring.pixel_scores import edge_f1, palette_distance
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One of them.
+
+    Attributes:
+        called: What tables call it.
+        score: A number for each answer, [N]; larger is more like the condition (for CLIP-P: like the prompt).
+    """
+
+    called: str
+    score: Callable[[KnownAnswers, ClipModel], np.ndarray]
+
+
+def _clip_i(asked: KnownAnswers, clip: ClipModel) -> np.ndarray:
+    return clip_i(_embedded(clip, asked.answers), _embedded(clip, asked.conditions)).numpy()
+
+
+def _clip_t(asked: KnownAnswers, clip: ClipModel) -> np.ndarray:
+    return clip_score(_embedded(clip, asked.answers), clip.texts(asked.captions)).numpy()
+
+
+def _clip_p(asked: KnownAnswers, clip: ClipModel) -> np.ndarray:
+    return clip_score(_embedded(clip, asked.answers), clip.texts(asked.prompts)).numpy()
+
+
+def _clip_s(asked: KnownAnswers, clip: ClipModel) -> np.ndarray:
+    pictures, conditions = _embedded(clip, asked.answers), _embedded(clip, asked.conditions)
+    raw = clip_s(pictures, clip.texts(asked.prompts), conditions, clip.texts(asked.captions))
+    return CLIP_SCORE_SCALE * raw.numpy()
+
+
+def _edges(asked: KnownAnswers, _: ClipModel) -> np.ndarray:
+    return np.array([edge_f1(*pair) for pair in zip(asked.answers, asked.conditions, strict=True)])
+
+
+def _palette(asked: KnownAnswers, _: ClipModel) -> np.ndarray:
+    return np.array([1 - palette_distance(*pair) for pair in zip(asked.answers, asked.conditions, strict=True)])
+
+
+def _embedded(clip: ClipModel, pictures: list[Image.Image]) -> Tensor:
+    return clip.pictures([_png(picture) for picture in pictures])
+
+
+def _png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "png")
+    return buffer.getvalue()
+
+
+MEASURES = {
+    "clip_i": Measure("CLIP-I", _clip_i),
+    "clip_t": Measure("CLIP-T", _clip_t),
+    "clip_p": Measure("CLIP-P", _clip_p),
+    "clip_s": Measure("CLIP-S", _clip_s),
+    "edge_f1": Measure("edge F1", _edges),
+    "palette": Measure("1 - palette distance", _palette),
+}
+"""By name."""
+
+NEED_WEIGHTS = {
+    "CSD (style descriptors, 2404.01292)": "style",
+    "DINOv2 (2304.07193)": "subject",
+    "a face recogniser (ArcFace's kind, 1801.07698)": "identity",
+    "LPIPS (1801.03924), DreamSim (2306.09344)": "structure",
+    "VQAScore (2404.01291), a judge (VIEScore, 2312.14867)": "what a question asks",
+}
+"""What peers report besides and what it is for; none of it is in this project yet."""
