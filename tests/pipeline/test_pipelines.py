@@ -168,7 +168,7 @@ def test_two_adapters_at_once(pipeline: Any) -> None:
     attached.detach()
     wrong = adapter_for(pipeline, attention_sizes=(320, 640))
     before = snapshot(pipeline.unet)
-    with pytest.raises(WeightsError, match="2 cross-attentions"):
+    with pytest.raises(WeightsError, match="2 image attentions"):
         attach(pipeline, [instruct, wrong], base=CONFIG)
     assert_unchanged(pipeline.unet, before)
 
