@@ -6,10 +6,22 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
+from scipy.stats import ttest_1samp
 
 from ipai.errors import DataError
-from ipai.evaluation.reporting.comparing import columns, difference, paired, paper_rows, paper_source, read_lines
+from ipai.evaluation.reporting.comparing import (
+    Difference,
+    columns,
+    corrected,
+    difference,
+    paired,
+    paper_rows,
+    paper_source,
+    read_lines,
+)
 from ipai.evaluation.reporting.comparison_page import as_data, compared
 from tests.helpers.evaluations import write_evaluation
 from tests.integration.conftest import REPOSITORY
@@ -91,3 +103,39 @@ def test_the_command_writes_both_forms(runs: list[Path], tmp_path: Path) -> None
     assert done.stdout.strip() == (tmp_path / "out.md").read_text().strip()
     assert "minus the others" in (tmp_path / "out.html").read_text()
     assert json.loads((tmp_path / "out.json").read_text())["reference"] == "joint"
+
+
+def test_effects_needed_samples_and_corrections_have_their_closed_forms() -> None:
+    values = np.random.default_rng(2).normal(0.3, 1.0, 400)
+    found = paired(values, reference=5.0)
+    assert found.effect == pytest.approx(values.mean() / values.std(ddof=1))
+    assert found.p == pytest.approx(ttest_1samp(values, 0).pvalue)
+    # 2.8 standard errors of the mean are 1 % of 5.0 with so many pairs.
+    assert found.needed == pytest.approx((2.8 * values.std(ddof=1) / 0.05) ** 2, abs=1)
+    alike = paired(np.full(10, 0.2), reference=1.0)
+    assert (alike.effect, alike.p, alike.needed) == (None, 0.0, 0)
+    assert paired(np.zeros(10)).p == 1.0
+    assert paired(np.zeros(10)).needed is None
+
+
+def test_of_many_columns_a_small_p_must_be_smaller() -> None:
+    def of(*ps: float | None) -> list[bool]:
+        return corrected([None if p is None else Difference(0.1, 0.0, 0.2, 9, p=p) for p in ps])
+
+    assert of(0.04) == [True]
+    assert of(0.04, 0.5, 0.9) == [False, False, False]
+    assert of(0.9, 0.01, None, 0.02) == [False, True, False, True]
+    assert of(0.001, 0.026, 0.026) == [True, False, False]  # the second of three must lie below 5 % / 2
+
+
+def test_too_few_samples_are_named(tmp_path: Path) -> None:
+    write_evaluation(tmp_path / "a" / "evaluation", ("object",), 0.1)
+    write_evaluation(tmp_path / "b" / "evaluation", ("object",), 0.0)
+    rows = pyarrow.parquet.read_table(tmp_path / "b" / "evaluation" / "scores.parquet").to_pylist()
+    shuffled = [{**row, "clip_i": other["clip_i"]} for row, other in zip(rows, rows[::-1], strict=True)]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(shuffled), tmp_path / "b" / "evaluation" / "scores.parquet")
+    beside = compared(read_lines([tmp_path / "a", tmp_path / "b"]))
+    assert len(beside.few) == 1
+    assert beside.few[0].startswith("object CLIP-I has 40 of ")
+    assert beside.few[0] in beside.markdown()
+    assert beside.few[0] in beside.page()
