@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from omegaconf import DictConfig
@@ -70,6 +71,34 @@ def test_the_base_gets_no_gradient(parts: Assemble, base: str) -> None:
     # An SD3 adapter's last passthrough is read by nobody.
     idle = [n for n, p in built.step.module.adapter.named_parameters() if p.grad is None]
     assert idle == ([] if "sd3" not in base else ["ip_adapter.2.proj_encoder_passthrough_ip.weight"])
+
+
+def test_computing_activations_again_changes_no_gradient(parts: Assemble, base: str) -> None:
+    """Some hosts hold the tokens of the call that is running: they must still be there in the backward pass."""
+    gradients = []
+    for again in ("false", "true"):
+        built = parts(*base.split(), f"train.gradient_checkpointing={again}")
+        built.step.module.train()
+        stream = built.micro_batches(0)
+        for batch in (next(stream), next(stream)):
+            built.step.error(batch).mean().backward()
+        named = built.step.module.adapter.named_parameters()
+        gradients.append({name: p.grad.clone() for name, p in named if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-6, msg=name)
+
+
+@pytest.mark.long
+def test_it_trains_in_bfloat16(configure: Callable[..., TrainingRun], tmp_path: Path, base: str) -> None:
+    config = configure(*base.split(), f"run={tmp_path / 'run'}", "base.dtype=bf16", "validation.images=1")
+    AcceleratorState._reset_state(True)  # a process has one precision
+    try:
+        assert train(config) == 0
+    finally:
+        AcceleratorState._reset_state(True)
+    saved = load_file(tmp_path / "run/checkpoints/step-00000002/adapter.safetensors")
+    assert all(tensor.isfinite().all() for tensor in saved.values())
 
 
 def test_putting_in_and_taking_out_are_inverses(parts: Assemble, base: str) -> None:
