@@ -146,6 +146,11 @@ class TrainingRun:
         self.unresolved: dict[str, str] = {}
 
 
+def check(config: TrainingRun) -> None:
+    """Refuse values that do not fit together, with a ConfigError that lists them."""
+    refuse(_problems(config))
+
+
 def parse(raw: DictConfig) -> TrainingRun:
     """Turn what Hydra composed into a checked `TrainingRun`.
 
@@ -153,7 +158,7 @@ def parse(raw: DictConfig) -> TrainingRun:
         ConfigError: A key is unknown, missing or of the wrong type, or the values do not fit together.
     """
     config: TrainingRun = typed(raw, TrainingRun)
-    refuse(_problems(config))
+    check(config)
     config.unresolved = _of_the_environment(raw)
     return config
 
@@ -216,6 +221,8 @@ def _objective_problems(config: TrainingRun) -> Iterator[str]:
         return
     if FAMILIES[family].flow and name in ("epsilon", "v"):
         yield f"base.family={family} learned flow matching, which objective={name} is not for; add objective=flow"
+    if FAMILIES[family].flow and config.train.compile:
+        yield f"train.compile=true is for UNets so far, and base.family={family} has none; leave it out"
     if not FAMILIES[family].flow and name == "flow":
         yield f"base.family={family} learned a diffusion, which objective=flow is not for; choose epsilon, or v"
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ipai.backbones.backbone import EncodedPrompts, frozen_forward
+from ipai.backbones.backbone import EncodedPrompts, frozen_forward, vae_factor
 from ipai.backbones.config import BaseConfig
 from ipai.backbones.dims import BaseDims
 from ipai.backbones.flow import FlowTransformer, length_problems, padded, transformer_problems
@@ -41,7 +41,7 @@ class Flux(FlowTransformer):
         config = self.scheduler.config
         if not config["use_dynamic_shifting"]:
             return super().time_shift
-        tokens = (self.config.resolution // (8 * _PATCH)) ** 2
+        tokens = (self.config.resolution // (vae_factor(self._vae_config) * _PATCH)) ** 2
         least, most = config["base_image_seq_len"], config["max_image_seq_len"]
         slope = (config["max_shift"] - config["base_shift"]) / (most - least)
         return math.exp(config["base_shift"] + slope * (tokens - least))

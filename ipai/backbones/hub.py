@@ -124,7 +124,7 @@ def locate_refs(
     missing = []
     for part, ref in refs.items():
         files = row_of(part, family).files
-        sets = files if weights else tuple(names[:1] for names in files)
+        sets = files if weights else tuple(dict.fromkeys(names[:1] for names in files))
         try:
             folders[part] = _locate(ref, sets, hub)
         except _Absent as error:
@@ -201,9 +201,13 @@ def _in_folder(folder: Path, sets: tuple[tuple[str, ...], ...]) -> Path:
 def _lacking(folder: Path, names: Sequence[str]) -> list[str]:
     """Those of a set of files that are not in the folder, with those that a list among them names."""
     lacks = [name for name in names if not (folder / name).is_file()]
-    return lacks or [
-        shard for name in names for shard in shards_named_in(folder / name) if not (folder / shard).is_file()
-    ]
+    if lacks:
+        return lacks
+    try:
+        named = [shard for name in names for shard in shards_named_in(folder / name)]
+    except (OSError, ValueError) as error:
+        return [f"a list of its files that can be read ({error})"]
+    return [shard for shard in named if not (folder / shard).is_file()]
 
 
 def _download(ref: WeightsRef, paths: list[str], *, cached: bool) -> Path:
@@ -214,6 +218,10 @@ def _download(ref: WeightsRef, paths: list[str], *, cached: bool) -> Path:
 
     files = [fetched(path) for path in paths]
     for path, file in zip(paths, files, strict=True):
-        for shard in shards_named_in(file):
+        try:
+            shards = shards_named_in(file)
+        except (OSError, ValueError) as error:
+            raise _Absent(f"{path} does not say which files there are ({error})") from error
+        for shard in shards:
             fetched(str(PurePosixPath(path).with_name(shard)))
     return files[0].parent

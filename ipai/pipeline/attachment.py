@@ -128,6 +128,11 @@ class Attachment:
                 f"{call.pipeline} calls its denoiser anew for the negative prompt, and four-pass guidance needs both "
                 "halves in one batch; give guidance=None"
             )
+        if self._guidance is not None and kwargs.get("skip_layers") is not None:
+            raise ConfigError(
+                "skip_guidance_layers compares with the prediction under the prompt, which four-pass guidance has "
+                "mixed with others; leave one of the two out"
+            )
         self._four_pass = self._guidance if call.guided else None
         if self._four_pass is not None and call.passes != ("null", "full"):
             raise ConfigError(

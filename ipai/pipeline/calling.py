@@ -74,7 +74,8 @@ def refuse_unknown(pipeline: Any) -> None:
     if not hasattr(type(pipeline), "do_classifier_free_guidance") and not _calls_twice(pipeline):
         raise ConfigError(
             f"{type(pipeline).__name__} does not say whether its guidance is on (it has no "
-            "do_classifier_free_guidance), so the adapter cannot know its rows; docs/pipelines.md lists those that work"
+            "do_classifier_free_guidance), so the adapter cannot know its rows; docs/pipelines.md and "
+            "docs/backbones.md list those that work"
         )
 
 
@@ -93,6 +94,8 @@ def _call_of(pipeline: Any, arguments: dict[str, Any], given: Mapping[str, Any])
 def _passes(pipeline: Any, arguments: dict[str, Any], given: Mapping[str, Any]) -> tuple[Pass, ...]:
     if _calls_twice(pipeline):
         return ("null",) if given["encoder_hidden_states"] is arguments.get("negative_prompt_embeds") else ("full",)
+    if given.get("skip_layers") is not None:  # SD3's skip-layer guidance: a further call, under the prompt alone
+        return ("full",)
     if "view_batch_size" in arguments:
         _refuse_several_views(type(pipeline).__name__, arguments)
     # Where the call has a variable of that name, it decides: the panorama's property is always False.

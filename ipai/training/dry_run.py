@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from accelerate import Accelerator
@@ -11,7 +12,7 @@ from ipai.adapter.spec import AdapterSpec
 from ipai.backbones.families import FoundBase, family_of, find_networks
 from ipai.backbones.loading import resolve_dtype
 from ipai.conditioning import measures_open_clip, spec_of
-from ipai.config import TrainingRun
+from ipai.config import AUTO, TrainingRun
 from ipai.launch.cards import CARDS
 from ipai.training.batching import Batching
 from ipai.training.datasets import build_datasets
@@ -32,12 +33,29 @@ def dry_run(config: TrainingRun, accelerator: Accelerator) -> None:
     """
     found = find_networks(config.base, instructions=measures_open_clip(config.adapter))
     if accelerator.is_main_process:
-        for line in facts(config, found, Batching.of(config.train, accelerator)):
+        for line in facts(config, found, _batching(config, found, accelerator)):
             log.info(line)
     training, _ = build_datasets(config, found.dims)
     if accelerator.is_main_process:
         for task, shards in training.shards.items():
             log.info("%s: %s samples in %d shards", task, f"{len(shards):,}", len(shards.counts))
+
+
+def _batching(config: TrainingRun, found: FoundBase, accelerator: Accelerator) -> Batching:
+    """As the run will have it; with `auto` as the card would, or one sample at a time where none is named."""
+    batching = Batching.of(config.train, accelerator)
+    if config.train.micro_batch_size != AUTO:
+        return batching
+    if config.card is None:
+        log.info(
+            "train.micro_batch_size=auto is decided on the GPU; what follows is of one sample at a time (or give card=)"
+        )
+        count = 1
+    else:
+        spec = spec_of(config.adapter, config.base, found.dims)
+        share, memory = batching.micro_batch_size, CARDS[config.card].memory
+        count = fitting_in(config, found, spec, torch.bfloat16, memory, share) or 1
+    return replace(batching, micro_batch_size=count, accumulation=batching.micro_batch_size // count)
 
 
 def facts(config: TrainingRun, found: FoundBase, batching: Batching) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """How much memory a training step takes, without weights and without its device: a trace of a real step.
 
 The step runs on fake tensors, which have shapes and no content; each storage is counted from where it is made to where
-it is freed. What a device's allocator and libraries take besides is not in it: on CUDA 0.5 to 1 GiB for the context,
-and what fragmentation costs, usually below 10 %.
+it is freed. Below fp32 it runs under autocast as CUDA has it, which keeps norms in fp32. What a device's allocator and
+libraries take besides is not in it: on CUDA 0.5 to 1 GiB for the context, and what fragmentation costs. It was held
+against real steps on a CPU, and never against a GPU.
 """
 
 import copy
@@ -11,10 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
@@ -68,6 +71,7 @@ class PeakCounter(TorchDispatchMode):
         tensors = (tensor for network in networks for tensor in [*network.parameters(), *network.buffers()])
         self._before = {tensor.untyped_storage()._cdata for tensor in tensors}
         self._alive: dict[int, int] = {}
+        self._now = 0
 
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
@@ -83,8 +87,12 @@ class PeakCounter(TorchDispatchMode):
         if key in self._alive or key in self._before:
             return
         self._alive[key] = storage.nbytes()
-        weakref.finalize(storage, self._alive.pop, key, None)
-        self.peak = max(self.peak, sum(self._alive.values()))
+        self._now += storage.nbytes()
+        self.peak = max(self.peak, self._now)
+        weakref.finalize(storage, self._freed, key).atexit = False
+
+    def _freed(self, key: int) -> None:
+        self._now -= self._alive.pop(key, 0)
 
 
 def estimate(
@@ -98,6 +106,7 @@ def estimate(
     accumulated: bool = False,
     draws: int = 1,
     checkpointing: bool = False,
+    contrasted: bool = False,
 ) -> StepMemory:
     """The memory of one process's step.
 
@@ -111,6 +120,7 @@ def estimate(
         accumulated: A step has several micro-batches, so that gradients are kept while the next one is computed.
         draws: How often each sample is noised.
         checkpointing: Activations of the denoiser are computed again in the backward pass.
+        contrasted: The resampler sees three rows a sample, see `train.instruction_contrast`.
     """
     with FakeTensorMode(allow_non_fake_inputs=True):
         weights = {name: _network(found, name, dtype) for name, wanted in loaded.items() if wanted}
@@ -119,7 +129,7 @@ def estimate(
         trained = _bytes(adapter) * (1 + _MOMENTS + averaged)
         phases = [
             _encoding_peak(found, weights, micro_batch_size),
-            _training_peak(found, weights, adapter, dtype, micro_batch_size, draws, checkpointing),
+            _training_peak(found, weights, adapter, dtype, micro_batch_size, draws, checkpointing, contrasted),
         ]
     return StepMemory(frozen, trained, max(phases) + accumulated * _bytes(adapter))
 
@@ -150,7 +160,7 @@ def _bytes(network: nn.Module) -> int:
 
 
 def _encoding_peak(found: FoundBase, weights: Mapping[str, nn.Module | None], batch: int) -> int:
-    """Of encoding conditions and targets; texts are short beside them."""
+    """Of encoding conditions and targets, and of decoding a picture of the validation; texts are short beside them."""
     counter = PeakCounter(*(network for network in weights.values() if network is not None))
     with torch.no_grad(), counter:
         for name, side in (("image_encoder", found.config.image_size), ("vae", found.config.resolution)):
@@ -160,6 +170,7 @@ def _encoding_peak(found: FoundBase, weights: Mapping[str, nn.Module | None], ba
             pixels = torch.empty(batch, 3, side, side, dtype=next(network.parameters()).dtype)
             if name == "vae":
                 network.encode(pixels)
+                network.decode(torch.empty(1, *found.dims.latent_shape, dtype=pixels.dtype))
             else:
                 network.vision_model(pixels)
     return counter.peak
@@ -173,28 +184,51 @@ def _training_peak(
     batch: int,
     draws: int,
     checkpointing: bool,
+    contrasted: bool,
 ) -> int:
     """Of denoiser and adapter, forward and backward."""
     family, dims, rows = family_of(found.config), found.dims, batch * draws
     denoiser: Any = weights[family.denoising]
     if checkpointing:
         denoiser.enable_gradient_checkpointing()
-    counter = PeakCounter(denoiser, adapter)
-    with _installed(denoiser, adapter) as predictor, counter:
-        told = {name: _rows(value, batch) for name, value in Conditioning(adapter.spec).example().items()}
+    counter, read = PeakCounter(denoiser, adapter), batch * (3 if contrasted else 1)
+    with _installed(denoiser, adapter) as predictor, _norms_as_on_cuda(dtype), counter:
+        told = {name: _rows(value, read) for name, value in Conditioning(adapter.spec).example().items()}
         prompts = repeated(family.example_prompt(dims), rows)
         inputs = {
             "noisy_latents": torch.empty(rows, *dims.latent_shape),
             "timesteps": torch.zeros(rows, dtype=torch.long),
             "prompt_arguments": {name: _in(value, dtype) for name, value in prompts.items()},
-            "cond_tokens": torch.empty(batch, dims.image_tokens, dims.image_dim, dtype=dtype),
+            "cond_tokens": torch.empty(read, dims.image_tokens, dims.image_dim, dtype=dtype),
             **told,
         }
         with torch.autocast("cpu", dtype, enabled=dtype is not torch.float32):
-            prediction, _ = predictor(**inputs, draws=draws)
-            loss = prediction.float().square().mean()
+            # The first rows are those that are drawn for, as in training.
+            prediction, tokens = predictor(**inputs, draws=draws)
+            loss = prediction.float().square().mean() + tokens.float().mean()
         loss.backward()
     return counter.peak
+
+
+@contextmanager
+def _norms_as_on_cuda(dtype: torch.dtype) -> Iterator[None]:
+    """Below fp32, group and layer norms of fp32 numbers: autocast has them so on CUDA, and not on CPUs."""
+    if dtype is torch.float32:
+        yield
+        return
+    group, layer = functional.group_norm, functional.layer_norm
+
+    def wide(value: Tensor | None) -> Tensor | None:
+        return None if value is None else value.float()
+
+    def group_norm(values: Tensor, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
+        return group(values.float(), groups, wide(weight), wide(bias), eps)
+
+    def layer_norm(values: Tensor, shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
+        return layer(values.float(), shape, wide(weight), wide(bias), eps)
+
+    with patch.object(functional, "group_norm", group_norm), patch.object(functional, "layer_norm", layer_norm):
+        yield
 
 
 @contextmanager
@@ -228,4 +262,5 @@ def memory_of(
         accumulated=micro_batch_size < share,
         draws=train.draws_per_sample,
         checkpointing=train.gradient_checkpointing,
+        contrasted=bool(train.instruction_contrast),
     )  # fmt: skip

@@ -29,7 +29,7 @@ def largest(of_one: StepMemory, of_two: StepMemory, memory: int, share: int) -> 
         memory: Bytes of the device.
         share: Samples of a step that a process computes.
     """
-    each = of_two.step - of_one.step
+    each = max(of_two.step - of_one.step, 1)
     room = SHARE * (memory - CONTEXT) - of_one.total
     fitting = 1 + int(room // each) if room >= 0 else 0
     return max((count for count in range(1, share + 1) if share % count == 0 and count <= fitting), default=0)
@@ -45,7 +45,7 @@ def fitting(config: TrainingRun, accelerator: Accelerator) -> int:
         raise ConfigError("train.micro_batch_size=auto asks a GPU for its memory, and there is none; give a number")
     found = find_networks(config.base, instructions=measures_open_clip(config.adapter))
     spec = spec_of(config.adapter, config.base, found.dims)
-    memory = torch.cuda.get_device_properties(accelerator.device).total_memory
+    memory, _ = torch.cuda.mem_get_info(accelerator.device)  # what others hold is not ours to take
     dtype = resolve_dtype(config.base.dtype, accelerator.device)
     share = config.train.batch_size // accelerator.num_processes
     count = fitting_in(config, found, spec, dtype, memory, share)
@@ -62,7 +62,11 @@ def fitting_in(
 ) -> int:
     """The largest micro-batch for a device with so many bytes, gradients of earlier ones kept; see `largest`."""
     one, two = (memory_of(config, found, spec, dtype, count, share + 1) for count in (1, 2))
-    return largest(one, two, memory, share)
+    count = largest(one, two, memory, share)
+    # The peak is that of another phase for some sizes, and then it does not grow as from one to two.
+    while count > 1 and memory_of(config, found, spec, dtype, count, share + 1).total > SHARE * (memory - CONTEXT):
+        count = max(smaller for smaller in range(1, count) if share % smaller == 0)
+    return count
 
 
 def too_small(needed: StepMemory, memory: int) -> str:

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, broadcast_object_list
 
 from ipai.backbones.loading import resolve_dtype
-from ipai.config import AUTO, TrainingRun, to_dict
+from ipai.config import AUTO, TrainingRun, check, to_dict
 from ipai.errors import ConfigError, IpaiError
 from ipai.runs import checkpoint, outcome
 from ipai.runs.run_folder import digest_of_settings, folder_of, freeze_config, locked, write_environment
@@ -39,6 +39,7 @@ def train(config: TrainingRun) -> int:
     Batching.of(config.train, accelerator)  # refused before the folder is touched
     if config.train.micro_batch_size == AUTO and not config.dry_run:
         config.train.micro_batch_size = fitting(config, accelerator)
+        check(config)  # what needs several samples at once
     if config.dry_run:
         dry_run(config, accelerator)
         return 0

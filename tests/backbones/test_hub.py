@@ -173,3 +173,20 @@ def test_a_list_of_files_that_is_none_is_refused(tmp_path: Path, named: str) -> 
     index.write_text(named)
     with pytest.raises(ValueError, match=r"weight_map|outside of its folder"):
         shards_named_in(index)
+
+
+@pytest.mark.parametrize("content", ["{", '["a"]'])
+def test_a_damaged_list_of_files_is_named_with_its_part(tmp_path: Path, content: str) -> None:
+    folder = sharded(tmp_path) / "text_encoder_3"
+    (folder / "model.safetensors.index.json").write_text(content)
+    base = replace(config_of("micro_sd3"), text_encoder_3=WeightsRef(str(tmp_path), subfolder="text_encoder_3"))
+    with pytest.raises(WeightsError, match=r"text_encoder_3 from .*lacks .*a list of its files that can be read"):
+        locate(base, ["text_encoder_3"])
+    assert not hub.is_here("text_encoder_3", base.text_encoder_3, "sd3")  # type: ignore[arg-type]
+
+
+def test_a_file_that_several_sets_begin_with_is_named_once(tmp_path: Path, config: BaseConfig) -> None:
+    (tmp_path / "unet").mkdir()
+    with pytest.raises(WeightsError) as caught:
+        locate(replace(config, unet=WeightsRef(str(tmp_path), subfolder="unet")), ["unet"], weights=False)
+    assert str(caught.value).count("config.json") == 2  # what is missing, and what is needed

@@ -70,7 +70,7 @@ def test_a_second_softmax_is_added_to_the_blocks_own(base: Backbone) -> None:
     layer: Any = adapter.ip_adapter["0"]
     plain = attn(latents, texts)
     injection = inject(transformer, adapter, scale=0.7)
-    injection.with_tokens({"hidden_states": latents, "timestep": torch.ones(1)}, [tokens])
+    texts.ip_hidden_states = [tokens]  # type: ignore[attr-defined]
     ours = attn(latents, texts)
     injection.eject()
     torch.testing.assert_close(ours, plain + 0.7 * image_attention(transformer, layer, latents, tokens))
@@ -154,6 +154,32 @@ def test_the_wrong_objective_is_refused_with_the_right_one() -> None:
         compose("data.root=shards", "base=prx")
     with pytest.raises(ConfigError, match="learned a diffusion, which objective=flow is not for"):
         compose("data.root=shards", "objective=flow")
+
+
+def test_two_calls_may_come_before_their_backward_passes(base: Backbone) -> None:
+    """Under checkpointing each block is computed again then, with the tokens of its own call."""
+    adapter, latents = loud_adapter(CONFIG), torch.randn(1, 16, 8, 8)
+    prompts, tokens = base.encode_prompts(["a cat"]).arguments, torch.randn(2, 1, 16, 32)
+    injection, gradients = inject(base.denoiser, adapter), []
+    for again in (False, True):
+        base.denoiser.train()
+        (base.denoiser.enable_gradient_checkpointing if again else base.denoiser.disable_gradient_checkpointing)()
+        adapter.zero_grad()
+        said = [injection.predict(latents, torch.tensor([400.0]), prompts, [one]) for one in tokens]
+        sum(one.square().mean() for one in said).backward()  # type: ignore[union-attr]
+        gradients.append(
+            {name: p.grad.clone() for name, p in adapter.ip_adapter.named_parameters() if p.grad is not None}
+        )
+    base.denoiser.disable_gradient_checkpointing()
+    base.denoiser.eval()
+    injection.eject()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient)
+
+
+def test_compiling_is_refused_for_transformers() -> None:
+    with pytest.raises(ConfigError, match=r"train\.compile=true is for UNets so far"):
+        compose("data.root=shards", "base=prx", "objective=flow", "train.compile=true")
 
 
 def test_tokens_of_an_earlier_call_are_not_used_again(base: Backbone) -> None:

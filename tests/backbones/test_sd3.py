@@ -303,3 +303,26 @@ def test_what_is_called_without_tokens_says_so(base: Backbone) -> None:
     with pytest.raises(ConfigError, match="already holds an IP-Adapter"):
         inject(base.denoiser, loud_adapter(CONFIG))
     injection.eject()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_skip_layer_guidance_calls_once_more_under_the_condition(base: Backbone, count: int) -> None:
+    """As diffusers recommends it for SD3.5 medium."""
+    pipe, adapter = pipeline(base), loud_adapter(CONFIG)
+    attached = attach(pipe, adapter, base=CONFIG)
+    attached.condition(Condition(PICTURE, "use the style"))
+    seen: list[dict[str, Any]] = []
+    handle = pipe.transformer.register_forward_pre_hook(
+        lambda _net, _args, kwargs: seen.append(kwargs), with_kwargs=True
+    )
+    skipping = {"skip_guidance_layers": [1], "skip_layer_guidance_start": -1.0, "skip_layer_guidance_stop": 1.0}
+    prompts = {"prompt": ["a cat", "a dog"][:count], "negative_prompt": ["grey"] * count}
+    drawn(pipe, **prompts, **skipping, **LENGTH)
+    guided, skipped = (each["joint_attention_kwargs"]["ip_hidden_states"][0][0] for each in seen[:2])
+    handle.remove()
+    assert seen[1]["skip_layers"] == [1]
+    assert torch.equal(skipped, guided[count:])
+    attached.condition(Condition(PICTURE, "use the style"), guidance=FourPass())
+    with pytest.raises(ConfigError, match="leave one of the two out"):
+        drawn(pipe, **prompts, **skipping, **LENGTH)
+    attached.detach()

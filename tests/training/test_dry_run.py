@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn import functional
 
 from ipai.backbones.families import find_networks
 from ipai.conditioning import spec_of
 from ipai.training.batching import Batching
-from ipai.training.dry_run import facts
-from ipai.training.memory import PeakCounter, estimate
+from ipai.training.dry_run import dry_run, facts
+from ipai.training.memory import PeakCounter, _norms_as_on_cuda, estimate, memory_of
+from ipai.training.run import make_accelerator
 from tests.helpers.composing import compose
 from tests.helpers.full_size import full_size
 
@@ -62,6 +64,40 @@ def test_more_samples_and_wider_numbers_take_more_and_checkpointing_less(tmp_pat
     assert half[:2] == (one[0] // 2, one[1])
     assert half[2] < 0.75 * one[2]
     assert less[2] < 0.5 * one[2]
+
+
+def test_norms_are_wide_below_fp32_as_cuda_has_them() -> None:
+    values, weight = torch.ones(2, 4, 3, dtype=torch.bfloat16), torch.ones(4, dtype=torch.bfloat16)
+    with _norms_as_on_cuda(torch.bfloat16):
+        assert functional.group_norm(values, 2, weight).dtype is torch.float32
+        assert functional.layer_norm(values, (3,)).dtype is torch.float32
+    assert functional.group_norm(values, 2, weight).dtype is torch.bfloat16
+    with _norms_as_on_cuda(torch.float32):
+        assert functional.layer_norm(values, (3,)).dtype is torch.bfloat16
+
+
+def test_the_contrast_and_its_rows_are_in_it() -> None:
+    config = compose("data.root=none", "base=micro", "recipe=smoke", "train.batch_size=8")
+    found = find_networks(config.base)
+    spec = spec_of(config.adapter, config.base, found.dims)
+    plain = memory_of(config, found, spec, torch.float32, 8, 8)
+    config.train.instruction_contrast = 0.1
+    assert memory_of(config, found, spec, torch.float32, 8, 8).step > plain.step
+
+
+@pytest.mark.parametrize(("card", "word"), [("null", "one sample at a time"), ("h100", "micro-batches of up to 8")])
+def test_an_open_micro_batch_is_told_as_the_card_would_have_it(
+    card: str, word: str, joint_shards: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = compose(
+        f"data.root={joint_shards}", "base=micro", "recipe=smoke", "experiment=joint", "train.batch_size=8",
+        "train.micro_batch_size=auto", "dry_run=true", f"card={card}",
+    )  # fmt: skip
+    caplog.set_level("INFO")
+    dry_run(config, make_accelerator(config))
+    assert word in caplog.text
+    size = 1 if card == "null" else 8
+    assert f"batch 8 = 1 processes x {size} x {8 // size} accumulation" in caplog.text
 
 
 def test_storages_are_counted_once_and_until_they_are_freed() -> None:

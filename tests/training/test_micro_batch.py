@@ -35,6 +35,11 @@ def test_it_never_takes_more_than_there_are() -> None:
     assert largest(one, two, 1000 * GIB, share=12) == 12
 
 
+def test_where_the_first_two_grow_by_nothing_the_share_is_tried() -> None:
+    alike = StepMemory(GIB, GIB, GIB)
+    assert largest(alike, alike, 8 * GIB, share=8) == 8
+
+
 def test_a_traced_step_bounds_it() -> None:
     config = compose(
         "data.root=none", "base=micro", "recipe=smoke", "train.batch_size=64", "train.micro_batch_size=auto"

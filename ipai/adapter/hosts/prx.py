@@ -22,27 +22,23 @@ _TIME_UNITS = 1000  # the transformer takes times from 0 to 1
 _EPSILON = 1e-6  # of the base's norms
 
 
-class _Given:
-    """The condition tokens of the call that is running: PRX's blocks hand nothing on to their attentions."""
-
-    tokens: Sequence[Any] | None = None
-
-
 class PRXImageProcessor(ImageProcessor):
     """A block's own attention, and image attention beside it."""
 
-    def __init__(self, index: int, own: Any, call: _Given) -> None:
-        """Take the block's own processor, and where the tokens will be."""
+    def __init__(self, index: int, own: Any) -> None:
+        """Take the block's own processor."""
         super().__init__(index)
-        self.own, self.call = own, call
+        self.own = own
 
-    def __call__(self, attn: PRXAttention, hidden_states: Tensor, **arguments: Any) -> Tensor:
-        """Attend from latents [B, L, D]."""
-        attended: Tensor = self.own(attn, hidden_states, **arguments)
+    def __call__(
+        self, attn: PRXAttention, hidden_states: Tensor, encoder_hidden_states: Tensor, **arguments: Any
+    ) -> Tensor:
+        """Attend from latents [B, L, D]; the texts carry the condition tokens."""
+        attended: Tensor = self.own(attn, hidden_states, encoder_hidden_states, **arguments)
         # Without their places: the condition has none.
-        queries = F.linear(hidden_states, attn.img_qkv_proj.weight[: attn.inner_dim])
-        query = attn.norm_q(_heads(queries, attn.heads))
-        for layer, scale, tokens in zip(self.layers, self.scales, given(self.call.tokens), strict=True):
+        query = attn.norm_q(_heads(_queries(attn, hidden_states), attn.heads))
+        tokens_of_each = given(getattr(encoder_hidden_states, TOKENS, None))
+        for layer, scale, tokens in zip(self.layers, self.scales, tokens_of_each, strict=True):
             key = F.rms_norm(_heads(layer.to_k_ip(tokens), attn.heads), (attn.head_dim,), eps=_EPSILON)
             key = key * layer.norm_k_ip.view(attn.heads, 1, attn.head_dim)
             value = _heads(layer.to_v_ip(tokens), attn.heads)
@@ -51,9 +47,22 @@ class PRXImageProcessor(ImageProcessor):
         return attended
 
 
-class PRXInjection(ProcessorInjection):
-    """Image attentions in all blocks of a PRX transformer."""
+def _queries(attn: PRXAttention, latents: Tensor) -> Tensor:
+    """Those of the block's own attention, [B, L, D]; of a plain map without its keys and values."""
+    made = attn.img_qkv_proj
+    if type(made) is nn.Linear and made.bias is None:
+        return F.linear(latents, made.weight[: attn.inner_dim])
+    return cast(Tensor, made(latents))[..., : attn.inner_dim]
 
+
+class PRXInjection(ProcessorInjection):
+    """Image attentions in all blocks of a PRX transformer.
+
+    Its blocks hand nothing on to their attentions but the texts, so these carry the condition tokens: as an attribute
+    of the very tensor, which is there again when a checkpointed block is computed a second time.
+    """
+
+    _waiting: Sequence[Any] | None  # the tokens of the call that is about to begin
     called = "PRX transformer"
     attention = "normed"
 
@@ -82,11 +91,11 @@ class PRXInjection(ProcessorInjection):
         others = kwargs.get(_ARGUMENT) or {}
         if TOKENS in others:
             raise ConfigError(f"leave out {_ARGUMENT}[{TOKENS!r}]: the attachment gives its own")
-        self._call.tokens = prepared
+        self._waiting = list(prepared)
         times, rows = kwargs["timestep"], len(kwargs["hidden_states"])
         if len(times) not in (1, rows):  # under guidance diffusers' pipeline gives two, however many pictures it draws
             times = times[:1].expand(rows)
-        return {**kwargs, "timestep": times, _ARGUMENT: {**others, TOKENS: list(prepared)}}
+        return {**kwargs, "timestep": times}
 
     def predict(
         self, noisy_latents: Tensor, timesteps: Tensor, prompt_arguments: Mapping[str, Any], tokens: Sequence[Tensor]
@@ -96,17 +105,16 @@ class PRXInjection(ProcessorInjection):
         return cast(Tensor, self.denoiser(**self.with_tokens(inputs, self.prepared(tokens)), return_dict=False)[0])
 
     def _install(self) -> None:
-        self._call = _Given()
         super()._install()
-        self._handle = self.denoiser.register_forward_pre_hook(self._take, with_kwargs=True)
+        self._waiting = None
+        self._handle = self.denoiser.txt_in.register_forward_hook(self._hand_on)
 
-    def _take(self, _: nn.Module, __: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Forget the tokens of the last call; hooks that come after this one may give those of the next."""
-        self._call.tokens = (kwargs.get(_ARGUMENT) or {}).get(TOKENS)
+    def _hand_on(self, _: nn.Module, __: tuple[Any, ...], texts: Tensor) -> None:
+        setattr(texts, TOKENS, self._waiting)
+        self._waiting = None
 
     def _made(self, index: int) -> ImageProcessor:
-        own = self._originals[f"{self._sites[index].name}.processor"]
-        return PRXImageProcessor(index, own, self._call)
+        return PRXImageProcessor(index, self._originals[f"{self._sites[index].name}.processor"])
 
     def _restore(self) -> None:
         self._handle.remove()
