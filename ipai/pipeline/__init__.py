@@ -1,4 +1,4 @@
-"""Using an adapter: `attach(pipeline, adapter)` to a diffusers SD1.5 pipeline, then call that as always."""
+"""Using an adapter: `attach(pipeline, adapter)` to a diffusers pipeline, then call that as always."""
 
 from ipai.pipeline.attaching import attach
 from ipai.pipeline.attachment import Attachment

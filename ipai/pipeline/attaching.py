@@ -26,7 +26,7 @@ def attach(
     scale: float = 0.7,
     weights: Weights = "ema",
 ) -> Attachment:
-    """Put an adapter, or several, into any diffusers SD1.5 pipeline; `detach` takes them out again.
+    """Put an adapter, or several, into a diffusers pipeline of its base; `detach` takes them out again.
 
     Args:
         pipeline: Text-to-image, img2img, inpaint, ControlNet or AnimateDiff, with LoRAs or not, with any scheduler.

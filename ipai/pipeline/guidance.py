@@ -1,4 +1,4 @@
-"""The released four-pass guidance (paper section 6), as batches around one call of the UNet."""
+"""The released four-pass guidance (paper section 6), as batches around one call of the denoiser."""
 
 import math
 from collections.abc import Set
@@ -13,7 +13,7 @@ from ipai.errors import ConfigError
 from ipai.pipeline.calling import Pass
 
 FOUR: tuple[Pass, ...] = ("null", "image", "every", "full")
-"""The order of the four passes in the UNet's batch, as `four_fold` makes it."""
+"""The order of the four passes in the denoiser's batch, as `four_fold` makes it."""
 _POOLED = ("text_embeds", "pooled_projections")  # what denoisers call a pooled prompt
 
 
@@ -24,7 +24,7 @@ class FourPass:
     Where the pipeline's guidance is off (its `guidance_scale` is 1 or less) there is one pass, `full`, whatever the
     scales, as in the released code.
 
-    | pass | picture | instruction | the adapter's prompt, if it reads one | the UNet's prompt | SDXL's pooled prompt |
+    | pass | picture | instruction | the adapter's prompt, if it reads one | the denoiser's prompt | the pooled prompt (SDXL, SD3) |
     |---|---|---|---|---|---|
     | full | the condition | the condition's | prompt | prompt | prompt |
     | every | the condition | `everything` | prompt | negative prompt | prompt |
