@@ -24,7 +24,7 @@ class FourPass:
     Where the pipeline's guidance is off (its `guidance_scale` is 1 or less) there is one pass, `full`, whatever the
     scales, as in the released code.
 
-    | pass | picture | instruction | the adapter's prompt, if it reads one | denoiser's prompt | pooled prompt, where there is one |
+    | pass | picture | instruction | the adapter's prompt, if it reads one | denoiser's prompt | pooled prompt, if any |
     |---|---|---|---|---|---|
     | full | the condition | the condition's | prompt | prompt | prompt |
     | every | the condition | `everything` | prompt | negative prompt | prompt |
