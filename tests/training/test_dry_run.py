@@ -28,7 +28,9 @@ OF_A_FLOW = ("sd3", "flux", "prx")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", DENOISER)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in ("sd15", "sd3") else pytest.mark.long) for name in DENOISER]
+)
 def test_sizes_arithmetic_and_memory_are_told_without_weights(tmp_path: Path, name: str) -> None:
     flow = ["objective=flow"] if name in OF_A_FLOW else []
     config = compose("data.root=none", f"base={name}", "base.resolution=512", "train.micro_batch_size=1", *flow)

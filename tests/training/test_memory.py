@@ -66,7 +66,7 @@ print(estimated, memory("VmHWM:") - before)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize(
     ("base", "batch", "options"),
-    [("toy", 64, []), ("micro_sd3", 256, ["objective=flow"])],
+    [("toy", 64, []), pytest.param("micro_sd3", 256, ["objective=flow"], marks=pytest.mark.long)],
 )
 def test_a_real_step_takes_what_was_estimated(base: str, batch: int, options: list[str]) -> None:
     command = [sys.executable, "-c", PROGRAM, base, str(batch), *options]
