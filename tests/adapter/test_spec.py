@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipai.adapter import SD15_ATTENTION_SIZES, AdapterSpec, InstructAdapter, host_of
-from ipai.adapter.spec import Instruction
+from ipai.adapter.attentions import ATTENTIONS
+from ipai.adapter.spec import Attention, Instruction
 from ipai.errors import ConfigError, WeightsError
 from tests.helpers.specs import attention_sizes_of, paper_spec, plus_spec, released_spec
 
@@ -115,3 +116,12 @@ def test_damaged_metadata_is_refused(change: dict[str, Any], word: str) -> None:
 def test_impossible_values_are_refused(change: dict[str, Any], word: str) -> None:
     with pytest.raises(ConfigError, match=word):
         AdapterSpec(**change)
+
+
+def test_the_kinds_of_attention_are_those_that_there_are() -> None:
+    assert set(get_args(Attention)) == ATTENTIONS.keys()
+    assert AdapterSpec(attention="joint").to_metadata()["attention"] == '"joint"'
+    assert "attention" not in AdapterSpec().to_metadata()  # files of the first bases do not have it
+    assert AdapterSpec.from_metadata(AdapterSpec(attention="normed").to_metadata()).attention == "normed"
+    with pytest.raises(ConfigError, match="attention='crossed' must be one of decoupled"):
+        AdapterSpec(attention="crossed")  # type: ignore[arg-type]

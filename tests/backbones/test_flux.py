@@ -145,3 +145,20 @@ def test_times_are_moved_as_the_pipeline_moves_them(base: Backbone) -> None:
 def test_a_guidance_scale_is_told_to_those_that_want_one() -> None:
     with pytest.raises(WeightsError, match=r"base\.embedded_guidance must be one, such as 3\.5"):
         load_base(replace(CONFIG, embedded_guidance=None), "cpu", only=["transformer"])
+
+
+@torch.no_grad()
+def test_one_that_is_told_no_guidance_is_told_none(base: Backbone) -> None:
+    """As FLUX.1 schnell."""
+    transformer = FluxTransformer2DModel.from_config(dict(base.denoiser.config) | {"guidance_embeds": False}).eval()
+    schnell = type(base)(
+        replace(CONFIG, embedded_guidance=None), base.device, base._parts | {"transformer": transformer}
+    )
+    assert "guidance" not in schnell.encode_prompts(["a cat"]).arguments
+    assert "guidance_scale" not in schnell.call_arguments(1.0)
+    pipe = schnell.pipeline()
+    without = drawn(pipe, negative_prompt=..., **schnell.call_arguments(1.0))
+    attached = attach(pipe, loud_adapter(CONFIG), base=CONFIG)
+    attached.condition(Condition(PICTURE, "use the style"))
+    assert np.abs(drawn(pipe, negative_prompt=..., **schnell.call_arguments(1.0)) - without).max() > 1e-3
+    attached.detach()

@@ -19,6 +19,7 @@ from ipai.adapter.hosts.inject import start_from_base
 from ipai.adapter.hosts.sd3 import JointImageProcessor
 from ipai.backbones.backbone import Backbone
 from ipai.backbones.families import load_base
+from ipai.backbones.micro_sd3 import ensure_micro_sd3
 from ipai.errors import ConfigError, WeightsError
 from ipai.pipeline import Condition, FourPass, attach
 from tests.helpers.flow_pipelines import SIDE, config_of, drawn, loud_adapter, told
@@ -326,3 +327,25 @@ def test_skip_layer_guidance_calls_once_more_under_the_condition(base: Backbone,
     with pytest.raises(ConfigError, match="leave one of the two out"):
         drawn(pipe, **prompts, **skipping, **LENGTH)
     attached.detach()
+
+
+@torch.no_grad()
+def test_sd3_5_norms_and_second_attentions_are_the_bases_own(base: Backbone) -> None:
+    """SD3.5 norms queries and keys, and its first blocks attend twice: at step 0 all is as without the adapter."""
+    torch.manual_seed(3)
+    sizes = SD3Transformer2DModel.load_config(ensure_micro_sd3() / "transformer")
+    sizes |= {"qk_norm": "rms_norm", "dual_attention_layers": (0, 1)}
+    transformer = SD3Transformer2DModel.from_config(sizes).eval()
+    for name, parameter in transformer.named_parameters():
+        if "attn.norm" in name:
+            parameter.uniform_(0.5, 2.0)
+    adapter, prompts = loud_adapter(CONFIG), base.encode_prompts(["a cat"]).arguments
+    latents, times, tokens = torch.randn(1, 16, 8, 8), torch.tensor([400.5]), [torch.randn(1, 16, 64)]
+    plain = transformer(hidden_states=latents, timestep=times, **prompts, return_dict=False)[0]
+    loud = inject(transformer, adapter)
+    assert not torch.allclose(loud.predict(latents, times, prompts, tokens), plain)
+    loud.eject()
+    start_from_base(adapter, transformer, seed=0)
+    injection = inject(transformer, adapter)
+    assert torch.equal(injection.predict(latents, times, prompts, tokens), plain)
+    injection.eject()

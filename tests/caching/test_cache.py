@@ -107,6 +107,7 @@ def test_the_posterior_is_sampled_anew_from_the_cache(original: Path, base: Back
     torch.testing.assert_close(draws.var(0), log_variance[0].exp(), rtol=0.15, atol=0)
 
 
+@pytest.mark.slow
 def test_the_loss_from_the_cache_is_the_loss(original: Path, tmp_path: Path) -> None:
     sources = [(), ("data.latents=cache",), ("data.latents=cache", "data.image_tokens=cache")]
     errors = []

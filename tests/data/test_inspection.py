@@ -50,6 +50,7 @@ def test_the_table_and_the_page_say_what_there_is(shards: Path, tmp_path: Path) 
     assert (tmp_path / "again.html").read_text() == page
 
 
+@pytest.mark.slow
 def test_a_browser_shows_the_pictures_of_the_shards_and_finds_by_words(shards: Path, tmp_path: Path) -> None:
     assert inspect(str(shards), "--output", str(tmp_path / "page.html"), "--samples", "4").returncode == 0
     samples = samples_in(shards / "object") | samples_in(shards / "copy")

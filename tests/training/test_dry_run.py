@@ -45,6 +45,7 @@ def test_sizes_arithmetic_and_memory_are_told_without_weights(tmp_path: Path, na
     assert "its 80 GB hold micro-batches of up to" in told
 
 
+@pytest.mark.slow
 def test_more_samples_and_wider_numbers_take_more_and_checkpointing_less(tmp_path: Path) -> None:
     config = compose("data.root=none")
     config.base = full_size(config.base, tmp_path)
@@ -78,6 +79,7 @@ def test_norms_are_wide_below_fp32_as_cuda_has_them() -> None:
         assert functional.layer_norm(values, (3,)).dtype is torch.bfloat16
 
 
+@pytest.mark.slow
 def test_the_contrast_and_its_rows_are_in_it() -> None:
     config = compose("data.root=none", "base=micro", "recipe=smoke", "train.batch_size=8")
     found = find_networks(config.base)
@@ -87,6 +89,7 @@ def test_the_contrast_and_its_rows_are_in_it() -> None:
     assert memory_of(config, found, spec, torch.float32, 8, 8).step > plain.step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("card", "word"), [("null", "one sample at a time"), ("h100", "micro-batches of up to 8")])
 def test_an_open_micro_batch_is_told_as_the_card_would_have_it(
     card: str, word: str, joint_shards: Path, caplog: pytest.LogCaptureFixture

@@ -15,6 +15,9 @@ from safetensors.torch import load_file
 
 from ipai.adapter import InstructAdapter, inject, load_adapter, save_adapter
 from ipai.adapter.adapter import is_new_branch
+from ipai.app.config import AppConfig
+from ipai.app.fields import Fields
+from ipai.app.session import Session
 from ipai.backbones.families import FAMILIES, family_of
 from ipai.caching.building import fill_cache
 from ipai.caching.config import parse as parse_caching
@@ -172,7 +175,7 @@ class NoBar:
 def test_every_command_works_on_it(
     configure: Callable[..., TrainingRun], joint_shards: Path, tmp_path: Path, base: str
 ) -> None:
-    """Cached, trained from the cache, evaluated, exported, drawn from the export."""
+    """Cached, trained from the cache, evaluated, exported, drawn from the export, and on the page."""
     cache, run, picture = f"data.cache={tmp_path / 'cache'}", tmp_path / "run", tmp_path / "condition.png"
     name = base.split()[0]
     caching = ("data.workers=0", "image_tokens=true", f"data.root={joint_shards}", "splits=[train]")
@@ -197,3 +200,9 @@ def test_every_command_works_on_it(
         )
         draw(typed(settings, DrawingConfig), lambda: None)
         assert Image.open(output).size == (64, 64)
+    app = typed(composed("app", f"checkpoint={tmp_path / 'exported'}", f"keep={tmp_path}", "steps=1"), AppConfig)
+    fields = Fields(
+        Image.open(picture), "use the style", "", "a cat", "", "0", 1.0, "ordinary", 5, 1, None, None, 0.5,
+        None, None, 1.0, None, 1.0,
+    )  # fmt: skip
+    assert [one.path.is_file() for one in Session(app).draw(fields)] == [True]

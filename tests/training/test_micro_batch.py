@@ -40,6 +40,7 @@ def test_where_the_first_two_grow_by_nothing_the_share_is_tried() -> None:
     assert largest(alike, alike, 8 * GIB, share=8) == 8
 
 
+@pytest.mark.slow
 def test_a_traced_step_bounds_it() -> None:
     config = compose(
         "data.root=none", "base=micro", "recipe=smoke", "train.batch_size=64", "train.micro_batch_size=auto"

@@ -84,6 +84,7 @@ def test_task_embeddings_start_after_the_null_row(parts: Assemble) -> None:
     assert rows.tolist() == expected
 
 
+@pytest.mark.slow
 def test_gradient_checkpointing_changes_no_gradient(parts: Assemble) -> None:
     gradients = []
     for value in ("false", "true"):

@@ -9,30 +9,17 @@ from torch import Tensor, nn
 
 from ipai.adapter.attentions import BiasedKeysValues, ImageAttention
 from ipai.adapter.hosts.injection import Site
-from ipai.adapter.hosts.processors import TOKENS, ProcessorInjection
-from ipai.errors import ConfigError
+from ipai.adapter.hosts.processors import JointInjection
 
 TRANSFORMERS = (FluxTransformer2DModel,)
-_EMBEDS = "ip_adapter_image_embeds"
 _TIME_UNITS = 1000  # the transformer takes times from 0 to 1
 
 
-class FluxInjection(ProcessorInjection):
+class FluxInjection(JointInjection):
     """Image attentions of the latents' queries in the double-stream blocks of a FLUX transformer."""
 
     called = "FLUX transformer"
     attention = "biased"
-
-    @staticmethod
-    def sites(denoiser: Any) -> tuple[Site, ...]:
-        """The attentions of the double-stream blocks."""
-        blocks = range(len(denoiser.transformer_blocks))
-        return tuple(Site(f"transformer_blocks.{number}.attn", int(denoiser.inner_dim)) for number in blocks)
-
-    @staticmethod
-    def token_dim(denoiser: Any) -> int:
-        """The width of the text tokens."""
-        return int(denoiser.config["joint_attention_dim"])
 
     @staticmethod
     def start(denoiser: Any, site: Site, layer: ImageAttention) -> None:  # noqa: ARG004
@@ -40,13 +27,6 @@ class FluxInjection(ProcessorInjection):
         assert isinstance(layer, BiasedKeysValues)
         layer.to_v_ip.weight.zero_()
         layer.to_v_ip.bias.zero_()
-
-    def with_tokens(self, kwargs: Mapping[str, Any], prepared: Sequence[Any]) -> dict[str, Any]:
-        """See `Injection.with_tokens`."""
-        joint = kwargs.get("joint_attention_kwargs") or {}
-        if _EMBEDS in joint or TOKENS in joint:
-            raise ConfigError("leave out ip_adapter_image and ip_adapter_image_embeds: the attachment gives its own")
-        return {**kwargs, "joint_attention_kwargs": {**joint, TOKENS: list(prepared)}}
 
     def predict(
         self, noisy_latents: Tensor, timesteps: Tensor, prompt_arguments: Mapping[str, Any], tokens: Sequence[Tensor]

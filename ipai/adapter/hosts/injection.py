@@ -57,9 +57,9 @@ class Injection(ABC):
         self.set_scale(scale)
         self.use([adapter])
 
-    @staticmethod
+    @classmethod
     @abstractmethod
-    def sites(denoiser: Any) -> tuple[Site, ...]:
+    def sites(cls, denoiser: Any) -> tuple[Site, ...]:
         """Where image attentions go, in the order of the file format."""
 
     @staticmethod

@@ -1,12 +1,13 @@
 """What hosts share whose image attentions are attention processors that hold adapters' layers and scales."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from ipai.adapter.attentions import ImageAttention
-from ipai.adapter.hosts.injection import Injection
+from ipai.adapter.attentions import ATTENTIONS, ImageAttention
+from ipai.adapter.hosts.injection import Injection, Site
 from ipai.errors import ConfigError
 
 _SUFFIX = ".processor"
@@ -42,6 +43,16 @@ def given(tokens: Sequence[Any] | None) -> Sequence[Any]:
             "them over with Injection.with_tokens, or eject() the adapter"
         )
     return tokens
+
+
+def split_heads(states: Tensor, heads: int) -> Tensor:
+    """[B, L, D] to [B, heads, L, D / heads]."""
+    return states.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention of all heads, each [B, heads, L, D / heads]; [B, L, D]."""
+    return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
 
 
 class ProcessorInjection(Injection):
@@ -86,3 +97,25 @@ class ProcessorInjection(Injection):
 
     def _restore(self) -> None:
         self.denoiser.set_attn_processor(dict(self._originals))
+
+
+class JointInjection(ProcessorInjection):
+    """An adapter in a transformer that hands `joint_attention_kwargs` on to its attentions."""
+
+    @classmethod
+    def sites(cls, denoiser: Any) -> tuple[Site, ...]:
+        """Those of the two-stream blocks, or of every second one where adapters have no more (SD3)."""
+        blocks = range(0, len(denoiser.transformer_blocks), ATTENTIONS[cls.attention].stride)
+        return tuple(Site(f"transformer_blocks.{number}.attn", int(denoiser.inner_dim)) for number in blocks)
+
+    @staticmethod
+    def token_dim(denoiser: Any) -> int:
+        """The width of the text tokens."""
+        return int(denoiser.config["joint_attention_dim"])
+
+    def with_tokens(self, kwargs: Mapping[str, Any], prepared: Sequence[Any]) -> dict[str, Any]:
+        """See `Injection.with_tokens`."""
+        joint = kwargs.get("joint_attention_kwargs") or {}
+        if "ip_adapter_image_embeds" in joint or TOKENS in joint:
+            raise ConfigError("leave out ip_adapter_image and ip_adapter_image_embeds: the attachment gives its own")
+        return {**kwargs, "joint_attention_kwargs": {**joint, TOKENS: list(prepared)}}

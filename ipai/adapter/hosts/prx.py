@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ipai.adapter.attentions import ImageAttention, NormedKeysValues
 from ipai.adapter.hosts.injection import Site
-from ipai.adapter.hosts.processors import TOKENS, ImageProcessor, ProcessorInjection, given
+from ipai.adapter.hosts.processors import TOKENS, ImageProcessor, ProcessorInjection, attend, given, split_heads
 from ipai.errors import ConfigError
 
 TRANSFORMERS = (PRXTransformer2DModel,)
@@ -36,13 +36,13 @@ class PRXImageProcessor(ImageProcessor):
         """Attend from latents [B, L, D]; the texts carry the condition tokens."""
         attended: Tensor = self.own(attn, hidden_states, encoder_hidden_states, **arguments)
         # Without their places: the condition has none.
-        query = attn.norm_q(_heads(_queries(attn, hidden_states), attn.heads))
+        query = attn.norm_q(split_heads(_queries(attn, hidden_states), attn.heads))
         tokens_of_each = given(getattr(encoder_hidden_states, TOKENS, None))
         for layer, scale, tokens in zip(self.layers, self.scales, tokens_of_each, strict=True):
-            key = F.rms_norm(_heads(layer.to_k_ip(tokens), attn.heads), (attn.head_dim,), eps=_EPSILON)
+            key = F.rms_norm(split_heads(layer.to_k_ip(tokens), attn.heads), (attn.head_dim,), eps=_EPSILON)
             key = key * layer.norm_k_ip.view(attn.heads, 1, attn.head_dim)
-            value = _heads(layer.to_v_ip(tokens), attn.heads)
-            seen = F.scaled_dot_product_attention(query, key.to(query.dtype), value).transpose(1, 2).flatten(2)
+            value = split_heads(layer.to_v_ip(tokens), attn.heads)
+            seen = attend(query, key.to(query.dtype), value)
             attended = attended + scale * attn.to_out[0](seen)
         return attended
 
@@ -66,8 +66,8 @@ class PRXInjection(ProcessorInjection):
     called = "PRX transformer"
     attention = "normed"
 
-    @staticmethod
-    def sites(denoiser: Any) -> tuple[Site, ...]:
+    @classmethod
+    def sites(cls, denoiser: Any) -> tuple[Site, ...]:
         """The attentions of all blocks."""
         size = int(denoiser.config["hidden_size"])
         return tuple(Site(f"blocks.{number}.attention", size) for number in range(len(denoiser.blocks)))
@@ -119,8 +119,3 @@ class PRXInjection(ProcessorInjection):
     def _restore(self) -> None:
         self._handle.remove()
         super()._restore()
-
-
-def _heads(states: Tensor, heads: int) -> Tensor:
-    """[B, L, D] to [B, heads, L, D / heads]."""
-    return states.unflatten(-1, (heads, -1)).transpose(1, 2)

@@ -9,20 +9,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from diffusers.models.attention_processor import Attention
 from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
 from torch import Tensor, nn
 
 from ipai.adapter.attentions import ImageAttention, JointAttention
 from ipai.adapter.hosts.injection import Site
-from ipai.adapter.hosts.processors import TOKENS, ImageProcessor, ProcessorInjection, given
+from ipai.adapter.hosts.processors import ImageProcessor, JointInjection, attend, given, split_heads
 from ipai.adapter.resampler import Resampler
-from ipai.errors import ConfigError
 
 TRANSFORMERS = (SD3Transformer2DModel,)
 _ALMOST_ZERO = 0.01  # "for training stability", as the released code has it
-_EMBEDS = "ip_adapter_image_embeds"
 
 
 class JointImageProcessor(ImageProcessor):
@@ -39,7 +36,7 @@ class JointImageProcessor(ImageProcessor):
         """Attend from latents [B, L, D] and texts [B, T, D]; tokens by adapter and attention, each [B, N, D]."""
         pictures = hidden_states.shape[1]
         query, key, value = _joint_projections(attn, hidden_states, encoder_hidden_states)
-        attended = _attend(query, key, value)
+        attended = attend(query, key, value)
         latents, texts = attended[:, :pictures], attended[:, pictures:]
         changed, changed_texts = latents, texts
         for layer, scale, tokens in zip(self.layers, self.scales, given(ip_hidden_states), strict=True):
@@ -47,7 +44,7 @@ class JointImageProcessor(ImageProcessor):
             # From the attention's output, not from the block's input: the released weights were trained so.
             keys = torch.cat([layer.to_k_ip(latents), layer.add_k_proj_ip(told)], dim=1)
             values = torch.cat([layer.to_v_ip(latents), layer.add_v_proj_ip(told)], dim=1)
-            seen = _attend(query, _heads(keys, attn.heads), _heads(values, attn.heads))
+            seen = attend(query, split_heads(keys, attn.heads), split_heads(values, attn.heads))
             changed = changed + scale * layer.proj_ip(seen[:, :pictures])
             changed_texts = changed_texts + scale * layer.proj_encoder_hidden_states_ip(seen[:, pictures:])
         if not attn.context_pre_only:
@@ -55,23 +52,12 @@ class JointImageProcessor(ImageProcessor):
         return attn.to_out[1](attn.to_out[0](changed)), changed_texts
 
 
-class SD3Injection(ProcessorInjection):
+class SD3Injection(JointInjection):
     """The authors' image attentions in blocks 0, 2, 4, ... of an SD3 transformer."""
 
     called = "Stable Diffusion 3 transformer"
     attention = "joint"
     processor = JointImageProcessor
-
-    @staticmethod
-    def sites(denoiser: Any) -> tuple[Site, ...]:
-        """The attentions of every second block."""
-        blocks = range(0, len(denoiser.transformer_blocks), JointAttention.stride)
-        return tuple(Site(f"transformer_blocks.{number}.attn", int(denoiser.inner_dim)) for number in blocks)
-
-    @staticmethod
-    def token_dim(denoiser: Any) -> int:
-        """The width of the text tokens."""
-        return int(denoiser.config["joint_attention_dim"])
 
     @staticmethod
     def start(denoiser: Any, site: Site, layer: ImageAttention) -> None:
@@ -107,13 +93,6 @@ class SD3Injection(ProcessorInjection):
             made.append(each)
         return made
 
-    def with_tokens(self, kwargs: Mapping[str, Any], prepared: Sequence[Any]) -> dict[str, Any]:
-        """See `Injection.with_tokens`."""
-        joint = kwargs.get("joint_attention_kwargs") or {}
-        if _EMBEDS in joint or TOKENS in joint:
-            raise ConfigError("leave out ip_adapter_image and ip_adapter_image_embeds: the attachment gives its own")
-        return {**kwargs, "joint_attention_kwargs": {**joint, TOKENS: list(prepared)}}
-
     def predict(
         self, noisy_latents: Tensor, timesteps: Tensor, prompt_arguments: Mapping[str, Any], tokens: Sequence[Tensor]
     ) -> Tensor:
@@ -125,19 +104,9 @@ class SD3Injection(ProcessorInjection):
 
 def _joint_projections(attn: Any, latents: Tensor, texts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values of latents and texts, [B, heads, L + T, head width] each, normed where the base does."""
-    query, key, value = (_heads(made(latents), attn.heads) for made in (attn.to_q, attn.to_k, attn.to_v))
+    query, key, value = (split_heads(made(latents), attn.heads) for made in (attn.to_q, attn.to_k, attn.to_v))
     added = (attn.add_q_proj, attn.add_k_proj, attn.add_v_proj)
-    text_query, text_key, text_value = (_heads(made(texts), attn.heads) for made in added)
+    text_query, text_key, text_value = (split_heads(made(texts), attn.heads) for made in added)
     norms = ((attn.norm_q, query), (attn.norm_k, key), (attn.norm_added_q, text_query), (attn.norm_added_k, text_key))
     query, key, text_query, text_key = (one if norm is None else norm(one) for norm, one in norms)
     return torch.cat([query, text_query], 2), torch.cat([key, text_key], 2), torch.cat([value, text_value], 2)
-
-
-def _heads(states: Tensor, heads: int) -> Tensor:
-    """[B, L, D] to [B, heads, L, D / heads]."""
-    return states.unflatten(-1, (heads, -1)).transpose(1, 2)
-
-
-def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attention of all heads, [B, L, D]."""
-    return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)

@@ -27,8 +27,8 @@ class UNetInjection(Injection):
     _processors: list[IPAdapterAttnProcessor2_0]
     _encoder_hid_dim_type: str | None
 
-    @staticmethod
-    def sites(denoiser: Any) -> tuple[Site, ...]:
+    @classmethod
+    def sites(cls, denoiser: Any) -> tuple[Site, ...]:
         """The text cross-attentions, in the order of `attn_processors`, which is that of IP-Adapter's files."""
         # AnimateDiff's motion modules attend from frame to frame: no text and no image goes in there.
         names = (name for name in denoiser.attn_processors if "motion_modules" not in name)

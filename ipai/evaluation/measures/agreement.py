@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import bootstrap, rankdata
 
 from ipai.clip.model import ClipModel
 from ipai.evaluation.measures.known_answers import known_answers
 from ipai.evaluation.measures.measures import MEASURES
 
 _RESAMPLES = 1000
-_LEVEL = 95  # per cent of the intervals
+_LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -80,16 +80,16 @@ def correlation(scores: np.ndarray, truth: np.ndarray, seed: int) -> Correlation
     """Of the pictures whose truth is known."""
     known = ~np.isnan(truth)
     scores, truth = scores[known], truth[known]
-    random = np.random.default_rng(seed)
-    rows = random.integers(len(scores), size=(_RESAMPLES, len(scores)))
-    drawn = _spearman(scores[rows], truth[rows])
-    low, high = np.percentile(drawn, [(100 - _LEVEL) / 2, (100 + _LEVEL) / 2])
-    return Correlation(float(_spearman(scores[None], truth[None])[0]), float(low), float(high), len(scores))
+    found = bootstrap(
+        (scores, truth), _spearman, paired=True, n_resamples=_RESAMPLES, confidence_level=_LEVEL, method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval  # fmt: skip
+    return Correlation(float(_spearman(scores, truth)), float(found.low), float(found.high), len(scores))
 
 
-def _spearman(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Of each row, [R, N] twice -> [R]; ties share their rank, and what is constant correlates with nothing."""
-    ranks = [rankdata(values, axis=1) for values in (left, right)]
-    left, right = (values - values.mean(1, keepdims=True) for values in ranks)
-    norms = np.sqrt((left**2).sum(1) * (right**2).sum(1))
-    return np.where(norms > 0, (left * right).sum(1) / np.where(norms > 0, norms, 1), 0.0)
+def _spearman(left: np.ndarray, right: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Along an axis; ties share their rank, and what is constant correlates with nothing."""
+    ranks = [rankdata(values, axis=axis) for values in (left, right)]
+    left, right = (values - values.mean(axis, keepdims=True) for values in ranks)
+    norms = np.sqrt((left**2).sum(axis) * (right**2).sum(axis))
+    return np.asarray((left * right).sum(axis) / np.where(norms > 0, norms, 1))

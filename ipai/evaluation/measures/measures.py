@@ -1,6 +1,5 @@
 """Measures of likeness between an answer and its condition: those that run here, and what others need weights for."""
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from ipai.clip.model import ClipModel
 from ipai.clip.scores import CLIP_SCORE_SCALE, clip_i, clip_s, clip_score
 from ipai.evaluation.measures.known_answers import KnownAnswers
 from ipai.evaluation.scoring.pixel_scores import edge_f1, palette_distance
+from ipai.toyworld.sources.source_files import png
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,7 @@ def _palette(asked: KnownAnswers, _: ClipModel) -> np.ndarray:
 
 
 def _embedded(clip: ClipModel, pictures: list[Image.Image]) -> Tensor:
-    return clip.pictures([_png(picture) for picture in pictures])
-
-
-def _png(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "png")
-    return buffer.getvalue()
+    return clip.pictures([png(np.asarray(picture)) for picture in pictures])
 
 
 MEASURES = {

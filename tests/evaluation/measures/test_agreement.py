@@ -31,6 +31,7 @@ def test_correlations_are_spearmans_and_their_intervals_hold_them() -> None:
     assert correlation(scores, truth, seed=0).n == 150
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "kind"), tasks_and_kinds())
 def test_answers_take_from_nothing_to_all_and_an_oracle_sees_it(task: str, kind: str) -> None:
     answers = known_answers(task, kind, COUNT, seed=0)
