@@ -5,7 +5,7 @@ from ipai.errors import ConfigError
 BRINGS = {
     "train": ("wandb", "tensorboard", "tensorboardX"),
     "trackio": ("trackio",),
-    "data": ("openai", "pycocotools", "webdataset"),
+    "data": ("openai", "pycocotools", "webdataset", "datasets"),
     "eval": ("matplotlib", "scipy", "sklearn", "cv2", "pyarrow"),
     "app": ("gradio",),
     "ray": ("ray",),

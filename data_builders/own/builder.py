@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,19 +9,20 @@ from PIL import Image
 
 from data_builders.captions.captioner import Caption, model_captioner
 from data_builders.engine.card import rendered
-from data_builders.engine.image_files import cut, encode_jpeg, middle_square, read_bytes, read_picture
+from data_builders.engine.image_files import cut, decode_picture, encode_jpeg, middle_square
 from data_builders.engine.records import Drop, Record, Sample, Selection, Source
 from data_builders.own.conditions import object_alone, recoloured, square_with
 from data_builders.own.config import OwnBuild
 from data_builders.own.pairs import GROUPED, Pair, pairs_of
-from data_builders.own.rows import Row, read_rows
+from data_builders.own.rows import Row
+from data_builders.own.sources import pictures_of
 from ipai.image_io import open_picture
 
 _SEEN = 127  # a mask is white where the object is
 
 
 class OwnBuilder:
-    """A folder of pictures, or a list of them, to pairs of a task."""
+    """One's own pictures, in any of the forms of `sources`, to pairs of a task."""
 
     name = "own"
     version = 1
@@ -30,16 +30,16 @@ class OwnBuilder:
 
     def __init__(self, config: OwnBuild) -> None:
         self.config = config
-        self._root = Path(config.source.root).expanduser()
+        self._source = pictures_of(config.source)
         self._model = model_captioner(config)
 
     def select(self) -> Selection:
-        """Read the list or the folder, and pair.
+        """Read what the source says of its pictures, and pair.
 
         Raises:
             DataError: It is missing or damaged.
         """
-        rows = read_rows(self.config.source)
+        rows = self._source.rows()
         pairs, alone = pairs_of(self.config.task, rows, self.config.pairs.per_picture, self.config.seed)
         nameless = [pair for pair in pairs if self.config.task == "object" and not pair.row.slot]
         named = [pair for pair in pairs if pair not in nameless] if nameless else pairs
@@ -121,14 +121,14 @@ class OwnBuilder:
         return target, None
 
     def _read(self, name: str) -> Image.Image:
-        return read_picture(self._root / name, None, self.config.source.max_pixels)
+        return decode_picture(self._source.read(name), None, self.config.source.max_pixels)
 
     def _mask(self, fields: Mapping[str, Any], picture: Image.Image) -> np.ndarray:
         """Where the object is, from its mask or the picture's alpha channel: bool [H, W]."""
         if fields["mask"] is not None:
             grey = self._read(fields["mask"]).convert("L")
         else:
-            raw = open_picture(read_bytes(self._root / fields["target"]))
+            raw = open_picture(self._source.read(fields["target"]))
             if "A" not in raw.getbands():
                 raise Drop("no_mask")
             grey = raw.getchannel("A")

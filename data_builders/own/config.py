@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from data_builders.engine.config import BuildConfig
-from ipai.schema import above, between
+from ipai.schema import above, between, one_of
 
 BUILDER = "own"
+FORMS = ("folder", "webdataset", "huggingface")
+COLUMNS = ("target", "condition", "mask", "prompt", "cond_prompt", "slot", "group", "licence")
 
 
 @dataclass
@@ -14,20 +16,33 @@ class OwnSource:
     """The pictures.
 
     Attributes:
-        root: Folder that holds them, at any depth.
-        metadata: A `.jsonl` or `.csv` file below it that lists them; None looks for metadata.jsonl and metadata.csv,
-            and without them takes every picture that is there.
+        root: Folder that holds them, at any depth; of `huggingface` also the id of a data set on the hub.
+        form: folder; webdataset (tars of others); huggingface (the hub, `save_to_disk`, a folder of Parquet or images).
+        columns: Our name of a column -> the source's; null where it is the same.
+        metadata: Of a folder: a `.jsonl` or `.csv` file below it that lists the pictures; None looks for metadata.jsonl
+            and metadata.csv, and without them takes every picture that is there.
+        subset, split, revision: Of a data set in Hugging Face's forms.
         dataset: How records call the source.
         licence_name, licence_url: Of pictures whose row names none; an empty name says nothing.
         max_pixels: Larger pictures are dropped by their header.
     """
 
     root: str
+    form: str = field(default="folder", metadata=one_of(*FORMS))
+    columns: dict[str, str | None] = field(default_factory=lambda: dict.fromkeys(COLUMNS), metadata=one_of(*COLUMNS))
     metadata: str | None = None
+    subset: str | None = None
+    split: str = "train"
+    revision: str | None = None
     dataset: str = "own"
     licence_name: str = ""
     licence_url: str = ""
     max_pixels: int = field(default=50_000_000, metadata=above(0))
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """The columns that have another name in the source: ours -> its own."""
+        return {ours: theirs for ours, theirs in self.columns.items() if theirs is not None}
 
 
 @dataclass
@@ -66,3 +81,8 @@ class OwnBuild(BuildConfig):
         yield from super().problems()
         if self.captioner.name == "template" and not (self.captioner.template or "").strip():
             yield "captioner.template is empty; give a sentence, in which {objects} stands for the slot"
+        source = self.source
+        if source.metadata and source.form != "folder":
+            yield f"source.metadata={source.metadata} lists a folder's pictures; source.form={source.form} reads none"
+        if source.form != "huggingface" and (source.subset or source.revision):
+            yield "source.subset and source.revision belong to source.form=huggingface"

@@ -1,21 +1,17 @@
-"""What is in the folder: a row for each picture, from a list or from the files' names."""
+"""What is known of one picture, whatever form the source has, and what every form of source can do."""
 
-import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Protocol
 
-from PIL import Image
-
-from data_builders.own.config import OwnSource
 from data_builders.words import one_line
 from ipai.errors import DataError
 
-LISTS = ("metadata.jsonl", "metadata.csv")
-COLUMNS = ("file_name", "target", "condition", "prompt", "text", "cond_prompt", "slot", "group", "licence", "mask")
-MASK = ".mask.png"
+PICTURES = ("target", "condition", "mask")
+TEXTS = ("prompt", "cond_prompt", "slot", "group", "licence")
+# What others call the same, in the order in which it is looked for; `file_name` and `text` are Hugging Face's names.
+_ALSO = {"target": ("file_name",), "prompt": ("text", "caption", "txt")}
 
 
 @dataclass(frozen=True)
@@ -23,13 +19,13 @@ class Row:
     """One picture, and what is known of it.
 
     Attributes:
-        target: Path below the root.
-        condition: Likewise, where the list names one.
+        target: Its name in the source.
+        condition: Likewise, where the source names one.
         prompt, cond_prompt: Captions, where there are some.
         slot: Name of the object.
         group: What pictures of one style or of one person have in common.
-        licence: Name of its licence, where the list says it.
-        mask: Path of its mask.
+        licence: Name of its licence, where the source says it.
+        mask: Name of its mask.
     """
 
     target: str
@@ -42,123 +38,62 @@ class Row:
     mask: str | None = None
 
 
-def read_rows(source: OwnSource) -> list[Row]:
-    """Every row, in an order that depends on names alone.
+class Pictures(Protocol):
+    """A source of pictures. It must pickle, and hold no open file."""
+
+    def rows(self) -> list[Row]:
+        """Every row, in an order that depends on the source alone.
+
+        Raises:
+            DataError: The source is missing or damaged; the place and the mend are named.
+        """
+        ...
+
+    def read(self, name: str) -> bytes:
+        """The encoded picture that a row names.
+
+        Raises:
+            Drop: It is not there.
+            DataError: The disk or the permissions refuse the reading.
+        """
+        ...
+
+
+def texts_of(values: Mapping[str, Any], columns: Mapping[str, str], where: str) -> dict[str, str | None]:
+    """What a line, a sample or a record says under each of our names but the pictures'.
+
+    Args:
+        values: What it holds, by its own names.
+        columns: Ours -> its own, where they differ.
+        where: The line or the sample, for messages.
 
     Raises:
-        DataError: The folder or the list is missing or damaged; a line is named with its number and the mend.
+        DataError: A value is no text.
     """
-    root = Path(source.root).expanduser()
-    if not root.is_dir():
-        raise DataError(f"source.root={source.root} is no folder; give the one that holds your pictures")
-    listed = _list_of(root, source.metadata)
-    rows = list(_listed(root, listed)) if listed else list(_found(root))
-    if not rows:
-        kinds = ", ".join(sorted(_suffixes()))[:120]
-        raise DataError(f"there is no picture below {root} ({kinds}...) and no {' or '.join(LISTS)}")
-    return rows
+    return {name: value_of(name, values, columns, where) for name in TEXTS}
 
 
-def _list_of(root: Path, named: str | None) -> Path | None:
-    names = [named] if named else list(LISTS)
-    found = next((root / name for name in names if (root / name).is_file()), None)
-    if named and found is None:
-        raise DataError(f"source.metadata={named} is no file below {root}")
-    return found
-
-
-def _listed(root: Path, path: Path) -> Iterator[Row]:
-    try:
-        lines = _csv_lines(path) if path.suffix == ".csv" else _json_lines(path)
-        for number, line in lines:
-            yield _row(root, line, f"{path}, line {number}")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as UTF-8 text: {error}") from error
-
-
-def _csv_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        yield from enumerate(csv.DictReader(file), start=2)
-
-
-def _json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
-        if line.strip():
-            try:
-                value = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"{path}, line {number} is not JSON: {str(error)[:200]}") from error
-            if not isinstance(value, dict):
-                raise DataError(f'{path}, line {number} is no JSON object, such as {{"file_name": "a.jpg"}}')
-            yield number, value
-
-
-def _row(root: Path, line: Mapping[str, Any], where: str) -> Row:
-    values = {name: _text(line.get(name), name, where) for name in COLUMNS}
-    target = values["target"] or values["file_name"]
-    if target is None:
-        raise DataError(
-            f"{where} names no picture; it needs file_name (or target), and may have {', '.join(COLUMNS[2:])}"
-        )
-    for name in ("condition", "mask"):
-        if values[name] is not None:
-            _refuse_outside(values[name], where)
-    _refuse_outside(target, where)
-    beside = _beside(root, target)
-    return Row(
-        target=target,
-        condition=values["condition"],
-        prompt=values["prompt"] or values["text"] or beside.prompt,
-        cond_prompt=values["cond_prompt"],
-        slot=values["slot"],
-        group=values["group"] or beside.group,
-        licence=values["licence"],
-        mask=values["mask"] or beside.mask,
-    )
-
-
-def _text(value: Any, name: str, where: str) -> str | None:
-    if value is None or value == "":
+def value_of(name: str, values: Mapping[str, Any], columns: Mapping[str, str], where: str) -> str | None:
+    """The text under one of our names; None where there is none. Raises DataError as `texts_of` does."""
+    theirs = [columns[name]] if name in columns else [name, *_ALSO.get(name, ())]
+    value = next((values[key] for key in theirs if values.get(key) not in (None, "")), None)
+    if value is None:
         return None
+    if name == "group" and isinstance(value, int):  # identities are often numbers
+        value = str(value)
     if not isinstance(value, str):
-        raise DataError(f"{where}: {name} is {json.dumps(value)[:60]}, not text")
+        raise DataError(
+            f"{where}: {name} is {json.dumps(value, default=str)[:60]}, not text; source.columns.{name}=... names "
+            "another column"
+        )
     return one_line(value) or None
 
 
-def _refuse_outside(name: str | None, where: str) -> None:
-    path = PurePosixPath(name or "")
-    if path.is_absolute() or ".." in path.parts:
-        raise DataError(f"{where}: {name} lies outside of source.root; name files below it")
-
-
-def _found(root: Path) -> Iterator[Row]:
-    suffixes = _suffixes()
-    for path in sorted(root.rglob("*")):
-        if path.suffix.lower() in suffixes and not path.name.endswith(MASK) and path.is_file():
-            yield _beside(root, path.relative_to(root).as_posix())
-
-
-def _beside(root: Path, target: str) -> Row:
-    """What the files beside a picture and its folder say."""
-    path = root / target
-    caption, mask = path.with_suffix(".txt"), path.with_name(path.stem + MASK)
-    prompt = None
-    if caption.is_file():
-        try:
-            prompt = one_line(caption.read_text(encoding="utf-8-sig")) or None
-        except UnicodeDecodeError as error:
-            raise DataError(f"{caption} is not UTF-8 text: {error}") from error
-    folder = path.parent.relative_to(root).as_posix()
-    group = None if folder == "." else folder
-    slot = None if group is None else PurePosixPath(group).parts[-1].replace("_", " ")
-    return Row(
-        target,
-        prompt=prompt,
-        group=group,
-        slot=slot,
-        mask=mask.relative_to(root).as_posix() if mask.is_file() else None,
-    )
-
-
-def _suffixes() -> set[str]:
-    return {suffix for suffix, form in Image.registered_extensions().items() if form in Image.OPEN}
+def flattened(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values with those in dictionaries beside them, as `caption` and as `json.caption`; what stood there wins."""
+    flat = dict(values)
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name}.{key}": item for key, item in value.items()}
+            flat = {**value, **flat}
+    return flat
