@@ -123,6 +123,9 @@ def out_of_bounds(config: Any, prefix: str = "") -> Iterator[str]:
         elif isinstance(value, list) and value and is_dataclass(value[0]):
             for number, one in enumerate(value):
                 yield from out_of_bounds(one, f"{name}[{number}].")
+        elif isinstance(value, dict) and any(map(is_dataclass, value.values())):
+            for key, one in value.items():
+                yield from out_of_bounds(one, f"{name}.{key}.")
         elif value is not None:
             yield from _problems_of(name, value, item.metadata)
 

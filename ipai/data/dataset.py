@@ -26,13 +26,13 @@ class TrainingDataset(torch.utils.data.Dataset[TrainingSample]):
     """Map-style: `dataset[step, slot]`.
 
     Args:
-        shards: Task -> its training shards.
+        shards: Name of a set -> its training shards.
         order: Which sample sits where.
         instructions: Task -> the templates to draw from.
         config: Limits and drops.
         seed: The run's seed.
         sizes: What samples are made to.
-        cached: Task -> what is cached of its samples.
+        cached: Name of a set -> what is cached of its samples.
         draws: How often each sample is noised.
         always_targets: Give the targets' pixels and framing also where their latents are cached.
     """
@@ -59,26 +59,26 @@ class TrainingDataset(torch.utils.data.Dataset[TrainingSample]):
         self._read = _readers(shards, cached, sizes, config, always_targets=always_targets)
 
     def __getitem__(self, place: tuple[int, int]) -> TrainingSample:
-        """The sample in a slot of a step; one that cannot be used is replaced by another of its task.
+        """The sample in a slot of a step; one that cannot be used is replaced by another of its set.
 
         Raises:
             DataError: Ten replacements in a row could not be used either.
         """
         step, slot = place
         draw = self._order.at(step, slot)
-        shards, index = self._shards[draw.task], draw.index
+        shards, index = self._shards[draw.set_name], draw.index
         skipped: list[tuple[str, str]] = []
         for attempt in range(_ATTEMPTS):
             try:
-                return self._sample(step, slot, draw.task, index, tuple(skipped))
+                return self._sample(step, slot, draw.set_name, index, tuple(skipped))
             except SampleError as error:
-                skipped.append((f"{draw.task}/{shards.key(index)}", error.reason))
+                skipped.append((f"{draw.set_name}/{shards.key(index)}", error.reason))
                 index = int(keyed_generator(self._seed, "replacement", step, slot, attempt).integers(len(shards)))
-        raise DataError(f"{_ATTEMPTS} samples of {draw.task} in a row cannot be used: {skipped}")
+        raise DataError(f"{_ATTEMPTS} samples of {draw.set_name} in a row cannot be used: {skipped}")
 
     @property
     def shards(self) -> dict[str, ShardSet]:
-        """Task -> its training shards."""
+        """Name of a set -> its training shards."""
         return self._shards
 
     @property
@@ -87,14 +87,15 @@ class TrainingDataset(torch.utils.data.Dataset[TrainingSample]):
         return self._order
 
     def keys_of(self, step: int, slots: list[int]) -> list[str]:
-        """`<task>/<key>` of the samples drawn for some slots of a step, for messages."""
+        """`<set>/<key>` of the samples drawn for some slots of a step, for messages."""
         draws = [self._order.at(step, slot) for slot in slots]
-        return [f"{draw.task}/{self._shards[draw.task].key(draw.index)}" for draw in draws]
+        return [f"{draw.set_name}/{self._shards[draw.set_name].key(draw.index)}" for draw in draws]
 
     def _sample(
-        self, step: int, slot: int, task: str, index: int, skipped: tuple[tuple[str, str], ...]
+        self, step: int, slot: int, name: str, index: int, skipped: tuple[tuple[str, str], ...]
     ) -> TrainingSample:
-        raw, pictures = self._read[task](index)
+        raw, pictures = self._read[name](index)
+        task = self._shards[name].task
 
         def generator(stream: str, draw: int = 0) -> np.random.Generator:
             place = (step, slot, draw) if draw else (step, slot)
@@ -119,17 +120,17 @@ class TrainingDataset(torch.utils.data.Dataset[TrainingSample]):
 
 
 class ValidationDataset(torch.utils.data.Dataset[TrainingSample]):
-    """The first `per_task` held-out samples of each task in a fixed shuffle; nothing is dropped.
+    """The first `per_set` held-out samples of each set in a fixed shuffle; nothing is dropped.
 
     Noise and instruction never change, and lots are spread evenly over 0..1, whatever the run's seed.
 
     Args:
-        shards: Task -> its validation shards.
+        shards: Name of a set -> its validation shards.
         instructions: Task -> the held-out templates.
         config: Limits.
-        per_task: How many samples of a task, at most.
+        per_set: How many samples of a set, at most.
         sizes: What samples are made to.
-        cached: Task -> what is cached of its samples; the pixels come all the same, for the pictures.
+        cached: Name of a set -> what is cached of its samples; the pixels come all the same, for the pictures.
     """
 
     def __init__(
@@ -137,7 +138,7 @@ class ValidationDataset(torch.utils.data.Dataset[TrainingSample]):
         shards: dict[str, ShardSet],
         instructions: dict[str, tuple[str, ...]],
         config: DataConfig,
-        per_task: int,
+        per_set: int,
         sizes: Sizes,
         cached: Mapping[str, Cached] | None = None,
     ) -> None:
@@ -146,14 +147,14 @@ class ValidationDataset(torch.utils.data.Dataset[TrainingSample]):
         self._read = _readers(shards, cached, sizes, config, always_targets=True, always_conditions=True)
         self._sizes = sizes
         self._entries = [
-            (task, number, min(per_task, len(held))) for task, held in shards.items() for number in range(
-                min(per_task, len(held))
+            (name, number, min(per_set, len(held))) for name, held in shards.items() for number in range(
+                min(per_set, len(held))
             )
         ]  # fmt: skip
 
     @property
     def shards(self) -> dict[str, ShardSet]:
-        """Task -> its validation shards."""
+        """Name of a set -> its validation shards."""
         return self._shards
 
     def __len__(self) -> int:
@@ -165,14 +166,14 @@ class ValidationDataset(torch.utils.data.Dataset[TrainingSample]):
         Raises:
             StoreError: It is in an object store that was lost.
         """
-        for task, number, _ in self._entries:
-            self._shards[task].have(self._index(task, number))
+        for name, number, _ in self._entries:
+            self._shards[name].have(self._index(name, number))
 
-    def _index(self, task: str, number: int) -> int:
-        return KeyedPermutation(len(self._shards[task]), "validation", task)[number]
+    def _index(self, name: str, number: int) -> int:
+        return KeyedPermutation(len(self._shards[name]), "validation", name)[number]
 
-    def first_of_each_task(self, count: int) -> list[int]:
-        """The positions of each task's first `count` samples."""
+    def first_of_each_set(self, count: int) -> list[int]:
+        """The positions of each set's first `count` samples."""
         return [position for position, (_, number, _) in enumerate(self._entries) if number < count]
 
     def __getitem__(self, position: int) -> TrainingSample:
@@ -181,11 +182,12 @@ class ValidationDataset(torch.utils.data.Dataset[TrainingSample]):
         Raises:
             DataError: It cannot be used; a validation set with holes would not compare.
         """
-        task, number, total = self._entries[position]
-        raw, pictures = self._read[task](self._index(task, number))
+        name, number, total = self._entries[position]
+        raw, pictures = self._read[name](self._index(name, number))
+        task = self._shards[name].task
 
         def generator(stream: str) -> np.random.Generator:
-            return keyed_generator(_VALIDATION_SEED, f"validation/{stream}/{task}", number)
+            return keyed_generator(_VALIDATION_SEED, f"validation/{stream}/{name}", number)
 
         templates = self._instructions[task]
         template = templates[int(generator("instruction").integers(len(templates)))]
@@ -234,10 +236,10 @@ def _readers(
     always_conditions: bool = False,
 ) -> dict[str, PictureReader]:
     return {
-        task: PictureReader(
-            held, (cached or {}).get(task, Cached()), sizes, config.max_pixels, always_targets, always_conditions
+        name: PictureReader(
+            held, (cached or {}).get(name, Cached()), sizes, config.max_pixels, always_targets, always_conditions
         )
-        for task, held in shards.items()
+        for name, held in shards.items()
     }
 
 

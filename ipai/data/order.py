@@ -11,30 +11,30 @@ from ipai.data.shard_shuffle import ShardWindows
 from ipai.errors import DataError
 
 CYCLE = 1000
-"""Draws after which every task has been drawn exactly in proportion to its weight (to a thousandth)."""
+"""Draws after which every set has been drawn exactly in proportion to its weight (to a thousandth)."""
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One sample: `index` is its place in the task's shards, `epoch` the number of complete passes before it."""
+    """One sample: `index` is its place in the set's shards, `epoch` the number of complete passes before it."""
 
-    task: str
+    set_name: str
     index: int
     epoch: int
 
 
 class SampleOrder:
-    """Draws tasks by weight and each task's samples by a new permutation every epoch.
+    """Draws sets by weight and each set's samples by a new permutation every epoch.
 
     Args:
         seed: The run's seed.
         batch_size: The global batch: slots of a step.
-        sizes: Task -> number of its samples.
-        weights: Task -> relative weight.
-        windows: Task -> a shuffle within a few shards at a time; a task that is not named is shuffled as a whole.
+        sizes: Name of a set -> number of its samples.
+        weights: Name of a set -> relative weight.
+        windows: Name -> a shuffle within a few shards at a time; a set that is not named is shuffled as a whole.
 
     Raises:
-        DataError: A task is empty, or its weight is too small to be drawn once in a cycle.
+        DataError: A set is empty, or its weight is too small to be drawn once in a cycle.
     """
 
     def __init__(
@@ -50,31 +50,31 @@ class SampleOrder:
         self._sizes = sizes
         self._windows = windows or {}
         self._counts = cycle_counts(weights)
-        self._tasks = list(self._counts)
-        for task, count in self._counts.items():
-            if not sizes.get(task):
-                raise DataError(f"the task {task} has no samples; build its shards or leave it out of tasks")
+        self._names = list(self._counts)
+        for name, count in self._counts.items():
+            if not sizes.get(name):
+                raise DataError(f"the set {name} has no samples; build its shards or leave its task out of tasks")
             if count == 0:
-                raise DataError(f"data.weights.{task} is below 1/{CYCLE} of the sum: it would never be drawn")
+                raise DataError(f"the weight of {name} is below 1/{CYCLE} of the sum: it would never be drawn")
 
     def at(self, step: int, slot: int) -> Draw:
         """The sample in `slot` of `step`; costs the same for every position."""
         cycle, place = divmod(step * self._batch_size + slot, CYCLE)
         labels, ranks = _shuffled_cycle(self._seed, cycle, tuple(self._counts.values()))
-        task = self._tasks[labels[place]]
-        return self._nth(task, cycle * self._counts[task] + int(ranks[place]))
+        name = self._names[labels[place]]
+        return self._nth(name, cycle * self._counts[name] + int(ranks[place]))
 
-    def _nth(self, task: str, n: int) -> Draw:
-        """The n-th draw of a task since the start of the run."""
-        epoch, place = divmod(n, self._sizes[task])
-        if task in self._windows:
-            return Draw(task, self._windows[task].at(epoch, place), epoch)
-        return Draw(task, KeyedPermutation(self._sizes[task], self._seed, "sample", task, epoch)[place], epoch)
+    def _nth(self, name: str, n: int) -> Draw:
+        """The n-th draw of a set since the start of the run."""
+        epoch, place = divmod(n, self._sizes[name])
+        if name in self._windows:
+            return Draw(name, self._windows[name].at(epoch, place), epoch)
+        return Draw(name, KeyedPermutation(self._sizes[name], self._seed, "sample", name, epoch)[place], epoch)
 
 
 @lru_cache(maxsize=64)
 def _shuffled_cycle(seed: int, cycle: int, counts: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """For each place of a cycle: the number of its task, and how often that task was drawn earlier in the cycle."""
+    """For each place of a cycle: the number of its set, and how often that was drawn earlier in the cycle."""
     labels = keyed_generator(seed, "task", cycle).permutation(np.repeat(np.arange(len(counts)), counts))
     ranks = np.empty(CYCLE, dtype=np.int64)
     for label, count in enumerate(counts):
@@ -83,7 +83,7 @@ def _shuffled_cycle(seed: int, cycle: int, counts: tuple[int, ...]) -> tuple[np.
 
 
 def cycle_counts(weights: dict[str, float]) -> dict[str, int]:
-    """How often each task is drawn in a cycle: by largest remainder, whatever the order of `weights`."""
+    """How often each set is drawn in a cycle: by largest remainder, whatever the order of `weights`."""
     names = sorted(weights)
     total = math.fsum(weights.values())  # the order of what is added shows in the last bit of an ordinary sum
     shares = {name: CYCLE * weights[name] / total for name in names}

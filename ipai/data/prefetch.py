@@ -25,7 +25,7 @@ class FetchAhead:
     """Threads that run until `close`, or until all shards were fetched.
 
     Args:
-        shards: Task -> its shards.
+        shards: Name of a set -> its shards.
         order: Which sample sits where.
         batches: What this process computes.
     """
@@ -64,9 +64,9 @@ class FetchAhead:
         for number, batch in enumerate(batches):
             for step, slot in batch:
                 draw = self._order.at(step, slot)
-                blob = self._shards[draw.task].blob_of(draw.index)
+                blob = self._shards[draw.set_name].blob_of(draw.index)
                 if self._meet(blob, number):
-                    yield draw.task, blob
+                    yield draw.set_name, blob
                     met.add(blob)
             if self._closed.is_set() or (self._all_fit and len(met) == self._count):
                 return
@@ -89,10 +89,10 @@ class FetchAhead:
                 found = next(self._wanted, None)
             if found is None:
                 return
-            task, blob = found
+            name, blob = found
             while not self._closed.is_set():
                 try:
-                    self._shards[task].fetch(blob)
+                    self._shards[name].fetch(blob)
                     break
                 except StoreError:  # whoever needs the shard will meet it and say so; until then it may come back
                     self._closed.wait(1.0)
@@ -106,7 +106,7 @@ def fetched_ahead(
     Raises:
         StoreError: A shard could not be had in time.
     """
-    shards = {task: held for task, held in training.shards.items() if isinstance(held, RemoteShardSet)}
+    shards = {name: held for name, held in training.shards.items() if isinstance(held, RemoteShardSet)}
     ahead = FetchAhead(shards, training.order, batches)
     try:
         for number, batch in enumerate(micro_batches(loader)):

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import tarfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -44,6 +44,9 @@ class NoShardsError(DataError):
 class ShardSet:
     """All samples of one task and split. Holds offsets, not data; safe to send to worker processes.
 
+    Attributes:
+        name: What a run calls the set; the task's name unless it has several of the task.
+
     Args:
         task: The task's name.
         split: train or val.
@@ -54,6 +57,7 @@ class ShardSet:
 
     def __init__(self, task: str, split: str, shards: list[Path], keys: list[str], places: np.ndarray) -> None:
         self.task = task
+        self.name = task
         self.split = split
         self._shards = shards
         self._keys = np.array(keys)
@@ -107,7 +111,9 @@ class ShardSet:
     def kept(self, indices: np.ndarray) -> "ShardSet":
         """These samples alone, in the same order: int [N], ascending."""
         keys = self._keys[indices].tolist()
-        return ShardSet(self.task, self.split, self._shards, keys, self._places[indices])
+        part = ShardSet(self.task, self.split, self._shards, keys, self._places[indices])
+        part.name = self.name
+        return part
 
     def digest(self) -> str:
         """Of the index: the shards' names, sizes and what their sidecars tell; where each sample lies."""
@@ -120,6 +126,11 @@ class ShardSet:
     def local_files(self) -> list[Path]:
         """The shards that lie in a folder of this machine."""
         return self._shards
+
+    def licences(self) -> Counter[str]:
+        """How many samples of the shards their sidecars say to be under which licence, before any filter."""
+        told = (read_sidecar(side) for path in self.local_files if (side := path.with_suffix(".json")).exists())
+        return Counter(_licence(sample) for facts in told for sample in facts.samples)
 
     def _facts(self) -> list[list[Any]]:
         """Name, size and told hash of each shard."""
@@ -284,6 +295,13 @@ class ShardFacts:
     bytes: int
     sha256: str | None = None
     samples: list[dict[str, Any]] = field(default_factory=list)
+
+
+def _licence(sample: dict[str, Any]) -> str:
+    source = sample.get("source")
+    licence = source.get("licence") if isinstance(source, dict) else None
+    name = licence.get("name") if isinstance(licence, dict) else None
+    return name if isinstance(name, str) else "not stated"
 
 
 def read_sidecar(path: Path) -> ShardFacts:

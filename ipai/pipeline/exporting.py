@@ -19,6 +19,7 @@ from ipai.pages import render_page
 from ipai.pipeline.sources import CONFIG, LoadedAdapter, adapter_file, base_for, load
 from ipai.records import read_yaml
 from ipai.runs.checkpoint import ADAPTER
+from ipai.runs.data_sets import read_data_sets
 from ipai.schema import one_of, out_of_bounds, refuse
 from ipai.tasks import TASKS
 
@@ -137,6 +138,7 @@ def _card(
         licence=config.licence,
         base_model=None if base_model.startswith(("builtin:", "/", ".", "~")) else base_model,
         kept=kept,
+        data_sets=read_data_sets(run),
         samples_seen=loaded.facts.get("samples_seen"),
         weights=adapter_file(run, config.weights).stem,  # type: ignore[arg-type]
         dtype=config.dtype,

@@ -30,7 +30,7 @@ from ipai.objective import Objective, make_objective, objectives, settings_of
 from ipai.training.batching import Batching
 from ipai.training.collective_errors import CollectiveErrors
 from ipai.training.conditioning import InstructionInputs
-from ipai.training.datasets import build_datasets, instructions_of, micro_batch_stream, parts_wanted
+from ipai.training.datasets import build_datasets, facts_of, instructions_of, micro_batch_stream, parts_wanted
 from ipai.training.ema import MovingAverage
 from ipai.training.facts import RunFacts, Speedometer
 from ipai.training.flops import count_step_flops, matmul_ceiling
@@ -86,6 +86,7 @@ def assemble(config: TrainingRun, accelerator: Accelerator) -> Parts:
         accumulation=batching.accumulation,
         speed=Speedometer(facts, device),
         metadata=metadata_of(config),
+        data_sets=facts_of(config.data, training.shards) if accelerator.is_main_process else {},
         made_from=origin_of(config, found, training, validation) if accelerator.is_main_process else {},
     )
 

@@ -1,7 +1,8 @@
 """The data of a run, from its configuration: shards, pools, caches and the order of the samples."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ipai.backbones.dims import BaseDims
@@ -10,9 +11,10 @@ from ipai.caching.identity import identity_of
 from ipai.config import TrainingRun
 from ipai.data.cache import IMAGE_TOKENS, LATENTS, CachedArrays
 from ipai.data.collate import Batch
+from ipai.data.config import DataConfig
 from ipai.data.dataset import TrainingDataset, ValidationDataset
 from ipai.data.loader import SlotBatches, make_loader, micro_batches
-from ipai.data.order import SampleOrder
+from ipai.data.order import CYCLE, SampleOrder, cycle_counts
 from ipai.data.prefetch import fetched_ahead
 from ipai.data.remote_shards import open_shards
 from ipai.data.sample_filter import SampleFilter, filtered
@@ -21,6 +23,7 @@ from ipai.data.shard_shuffle import ShardWindows
 from ipai.data.shards import NoShardsError, ShardSet
 from ipai.errors import DataError
 from ipai.instructions.pools import load_pool
+from ipai.runs.data_sets import SetFacts
 from ipai.training.batching import Batching
 from ipai.training.made_from import refuse_shared_samples
 
@@ -39,8 +42,8 @@ def build_datasets(config: TrainingRun, dims: BaseDims) -> tuple[TrainingDataset
     order = SampleOrder(
         seed=seed,
         batch_size=config.train.batch_size,
-        sizes={task: len(shards) for task, shards in train_shards.items()},
-        weights={task: config.data.weights.get(task, 1.0) for task in config.tasks},
+        sizes={name: len(shards) for name, shards in train_shards.items()},
+        weights=weights_of(config.data, train_shards),
         windows=shard_windows(config, train_shards),
     )
     pools = instructions_of(config, "train")
@@ -70,21 +73,27 @@ def parts_wanted(config: TrainingRun) -> list[str]:
 
 
 def open_all_shards(config: TrainingRun, tasks: Sequence[str], split: str) -> dict[str, ShardSet]:
-    """The shards of each task.
+    """The shards of each set of these tasks, by its name.
 
     Raises:
-        DataError: Some have none: all of these are named, with the ways out; or a shard is damaged.
+        DataError: Some tasks have none: all of these are named, with the ways out; a further set has none; or a shard
+            is damaged.
     """
     found: dict[str, ShardSet] = {}
     missing: list[str] = []
-    wanted = {task: SampleFilter(text) for task, text in config.data.filter.items() if text}
     for task in tasks:
-        try:
-            found[task] = open_shards(config.data.root, task, split, config.data.store)
-            if task in wanted:
-                found[task] = _chosen(found[task], wanted[task])
-        except NoShardsError:
-            missing.append(task)
+        sets = config.data.sets_of(task)
+        for name, one in sets.items():
+            try:
+                opened = open_shards(one.root, task, split, config.data.store)
+            except NoShardsError as error:
+                if name != task:
+                    raise DataError(f"data.sources.{name.partition('/')[2]}: {error}") from error
+                if len(sets) == 1:
+                    missing.append(task)
+                continue
+            opened.name = name
+            found[name] = _chosen(opened, SampleFilter(one.filter)) if one.filter else opened
     if missing:
         ways = ["build them (make build-datasets)", "set data.root to the folder that holds them"]
         ways += ["validate nothing: validation.samples=0"] if split == "val" else []
@@ -101,18 +110,43 @@ def _chosen(shards: ShardSet, wanted: SampleFilter) -> ShardSet:
     kept, refused = filtered(shards, wanted)
     reasons = ", ".join(f"{why}: {count:,}" for why, count in refused.most_common()) or "nothing"
     log.info(
-        "data.filter keeps %s of %s %s samples of %s; left out: %s",
-        f"{len(kept):,}", f"{len(shards):,}", shards.split, shards.task, reasons,
+        "the filter keeps %s of %s %s samples of %s; left out: %s",
+        f"{len(kept):,}", f"{len(shards):,}", shards.split, shards.name, reasons,
     )  # fmt: skip
     return kept
 
 
 def shard_windows(config: TrainingRun, shards: dict[str, ShardSet]) -> dict[str, ShardWindows]:
-    """How each task's shards are mixed, if not as a whole."""
+    """How each set's shards are mixed, if not as a whole."""
     window = config.data.shuffle_shards
     if window is None:
         return {}
-    return {task: ShardWindows(held.counts, window, config.train.seed, task) for task, held in shards.items()}
+    return {name: ShardWindows(held.counts, window, config.train.seed, name) for name, held in shards.items()}
+
+
+def weights_of(data: DataConfig, shards: Mapping[str, ShardSet]) -> dict[str, float]:
+    """How often each set is drawn: the weight of its task, shared among the task's sets."""
+    own = {name: data.sets_of(held.task)[name].weight for name, held in shards.items()}
+    of_task: dict[str, float] = defaultdict(float)
+    for name, held in shards.items():
+        of_task[held.task] += own[name]
+    return {name: data.weights.get(held.task, 1.0) * own[name] / of_task[held.task] for name, held in shards.items()}
+
+
+def facts_of(data: DataConfig, shards: Mapping[str, ShardSet]) -> dict[str, SetFacts]:
+    """Name -> facts of each set; `shards` are those for training."""
+    counts = cycle_counts(weights_of(data, shards))
+    return {
+        name: SetFacts(
+            task=held.task,
+            root=data.sets_of(held.task)[name].root,
+            samples=len(held),
+            shards=len(held.counts),
+            share=counts[name] / CYCLE,
+            licences=dict(sorted(held.licences().items())),
+        )
+        for name, held in shards.items()
+    }
 
 
 def open_caches(config: TrainingRun, shards: dict[str, ShardSet]) -> dict[str, Cached]:
@@ -123,10 +157,14 @@ def open_caches(config: TrainingRun, shards: dict[str, ShardSet]) -> dict[str, C
     """
     wanted = {LATENTS: config.data.latents, IMAGE_TOKENS: config.data.image_tokens}
     identities = {kind: identity_of(kind, config.base) for kind, source in wanted.items() if source == "cache"}
-    root = config.data.cache_root
     return {
-        task: Cached(**{kind: CachedArrays.open(root, held, identity) for kind, identity in identities.items()})
-        for task, held in shards.items()
+        name: Cached(
+            **{
+                kind: CachedArrays.open(config.data.cache_of(name), held, identity)
+                for kind, identity in identities.items()
+            }
+        )
+        for name, held in shards.items()
     }
 
 

@@ -14,8 +14,9 @@ from ipai.backbones.loading import resolve_dtype
 from ipai.conditioning import measures_open_clip, spec_of
 from ipai.config import AUTO, TrainingRun
 from ipai.launch.cards import CARDS
+from ipai.runs import data_sets
 from ipai.training.batching import Batching
-from ipai.training.datasets import build_datasets
+from ipai.training.datasets import build_datasets, facts_of
 from ipai.training.flops import count_step_flops
 from ipai.training.memory import StepMemory, memory_of
 from ipai.training.micro_batch import fitting_in, too_small
@@ -37,8 +38,8 @@ def dry_run(config: TrainingRun, accelerator: Accelerator) -> None:
             log.info(line)
     training, _ = build_datasets(config, found.dims)
     if accelerator.is_main_process:
-        for task, shards in training.shards.items():
-            log.info("%s: %s samples in %d shards", task, f"{len(shards):,}", len(shards.counts))
+        for line in data_sets.lines(facts_of(config.data, training.shards)):
+            log.info(line)
 
 
 def _batching(config: TrainingRun, found: FoundBase, accelerator: Accelerator) -> Batching:

@@ -20,6 +20,7 @@ from ipai.errors import DataError, NonFiniteLossError, StoreError
 from ipai.launch.signals import StopRequest, exit_code
 from ipai.runs import checkpoint
 from ipai.runs.checkpoint import Progress
+from ipai.runs.data_sets import SetFacts
 from ipai.training.collective_errors import CollectiveErrors
 from ipai.training.ema import MovingAverage
 from ipai.training.facts import Speedometer
@@ -43,6 +44,7 @@ class Parts:
         micro_batches: From a step number to the endless-enough stream of micro-batches that starts there.
         fetch_validation: Brings the validation's shards to this node.
         collective: Calls what may lose the store of the shards.
+        data_sets: What is trained on, by the sets' names; empty in all processes but the first.
         made_from: Digests of all that decides the numbers.
         keys_of: From (step, slots) to the names of the samples in them, for error messages.
     """
@@ -60,6 +62,7 @@ class Parts:
     accumulation: int
     speed: Speedometer
     metadata: dict[str, str]
+    data_sets: dict[str, SetFacts]
     made_from: dict[str, str]
 
 

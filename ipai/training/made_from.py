@@ -48,13 +48,13 @@ def made_from(
     """
     shards = list(shards)
     facts = {"settings": digest_of_settings(config)}
-    facts |= {f"shards of {held.task}, {held.split}": held.digest() for held in shards}
+    facts |= {f"shards of {held.name}, {held.split}": held.digest() for held in shards}
     for split, of_task in instructions.items():
         facts |= {f"instructions of {task}, {split}": _digest(texts) for task, texts in of_task.items()}
     files = dict(_weights(config, folders))
     facts |= {f"weights: {name}": _content(path) for name, path in files.items()}
     for kind in _cached(config):
-        facts |= {f"{kind} cache of {held.task}, {held.split}": _tables(config, kind, held) for held in shards}
+        facts |= {f"{kind} cache of {held.name}, {held.split}": _tables(config, kind, held) for held in shards}
     if config.verify:
         _verify_sidecars(config, shards)
         facts |= {f"weights, whole: {name}": sha256_of(path) for name, path in files.items()}
@@ -102,11 +102,11 @@ def digest_of(facts: Mapping[str, str]) -> str:
 
 def refuse_shared_samples(training: Mapping[str, ShardSet], validation: Mapping[str, ShardSet]) -> None:
     """Raise a DataError if a sample is in both, so that a run would be validated on what it has seen."""
-    for task in training.keys() & validation.keys():
-        shared = training[task].keys() & validation[task].keys()
+    for name in training.keys() & validation.keys():
+        shared = training[name].keys() & validation[name].keys()
         if shared:
             raise DataError(
-                f"{len(shared):,} samples of {task} are in its train-*.tar and its val-*.tar, such as {min(shared)}; "
+                f"{len(shared):,} samples of {name} are in its train-*.tar and its val-*.tar, such as {min(shared)}; "
                 "take the copies out, or build the set again"
             )
 
@@ -114,7 +114,7 @@ def refuse_shared_samples(training: Mapping[str, ShardSet], validation: Mapping[
 def _verify_sidecars(config: TrainingRun, shards: list[ShardSet]) -> None:
     paths = [path for held in shards for path in held.local_files]
     paths += [
-        cache_shard(config.data.cache_root, kind, held.task, path)
+        cache_shard(config.data.cache_of(held.name), kind, held.task, path)
         for kind in _cached(config)
         for held in shards
         for path in held.local_files
@@ -134,8 +134,9 @@ def _cached(config: TrainingRun) -> list[str]:
 
 
 def _tables(config: TrainingRun, kind: str, held: ShardSet) -> str:
-    sidecars = [cache_shard(config.data.cache_root, kind, held.task, path).with_suffix(".json") for path in held.files]
-    null = [null_path(config.data.cache_root)] if kind == IMAGE_TOKENS else []
+    root = config.data.cache_of(held.name)
+    sidecars = [cache_shard(root, kind, held.task, path).with_suffix(".json") for path in held.files]
+    null = [null_path(root)] if kind == IMAGE_TOKENS else []
     return _digest([sha256_of(path) for path in [*sidecars, *null]])
 
 

@@ -15,7 +15,7 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from ipai.backbones.loading import resolve_dtype
 from ipai.config import AUTO, TrainingRun, check, to_dict
 from ipai.errors import ConfigError, IpaiError
-from ipai.runs import checkpoint, outcome
+from ipai.runs import checkpoint, data_sets, outcome
 from ipai.runs.run_folder import digest_of_settings, folder_of, freeze_config, locked, write_environment
 from ipai.training import made_from
 from ipai.training.assemble import assemble
@@ -68,10 +68,10 @@ def train(config: TrainingRun) -> int:
             untrained += [folder] if new else []  # a failed start leaves no folder behind
             raise
         if accelerator.is_main_process:
-            for line in parts.speed.facts.lines():
+            for line in [*data_sets.lines(parts.data_sets), *parts.speed.facts.lines()]:
                 log.info(line)
-        if accelerator.is_main_process:
             made_from.compare(folder, parts.made_from, None if saved is None else checkpoint.origin_of(saved))
+            data_sets.write_data_sets(folder, parts.data_sets)
         loggers = _loggers(config, folder, saved) if accelerator.is_main_process else []
         for logger in loggers:
             stack.callback(logger.close)

@@ -108,7 +108,7 @@ class ValidationImages:
 
     def draw(self, device: torch.device) -> list[ValidationImage]:
         """Each task's first held-out samples, always the same with the same noise; the ranks share the work."""
-        chosen = self.validator.samples.first_of_each_task(self.config.images)
+        chosen = self.validator.samples.first_of_each_set(self.config.images)
         own = chosen[self.validator.rank :: self.validator.world_size]
         self.injection.set_scale(self.config.adapter_scale)
         try:

@@ -150,10 +150,10 @@ def test_validation_is_fixed_and_drops_nothing(root: Path) -> None:
         assert lots == [0.125, 0.375, 0.625, 0.875]
 
 
-def test_validation_takes_what_there_is_and_knows_the_first_of_each_task(root: Path) -> None:
+def test_validation_takes_what_there_is_and_knows_the_first_of_each_set(root: Path) -> None:
     data = validation(root, 100)
     assert len(data) == 10
-    firsts = [data[index].task for index in data.first_of_each_task(2)]
+    firsts = [data[index].task for index in data.first_of_each_set(2)]
     assert Counter(firsts) == {"copy": 2, "object": 2}
 
 

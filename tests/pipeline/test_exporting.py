@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from ipai.errors import CheckpointError, ConfigError, WeightsError
 from ipai.pipeline import Condition, attach, sources
 from ipai.pipeline.exporting import ExportConfig, export
 from ipai.runs.checkpoint import Progress, save
+from ipai.runs.data_sets import SetFacts, write_data_sets
 from ipai.schema import typed
 from tests.helpers.building import ROOT, environment
 from tests.helpers.composing import CONF, compose
@@ -135,6 +137,15 @@ def test_the_cards_snippet_runs(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert Image.open(tmp_path / "drawn.png").size == (64, 64)
+
+
+def test_the_card_lists_the_sets_and_their_licences(run: Path) -> None:
+    facts = SetFacts("style", "/secret/pictures", 1200, 2, 0.25, {"CC0-1.0": 1000, "not stated": 300})
+    write_data_sets(run, {"style/mine": facts, "copy": replace(facts, licences={})})
+    card = (export(settings(run)) / "README.md").read_text()
+    assert "| style/mine | 1,200 | 25.0% | CC0-1.0: 1,000, not stated: 300 |" in card
+    assert "| copy | 1,200 | 25.0% | not stated |" in card
+    assert "/secret" not in card
 
 
 def test_a_sample_grid_goes_into_the_card(run: Path) -> None:

@@ -1,0 +1,55 @@
+"""What a run is trained on, in words: `data_sets.json` in its folder, and a line of the log for each set."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ipai.errors import CheckpointError
+from ipai.files import write_json
+from ipai.records import RecordError, read_record
+
+NAME = "data_sets.json"
+
+
+@dataclass(frozen=True)
+class SetFacts:
+    """One set of a run.
+
+    Attributes:
+        task: Whose instructions its samples get.
+        root: Where it lies.
+        samples: How many are trained on, after the filter.
+        shards: How many there are.
+        share: How much of the run's samples is drawn from it.
+        licences: Name -> how many samples of the shards, before the filter; empty where no sidecar says.
+    """
+
+    task: str
+    root: str
+    samples: int
+    shards: int
+    share: float
+    licences: dict[str, int]
+
+
+def lines(facts: Mapping[str, SetFacts]) -> Iterator[str]:
+    """What the log says of them."""
+    for name, one in facts.items():
+        licences = ", ".join(f"{licence} {count:,}" for licence, count in one.licences.items()) or "not stated"
+        yield f"{name}: {one.samples:,} samples in {one.shards} shards, drawn {one.share:.1%}; licences: {licences}"
+
+
+def write_data_sets(folder: Path, facts: Mapping[str, SetFacts]) -> None:
+    """Write `data_sets.json` into the run's folder."""
+    write_json(folder / NAME, {name: asdict(one) for name, one in facts.items()})
+
+
+def read_data_sets(folder: Path) -> dict[str, SetFacts]:
+    """What was written; empty for runs of earlier versions. Raises CheckpointError if it is damaged."""
+    path = folder / NAME
+    if not path.is_file():
+        return {}
+    try:
+        return read_record(path, dict[str, SetFacts])
+    except (OSError, RecordError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}); remove it to go on without what it tells") from error
