@@ -20,6 +20,7 @@ from ipai.errors import CheckpointError
 from ipai.evaluation.config import EvaluationConfig, check
 from ipai.evaluation.evaluated_run import EvaluatedRun, resolve
 from ipai.evaluation.layout import PARQUET, SCORES, TABLE
+from ipai.evaluation.measures.likeness import Likeness, described, likenesses
 from ipai.evaluation.reporting.table import table
 from ipai.evaluation.sampling.cross_task import Crossed, crossed_sources
 from ipai.evaluation.sampling.eval_samples import HeldOut
@@ -80,10 +81,11 @@ def evaluate(config: EvaluationConfig, bar: Bar) -> Evaluated:
         everything = [*parts, *asked, *side_by_side]
         with bar("drawing", sum(len(part.questions) for part in everything)) as progress:
             draw_missing(everything, processes(config), progress, **options)
-        clip = _clip(config, evaluated)
+        clip, measures = _clip(config, evaluated), _measures(config)
         with bar("scoring", sum(len(part.questions) for part in parts)) as progress:
-            rows = [row for part in parts for row in score_part(part, part.source, clip, progress)]  # type: ignore[arg-type]
+            rows = [row for part in parts for row in score_part(part, part.source, clip, measures, progress)]  # type: ignore[arg-type]
         scores = _facts(config, evaluated, clip) | {
+            **({"measures": described(measures, config.measure_weights)} if measures else {}),
             "tasks": {task: {name: asdict(mean) for name, mean in of.items()} for task, of in summarise(rows).items()},
             "oracles": oracle_report(asked, load_oracles()) if asked else None,
         }
@@ -163,6 +165,11 @@ def _clip(config: EvaluationConfig, evaluated: EvaluatedRun) -> ClipModel:
         name = TOY if evaluated.base.name == TOY or evaluated.base.random_weights else "ViT-L-14"
     device = "cuda" if torch.cuda.is_available() and config.device != "cpu" else "cpu"
     return ClipModel(name, pretrained, device, config.clip.batch_size, embedding_cache())
+
+
+def _measures(config: EvaluationConfig) -> dict[str, Likeness]:
+    device = torch.device("cuda" if torch.cuda.is_available() and config.device != "cpu" else "cpu")
+    return likenesses(config.measures, config.measure_weights, device, config.clip.batch_size, embedding_cache())
 
 
 def _facts(config: EvaluationConfig, evaluated: EvaluatedRun, clip: ClipModel) -> dict[str, Any]:

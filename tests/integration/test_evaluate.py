@@ -23,6 +23,7 @@ from ipai.evaluation.evaluating import Evaluated, evaluate
 from ipai.files import sha256_of
 from ipai.schema import typed
 from tests.helpers.composing import CONF
+from tests.helpers.likeness_miniatures import write_csd, write_dino
 from tests.integration.conftest import run, start
 
 pytestmark = pytest.mark.slow
@@ -65,6 +66,27 @@ def folder(undisturbed: Path, held_out: Path, tmp_path_factory: pytest.TempPathF
     config["data"]["root"] = str(held_out)
     (copied / "config.yaml").write_text(yaml.safe_dump(config))
     return copied
+
+
+def test_measures_with_weights_of_their_own_are_asked_for_by_name(folder: Path, tmp_path: Path) -> None:
+    for name in ("csd", "dino"):
+        (tmp_path / name).mkdir()
+    write_csd(tmp_path / "csd")
+    write_dino(tmp_path / "dino")
+    weights = [f"measure_weights.{name}.id={tmp_path / name}" for name in ("csd", "dino")]
+    done = evaluation(
+        f"run={folder}", f"output={tmp_path}/out", "measures=[csd,dino_i,dino_structure]", *weights, "limit=2"
+    )
+    assert {"csd", "dino_i", "dino_structure"} <= done.scores["tasks"]["object"].keys()
+    assert done.scores["measures"]["csd"]["identity"].startswith("csd-")
+    assert "## Taken and leaked" in (tmp_path / "out" / "table.md").read_text()
+    assert "csd" in pyarrow.parquet.read_table(tmp_path / "out" / "scores.parquet").column_names
+    with pytest.raises(WeightsError, match="cannot find"):
+        evaluation(
+            f"run={folder}", f"output={tmp_path}/b", "measures=[csd]", "measure_weights.csd.id=./none", "limit=2"
+        )
+    with pytest.raises(ConfigError, match="measures=clip is none of csd"):
+        evaluation(f"run={folder}", f"output={tmp_path}/b", "measures=[clip]")
 
 
 @pytest.mark.long

@@ -1,6 +1,6 @@
 """How each measure goes along with what was really taken, and with what leaked: rank correlations with intervals."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ from scipy.stats import bootstrap, rankdata
 
 from ipai.clip.model import ClipModel
 from ipai.evaluation.measures.known_answers import known_answers
-from ipai.evaluation.measures.measures import MEASURES
+from ipai.evaluation.measures.measures import Measure
 
 _RESAMPLES = 1000
 _LEVEL = 0.95
@@ -54,12 +54,18 @@ class Line:
 
 
 def agreement(
-    questions: Sequence[tuple[str, str]], clip: ClipModel, count: int, seed: int, progress: Callable[[int], object]
+    questions: Sequence[tuple[str, str]],
+    measures: Mapping[str, Measure],
+    clip: ClipModel,
+    count: int,
+    seed: int,
+    progress: Callable[[int], object],
 ) -> list[Line]:
-    """All measures on answers to these tasks.
+    """Measures on answers to these tasks.
 
     Args:
         questions: Task and kind of picture.
+        measures: By name.
         clip: For the measures that embed.
         count: Answers to each.
         seed: Of answers and intervals.
@@ -68,7 +74,7 @@ def agreement(
     lines = []
     for task, kind in questions:
         answers = known_answers(task, kind, count, seed)
-        for name, measure in MEASURES.items():
+        for name, measure in measures.items():
             scores = measure.score(answers, clip)
             leaked = correlation(scores, answers.leaked, seed) if len(answers.leaked) else None
             lines.append(Line(task, kind, name, correlation(scores, answers.taken, seed), leaked))

@@ -10,6 +10,7 @@ from torch import Tensor
 from ipai.clip.model import ClipModel
 from ipai.clip.scores import CLIP_SCORE_SCALE, clip_i, clip_s, clip_score
 from ipai.evaluation.measures.known_answers import KnownAnswers
+from ipai.evaluation.measures.likeness import Likeness
 from ipai.evaluation.scoring.pixel_scores import edge_f1, palette_distance
 from ipai.toyworld.sources.source_files import png
 
@@ -68,10 +69,27 @@ MEASURES = {
 """By name."""
 
 NEED_WEIGHTS = {
-    "CSD (style descriptors, 2404.01292)": "style",
-    "DINOv2 (2304.07193)": "subject",
     "a face recogniser (ArcFace's kind, 1801.07698)": "identity",
     "LPIPS (1801.03924), DreamSim (2306.09344)": "structure",
     "VQAScore (2404.01291), a judge (VIEScore, 2312.14867)": "what a question asks",
 }
 """What peers report besides and what it is for; none of it is in this project yet."""
+
+WITH_WEIGHTS = {
+    "csd": "CSD (style descriptors, 2404.01292)",
+    "dino_i": "DINOv2's class token (2304.07193)",
+    "dino_structure": "self-similarity of DINOv2's patches (2201.00424)",
+}
+"""Those of `evaluate.measures`, which run here where their weights are given."""
+
+
+def of_likeness(name: str, likeness: Likeness) -> Measure:
+    """A measure of `evaluate.measures` as one of these."""
+
+    def score(asked: KnownAnswers, _: ClipModel) -> np.ndarray:
+        answers, conditions = (
+            [png(np.asarray(picture)) for picture in pictures] for pictures in (asked.answers, asked.conditions)
+        )
+        return np.array(likeness(answers, conditions))
+
+    return Measure(WITH_WEIGHTS[name], score)

@@ -1,17 +1,18 @@
 """The agreement as a page of Markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ipai.evaluation.measures.agreement import Correlation, Line
-from ipai.evaluation.measures.measures import MEASURES, NEED_WEIGHTS
+from ipai.evaluation.measures.measures import NEED_WEIGHTS, WITH_WEIGHTS, Measure
 from ipai.pages import render_page
 
 
-def page(lines: Sequence[Line], count: int, clip: str, command: str) -> str:
+def page(lines: Sequence[Line], measures: Mapping[str, Measure], count: int, clip: str, command: str) -> str:
     """The page.
 
     Args:
         lines: Of `agreement`.
+        measures: Those that were run.
         count: Answers to each task.
         clip: Names the CLIP.
         command: What makes it.
@@ -19,14 +20,18 @@ def page(lines: Sequence[Line], count: int, clip: str, command: str) -> str:
     rows = [
         {
             "asked": f"{line.task}, {line.kind}",
-            "measure": MEASURES[line.measure].called,
+            "measure": measures[line.measure].called,
             "bold": line.tells_the_truth,
             "taken": _words(line.taken),
             "leaked": "" if line.leaked is None else _words(line.leaked),
         }
         for line in lines
     ]
-    return render_page("measures.md.jinja", count=count, clip=clip, command=command, rows=rows, waiting=NEED_WEIGHTS)
+    waiting = [
+        (called, f"`evaluate.measures`, {name}") for name, called in WITH_WEIGHTS.items() if name not in measures
+    ]
+    waiting += [(called, use) for called, use in NEED_WEIGHTS.items()]
+    return render_page("measures.md.jinja", count=count, clip=clip, command=command, rows=rows, waiting=waiting)
 
 
 def _words(of: Correlation) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ipai.evaluation.scoring.statistics import SCORES
+from ipai.evaluation.scoring.taken_and_leaked import LEAKED, TAKEN
 from ipai.tasks import TASKS, get_task
 
 
@@ -14,15 +15,20 @@ def table(scores: dict[str, Any]) -> str:
         scores: The content of scores.json.
     """
     settings = scores["settings"]
+    columns = [name for name in SCORES if any(name in of for of in scores["tasks"].values())]
     lines = [f"# {title(scores)}", ""]
     lines += [f"**{warning}**\n" for warning in warnings(scores)]
     lines += [
         f"{settings['limit']} held-out samples a task at most, seed {settings['seed']}, {settings['instructions']} "
         f"instructions, {settings['scheduler']}; scored by {scores['models']['clip']}. Means ± standard errors.",
         "",
-        *markdown(["task", "n", *SCORES.values()], [_row(task, of) for task, of in scores["tasks"].items()]),
+        *markdown(
+            ["task", "n", *(SCORES[name] for name in columns)],
+            [_row(task, of, columns) for task, of in scores["tasks"].items()],
+        ),
         "",
         "Bold: what the paper's Table 1 gives. CLIP-T, CLIP-P and CLIP-S are scaled by 2.5.",
+        *_taken_and_leaked(scores),
     ]
     if scores["oracles"] is not None:
         lines += ["", "## What the oracles find", "", *oracle_lines(scores["oracles"])]
@@ -88,9 +94,26 @@ def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(line) + " |" for line in lines]
 
 
-def _row(task: str, scores: dict[str, Any]) -> list[str]:
+def _taken_and_leaked(scores: dict[str, Any]) -> list[str]:
+    """What measures with weights of their own say, if any were asked for."""
+    if "measures" not in scores:
+        return []
+
+    def said(names: Sequence[str], of: dict[str, Any]) -> str:
+        return ", ".join(f"{SCORES[name]} {number(of[name], 3)}" for name in names if name in of)
+
+    rows = [[task, said(TAKEN[task], of), said(LEAKED[task], of)] for task, of in scores["tasks"].items()]
+    by = [f"{SCORES[name]}: {one['weights']} ({one['licence']})" for name, one in scores["measures"].items()]
+    return [
+        "", "## Taken and leaked", "",
+        "By what each measure sees: of the first column more is better, of the second less.", "",
+        *markdown(["task", "taken", "leaked"], rows), "", f"{'; '.join(by)}.",
+    ]  # fmt: skip
+
+
+def _row(task: str, scores: dict[str, Any], columns: Sequence[str]) -> list[str]:
     cells = []
-    for name in SCORES:
+    for name in columns:
         text = number(scores.get(name))
         cells.append(f"**{text}**" if text and name in get_task(task).scores else text)
     return [task, str(max(value["n"] for value in scores.values())), *cells]

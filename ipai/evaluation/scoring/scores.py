@@ -1,7 +1,7 @@
 """From pictures to one row of scores each."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 import torch
@@ -10,14 +10,21 @@ from torch import Tensor
 
 from ipai.clip.model import ClipModel
 from ipai.clip.scores import CLIP_SCORE_SCALE, clip_i, clip_s, clip_score, diversity
+from ipai.evaluation.measures.likeness import Likeness
 from ipai.evaluation.sampling.eval_samples import EvalSample, HeldOut
 from ipai.evaluation.sampling.image_shards import Part, read_part
 from ipai.evaluation.scoring.pixel_scores import edge_f1, palette_distance
 from ipai.evaluation.scoring.statistics import Row
 
 
-def score_part(part: Part, source: HeldOut, clip: ClipModel, progress: Callable[[int], object]) -> list[Row]:
-    """A row for each picture of a part.
+def score_part(
+    part: Part,
+    source: HeldOut,
+    clip: ClipModel,
+    measures: Mapping[str, Likeness],
+    progress: Callable[[int], object],
+) -> list[Row]:
+    """A row for each picture of a part, with the scores of `measures` under their names.
 
     Raises:
         DataError: A picture is missing or damaged.
@@ -25,6 +32,8 @@ def score_part(part: Part, source: HeldOut, clip: ClipModel, progress: Callable[
     questions, contents = zip(*read_part(part), strict=True)
     generated = clip.pictures(contents, progress)
     columns = _clip_columns(clip, source, questions, generated)
+    conditions = [source.condition_bytes(question) for question in questions] if measures else []
+    columns |= {name: list(likeness(contents, conditions)) for name, likeness in measures.items()}
     rows = []
     for place, (question, content) in enumerate(zip(questions, contents, strict=True)):
         picture, condition = Image.open(io.BytesIO(content)).convert("RGB"), source.condition(question)

@@ -16,8 +16,14 @@ SCORES: dict[str, str] = {
     "edge_f1": "edge F1",
     "palette_distance": "palette distance",
     "diversity": "diversity",
+    "csd": "CSD",
+    "dino_i": "DINO-I",
+    "dino_structure": "DINO structure",
 }
-"""Columns of scores.parquet and what tables call them. `clip_s` is 2.5 times `clip_s_raw`, as the paper's must be."""
+"""Columns of scores.parquet and what tables call them; the last three only where they were asked for.
+
+`clip_s` is 2.5 times `clip_s_raw`, as the paper's must be.
+"""
 
 Row = dict[str, Any]
 
@@ -65,5 +71,5 @@ def by_sample(rows: Sequence[Row], task: str, score: str) -> dict[str, float]:
 
 def _values(rows: Sequence[Row], task: str, score: str) -> Iterator[tuple[str, float]]:
     for row in rows:
-        if row["task"] == task and row[score] is not None:
+        if row["task"] == task and row.get(score) is not None:
             yield row["key"], row[score]

@@ -67,10 +67,10 @@ def test_a_measure_that_sees_what_was_taken_tells_the_truth(monkeypatch: pytest.
         monkeypatch.delitem(MEASURES, name)
     monkeypatch.setitem(MEASURES, "honest", Measure("honest", honest))
     monkeypatch.setitem(MEASURES, "fooled", Measure("fooled", fooled))
-    lines = agreement([("style", "scenes")], ClipModel(TOY, None), COUNT, 0, lambda _: None)
+    lines = agreement([("style", "scenes")], MEASURES, ClipModel(TOY, None), COUNT, 0, lambda _: None)
     assert [(line.measure, line.tells_the_truth) for line in lines] == [("honest", True), ("fooled", False)]
     assert lines[0].taken.value == pytest.approx(1.0)
-    text = page(lines, COUNT, "toy", "a command")
+    text = page(lines, MEASURES, COUNT, "toy", "a command")
     assert "| style, scenes | **honest** | +1.00" in text
     assert "| style, scenes | fooled | " in text
 

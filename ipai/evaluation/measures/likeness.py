@@ -1,0 +1,120 @@
+"""Likeness of a generated picture to its condition by encoders that need weights (`evaluate.measures`)."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ipai.clip.model import EmbeddingFile
+from ipai.data.images import MAX_PIXELS, decode_image
+from ipai.evaluation.measures.settings import LICENCES, LikenessWeights
+
+
+class PictureEncoder(Protocol):
+    """From pictures to rows of numbers.
+
+    Attributes:
+        identity: Names the weights; equal wherever they lie.
+        preprocessing: What is done to a picture first, in words.
+    """
+
+    identity: str
+    preprocessing: str
+
+    def prepared(self, picture: Image.Image) -> Tensor:
+        """An RGB picture as the network takes it, fp32 [3, S, S]."""
+        ...
+
+    def embed(self, pixels: Tensor) -> Tensor:
+        """Unit vectors, fp32 [N, D], of prepared pictures [N, 3, S, S]."""
+        ...
+
+
+class Likeness:
+    """The cosine of an encoder's rows of a picture and its condition; rows are kept by content.
+
+    Args:
+        encoder: Of pictures.
+        batch_size: How many it takes at once.
+        cache: Where rows are kept; None keeps none.
+    """
+
+    def __init__(self, encoder: PictureEncoder, batch_size: int, cache: Path | None) -> None:
+        self.encoder, self._batch_size = encoder, batch_size
+        self._kept = None if cache is None else EmbeddingFile(cache / f"{encoder.identity}.sqlite")
+
+    def __call__(self, pictures: Sequence[bytes], conditions: Sequence[bytes]) -> list[float]:
+        """A number for each pair of picture files, -1..1.
+
+        Raises:
+            DataError: One is no picture.
+        """
+        rows = self._rows([*pictures, *conditions])
+        return (rows[: len(pictures)] * rows[len(pictures) :]).sum(1).tolist()
+
+    def _rows(self, contents: Sequence[bytes]) -> Tensor:
+        keys = [hashlib.sha256(content).digest() for content in contents]
+        known = {} if self._kept is None else self._kept.read(keys)
+        missing = {key: content for key, content in zip(keys, contents, strict=True) if key not in known}
+        names = list(missing)
+        for start in range(0, len(names), self._batch_size):
+            chunk = names[start : start + self._batch_size]
+            pixels = torch.stack([self.encoder.prepared(decode_image(missing[key], MAX_PIXELS)) for key in chunk])
+            # Padded to one size, as the CLIP that scores does: a row must not depend on how many others were missing.
+            padded = torch.cat([pixels, pixels[:1].expand(self._batch_size - len(chunk), *pixels.shape[1:])])
+            rows = dict(zip(chunk, self.encoder.embed(padded)[: len(chunk)], strict=True))
+            if self._kept is not None:
+                self._kept.write(rows)
+            known |= rows
+        return torch.stack([known[key] for key in keys])
+
+
+_PARTS = {"csd": "csd", "dino_i": "dino", "dino_structure": "dino"}
+
+
+def likenesses(
+    names: Sequence[str], weights: LikenessWeights, device: torch.device, batch_size: int, cache: Path | None
+) -> dict[str, Likeness]:
+    """The measures that are asked for, loaded.
+
+    Args:
+        names: Of `LIKENESSES`.
+        weights: Where their encoders lie.
+        device: Where they run.
+        batch_size: Pictures at once.
+        cache: Folder for rows, kept by content.
+
+    Raises:
+        WeightsError: An encoder cannot be had; the message names its key and the mend.
+    """
+    if not names:
+        return {}
+    # Only now: transformers and torchvision take seconds to import.
+    from ipai.evaluation.measures.encoders import CsdEncoder, DinoEncoder
+
+    made: dict[str, Callable[[], PictureEncoder]] = {
+        "csd": lambda: CsdEncoder(weights.csd, device),
+        "dino_i": lambda: DinoEncoder(weights.dino, "subject", device),
+        "dino_structure": lambda: DinoEncoder(weights.dino, "structure", device),
+    }
+    return {name: Likeness(made[name](), batch_size, cache) for name in names}
+
+
+def described(found: dict[str, Likeness], weights: LikenessWeights) -> dict[str, dict[str, str]]:
+    """For the record: of each measure its weights, their content, licence and preprocessing."""
+    default = LikenessWeights()
+    result = {}
+    for name, likeness in found.items():
+        part = _PARTS[name]
+        ref = getattr(weights, part)
+        licence = LICENCES[part] if ref.id == getattr(default, part).id else "as its owner says"
+        encoder = likeness.encoder
+        result[name] = {
+            "weights": str(ref), "identity": encoder.identity, "licence": licence,
+            "preprocessing": encoder.preprocessing,
+        }  # fmt: skip
+    return result

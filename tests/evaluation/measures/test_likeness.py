@@ -1,0 +1,148 @@
+"""Measures with weights of their own, on miniatures in the layouts of the real ones."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch.nn import functional
+from transformers import Dinov2Model
+
+from ipai.backbones.config import WeightsFile
+from ipai.clip.model import TOY, ClipModel
+from ipai.errors import WeightsError
+from ipai.evaluation.measures.agreement import agreement
+from ipai.evaluation.measures.encoders import CsdEncoder, DinoEncoder
+from ipai.evaluation.measures.likeness import described, likenesses
+from ipai.evaluation.measures.measures import of_likeness
+from ipai.evaluation.measures.page import page
+from ipai.evaluation.measures.settings import LIKENESSES, LikenessWeights
+from ipai.evaluation.reporting.table import table
+from ipai.evaluation.scoring.statistics import SCORES
+from ipai.evaluation.scoring.taken_and_leaked import LEAKED, TAKEN
+from ipai.tasks import TASKS
+from tests.helpers.likeness_miniatures import clip_vision, write_csd, write_dino
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def csd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_csd(tmp_path_factory.mktemp("csd"))
+
+
+@pytest.fixture(scope="module")
+def dino(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dino(tmp_path_factory.mktemp("dino"))
+
+
+def ref(path: Path) -> WeightsFile:
+    return WeightsFile(str(path.parent), path.name)
+
+
+def picture(seed: int, side: int = 96) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8))
+
+
+def png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_csd_is_clips_class_token_through_the_style_head(csd: Path) -> None:
+    encoder, model = CsdEncoder(ref(csd), CPU), clip_vision()
+    pixels = torch.stack([encoder.prepared(picture(seed)) for seed in range(3)])
+    assert pixels.shape == (3, 3, 32, 32)
+    with torch.no_grad():
+        pooled = model(pixel_values=pixels).pooler_output
+    wanted = functional.normalize(pooled @ load_file(csd)["last_layer_style"], dim=1)
+    torch.testing.assert_close(encoder.embed(pixels), wanted, atol=1e-5, rtol=1e-4)
+
+
+def test_dino_reads_the_class_token_or_how_alike_patches_are(dino: Path) -> None:
+    subject, structure = (DinoEncoder(ref(dino), reading, CPU) for reading in ("subject", "structure"))
+    model = Dinov2Model.from_pretrained(dino.parent).eval()
+    pixels = subject.prepared(picture(0))[None]
+    assert pixels.shape == (1, 3, 224, 224)
+    with torch.no_grad():
+        tokens = model(pixel_values=pixels).last_hidden_state
+        small = model(pixel_values=structure.prepared(picture(0))[None]).last_hidden_state
+    torch.testing.assert_close(subject.embed(pixels), functional.normalize(tokens[:, 0], dim=1))
+    found = structure.embed(structure.prepared(picture(0))[None])[0].view(64, 64)
+    alike = torch.nn.functional.cosine_similarity(small[0, 1:, None], small[0, None, 1:], dim=-1)
+    torch.testing.assert_close(found, alike / alike.norm(), atol=1e-5, rtol=1e-4)
+
+
+def test_a_picture_is_most_like_itself_and_rows_are_kept(csd: Path, dino: Path, tmp_path: Path) -> None:
+    weights = LikenessWeights(ref(csd), ref(dino))
+    contents = [png(picture(seed)) for seed in range(3)]
+    found = likenesses(LIKENESSES, weights, CPU, 2, tmp_path)
+    for name, likeness in found.items():
+        assert likeness(contents, contents) == pytest.approx([1.0] * 3), name
+        apart = likeness(contents[:2], contents[1:])
+        assert max(apart) < 0.99999, name
+        again = likenesses([name], weights, CPU, 2, tmp_path)[name]
+        again.encoder.embed = None  # type: ignore[method-assign,assignment]  # nothing is computed twice
+        assert again(contents[:2], contents[1:]) == apart, name
+        assert likenesses([name], weights, CPU, 2, None)[name](contents[1:2], contents[2:3]) == apart[1:], name
+    told = described(found, weights)
+    assert told["csd"]["licence"] == "as its owner says"
+    assert described(found, LikenessWeights())["dino_i"]["licence"] == "Apache-2.0"
+    assert "middle 112 px" in told["dino_structure"]["preprocessing"]
+
+
+def test_weights_that_are_none_are_named(csd: Path, dino: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"cannot find .*nowhere"):
+        likenesses(["csd"], LikenessWeights(csd=WeightsFile("./nowhere", "model.safetensors")), CPU, 2, None)
+    (tmp_path / "text.safetensors").write_text("no tensors")
+    with pytest.raises(WeightsError, match="is no safetensors file"):
+        CsdEncoder(ref(tmp_path / "text.safetensors"), CPU)
+    with pytest.raises(WeightsError, match=r"is no CSD.*backbone\.conv1"):
+        CsdEncoder(ref(dino), CPU)
+    lacking = {name: value for name, value in load_file(csd).items() if "ln_post" not in name}
+    save_file(lacking, tmp_path / "lacking.safetensors")
+    with pytest.raises(WeightsError, match="ln_post"):
+        CsdEncoder(ref(tmp_path / "lacking.safetensors"), CPU)
+    with pytest.raises(WeightsError, match=r"config\.json"):
+        DinoEncoder(ref(csd), "subject", CPU)
+
+
+def test_they_can_be_held_against_what_was_taken(csd: Path, dino: Path) -> None:
+    found = likenesses(LIKENESSES, LikenessWeights(ref(csd), ref(dino)), CPU, 8, None)
+    measures = {name: of_likeness(name, likeness) for name, likeness in found.items()}
+    lines = agreement([("style", "scenes")], measures, ClipModel(TOY, None), 20, 0, lambda _: None)
+    text = page(lines, measures, 20, "toy", "a command")
+    assert all(f"| style, scenes | {measure.called} |" in text.replace("**", "") for measure in measures.values())
+    assert "evaluate.measures`, csd" not in text
+    assert "evaluate.measures`, csd" in page(lines[:0], {}, 20, "toy", "a command")
+
+
+def test_every_task_and_score_has_its_role() -> None:
+    assert set(TAKEN) == set(LEAKED) == set(TASKS)
+    for task in TASKS:
+        assert set(TAKEN[task]) | set(LEAKED[task]) <= set(SCORES)
+        assert not set(TAKEN[task]) & set(LEAKED[task])
+    assert set(LIKENESSES) <= set(SCORES)
+
+
+def test_the_table_says_what_was_taken_and_what_leaked() -> None:
+    means = {
+        "csd": {"mean": 0.5, "standard_error": 0.01, "n": 9},
+        "edge_f1": {"mean": 0.25, "standard_error": None, "n": 9},
+    }
+    scores: dict[str, Any] = {
+        "run": "r", "weights": "ema", "step": 1, "random_weights": False, "base": "sd15", "oracles": None,
+        "models": {"clip": "c"}, "tasks": {"style": means},
+        "settings": {"limit": 9, "seed": 0, "instructions": "val", "scheduler": "ddim"},
+        "measures": {"csd": {"weights": "yuxi/CSD", "licence": "CC-BY-4.0"}},
+    }  # fmt: skip
+    assert "| style | CSD 0.500 ± 0.010 | edge F1 0.250 |" in table(scores)
+    assert "CSD: yuxi/CSD (CC-BY-4.0)." in table(scores)
+    del scores["measures"]
+    assert "Taken and leaked" not in table(scores)
+    assert "diversity" not in table(scores), "a column that nothing has"
