@@ -42,6 +42,8 @@ BUILDERS = (
         "registry",
         "build_all",
         "command",
+        "publishing",
+        "publish_command",
     ),
 )
 OF_ONE_DENOISER = re.compile(

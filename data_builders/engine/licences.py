@@ -1,4 +1,4 @@
-"""What a licence allows. Decided by the URL: ids and names differ between sources."""
+"""What a licence allows. Decided by the URL, as ids and names differ between sources; without one by SPDX's name."""
 
 import re
 
@@ -9,6 +9,7 @@ _PERMISSIVE = re.compile(
     r"|flickr\.com/commons/usage"
     r"|usa\.gov/(copyright|government-works))"
 )
+_PERMISSIVE_NAME = re.compile(r"CC0-1\.0|CC-BY(-SA)?-[1-4]\.\d|PDM-1\.0|Apache-2\.0|MIT", re.IGNORECASE)
 _NON_COMMERCIAL = re.compile(r"https?://(www\.)?creativecommons\.org/licenses/by-nc(-sa)?/\d")
 
 
@@ -18,7 +19,11 @@ def is_permissive(licence: dict[str, str] | None) -> bool:
     >>> is_permissive({"name": "Attribution License", "url": "http://creativecommons.org/licenses/by/2.0/"})
     True
     """
-    return licence is not None and _PERMISSIVE.match(licence["url"]) is not None
+    if licence is None:
+        return False
+    if not licence["url"]:
+        return _PERMISSIVE_NAME.fullmatch(licence["name"]) is not None
+    return _PERMISSIVE.match(licence["url"]) is not None
 
 
 def allows_derivatives(licence: dict[str, str] | None) -> bool:
