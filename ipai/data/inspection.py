@@ -14,6 +14,7 @@ from PIL import Image
 from ipai.data.counter_rng import keyed_generator
 from ipai.data.images import ImageError, decode_image
 from ipai.data.sample_filter import SampleFilter, split_by
+from ipai.data.shard_scores import scored_record
 from ipai.data.shards import ShardSet
 from ipai.errors import DataError
 from ipai.instructions.pools import SPLITS, load_pool
@@ -113,7 +114,7 @@ def survey(root: Path, task: str, progress: Progress, wanted: SampleFilter | Non
             facts.left_out.update(refused)
         facts.samples[split] = len(shards)
         for index in range(len(shards)):
-            record = shards.record(index)
+            record = scored_record(shards, index)
             facts.licences[((record.get("source") or {}).get("licence") or {}).get("name", "not stated")] += 1
             facts.prompt_words.append(len(str(record.get("prompt", "")).split()))
             for name, value in (record.get("scores") or {}).items():

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ipai.data.shard_scores import scored_record
 from ipai.data.shards import ShardSet
 from ipai.errors import ConfigError, DataError, SampleError
 
@@ -111,7 +112,7 @@ def split_by(shards: ShardSet, wanted: SampleFilter) -> tuple[ShardSet, Counter[
     seen: set[str] = set()
     for index in range(len(shards)):
         try:
-            record = shards.record(index)
+            record = scored_record(shards, index)
         except SampleError:
             kept.append(index)  # counted and skipped where samples are read
             continue

@@ -162,6 +162,10 @@ class ShardSet:
         """How many samples each of `files` holds."""
         return np.bincount(self._places[:, 0], minlength=len(self._shards)).tolist()
 
+    def file_of(self, index: int) -> Path:
+        """The shard that holds a sample."""
+        return self._shards[int(self._places[index, 0])]
+
     def indices_in(self, number: int) -> range:
         """The samples of the shard `files[number]`."""
         first, last = np.searchsorted(self._places[:, 0], [number, number + 1]).tolist()
