@@ -44,9 +44,9 @@ class AdapterConfig:
 
 @dataclass
 class InstructionsConfig:
-    """Where instructions come from: drawn from the pools, or one fixed wording a task (the paper's ablation)."""
+    """Where instructions come from: drawn from the pools, or one wording a task (the paper's ablation)."""
 
-    source: str = field(default="pool", metadata=one_of("pool", "fixed"))
+    source: str = field(default="pool", metadata=one_of("pool", "fixed", "average"))
     pools: str | None = None
     fixed: dict[str, str] = field(default_factory=dict)
     cached_rows: int = field(default=4096, metadata=above(0))

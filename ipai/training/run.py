@@ -19,6 +19,7 @@ from ipai.runs import checkpoint, data_sets, outcome
 from ipai.runs.run_folder import digest_of_settings, folder_of, freeze_config, locked, write_environment
 from ipai.training import made_from
 from ipai.training.assemble import assemble
+from ipai.training.average_instructions import with_average_instructions
 from ipai.training.batching import Batching
 from ipai.training.dry_run import dry_run
 from ipai.training.loggers import JsonLines, Logger, WandbLogger, last_logged, wandb_id
@@ -40,6 +41,11 @@ def train(config: TrainingRun) -> int:
     if config.train.micro_batch_size == AUTO and not config.dry_run:
         config.train.micro_batch_size = fitting(config, accelerator)
         check(config)  # what needs several samples at once
+    if config.instructions.source == "average":
+        with accelerator.main_process_first():  # the others then find what it encoded
+            config.instructions = with_average_instructions(
+                config.instructions, config.tasks, config.base, accelerator.device
+            )
     if config.dry_run:
         dry_run(config, accelerator)
         return 0

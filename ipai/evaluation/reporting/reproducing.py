@@ -106,7 +106,11 @@ def evaluations(config: ReproduceConfig, experiment: str) -> Iterator[list[str]]
         yield [f"run={folder}", "weights=start"]
         yield [f"run={folder}", "weights=ip_adapter_plus"]
     # The wordings that the run's own evaluation does not have.
-    others = {"joint": ("train", "fixed"), "fixed_instruction": ("train", "val")}.get(experiment, ())
+    others = {
+        "joint": ("train", "fixed"),
+        "fixed_instruction": ("train", "val"),
+        "average_instruction": ("train", "val"),
+    }.get(experiment, ())
     yield from ([f"run={folder}", f"instructions={wordings}"] for wordings in others)
     followed = (
         config.curve if experiment == "joint" else [task for task in config.curve if experiment == f"single_{task}"]

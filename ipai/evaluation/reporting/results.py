@@ -75,7 +75,7 @@ def verdict(first: Line, second: Line) -> str:
 
 
 def _fixed_against_random(folders: dict[str, Path]) -> str:
-    names = [name for name in ("joint", "fixed_instruction") if name in folders]
+    names = [name for name in ("joint", "fixed_instruction", "average_instruction") if name in folders]
     own = [folders[name] / FOLDER for name in names]
     lines = read_lines([path / wordings for path in own for wordings in ("", "val", "train", "fixed")
                         if (path / wordings / SCORES).is_file()], baselines=False)  # fmt: skip
