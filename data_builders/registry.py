@@ -29,6 +29,9 @@ BUILDERS = {
         "data_builders.instantstyle.config:StyleBuild", "data_builders.instantstyle.builder:InstantStyleBuilder"
     ),
     "own": Entry("data_builders.own.config:OwnBuild", "data_builders.own.builder:OwnBuilder"),
+    "worded_style": Entry(
+        "data_builders.worded_style.config:WordedStyleBuild", "data_builders.worded_style.builder:WordedStyleBuilder"
+    ),
     "rendered": Entry("data_builders.rendered.config:RenderedBuild", "data_builders.rendered.builder:RenderedBuilder"),
 }
 

@@ -38,6 +38,7 @@ BUILDERS = (
         "instantstyle",
         "journeydb",
         "own",
+        "worded_style",
         "rendered",
         "registry",
         "build_all",

@@ -109,7 +109,8 @@ class _Preparation:
         condition = encode_jpeg(cut(photo, square, config.image_size), config.jpeg_quality)
         lines = Image.fromarray(edges).convert("RGB")
 
-        def finish(picture: Image.Image, provenance: dict[str, Any]) -> Sample:
+        def finish(pictures: Sequence[Image.Image], provenance: dict[str, Any]) -> Sample:
+            (picture,) = pictures
             followed = agreement(edges, edge_map(picture, config.edges), config.edges.tolerance)
             return Sample(
                 target=encode_jpeg(cut(picture, (0, 0, picture.width), config.image_size), config.jpeg_quality),
@@ -122,7 +123,7 @@ class _Preparation:
                 scores={"edge_density": round(covered, 6), "edge_f1": round(followed, 6)},
             )
 
-        return Draft(Request(fields["prompt"], seed, lines), finish)
+        return Draft((Request(fields["prompt"], seed, lines),), finish)
 
 
 def _record(row: Row) -> Record:

@@ -39,7 +39,7 @@ class InstantStyleBuilder:
         Raises:
             DataError: Images, prompts or captions are missing or damaged.
         """
-        prompts, counts = read_prompts(self.config)
+        prompts, counts = read_prompts(self.config.source.prompts, self.config.prompts)
         captions = captions_of(self.config)
         drops: Counter[str] = Counter()
         images = find_images(self.config.source, drops)
@@ -153,7 +153,8 @@ class _Preparation:
         written = {"cond_caption": caption.provenance} if caption.provenance else {}
         seed = seed_of(config.seed, record.key)
 
-        def finish(drawn: Image.Image, provenance: dict[str, Any]) -> Sample:
+        def finish(pictures: Sequence[Image.Image], provenance: dict[str, Any]) -> Sample:
+            (drawn,) = pictures
             return Sample(
                 target=encode_jpeg(cut(drawn, (0, 0, drawn.width), config.image_size), config.jpeg_quality),
                 condition=encode_jpeg(condition, config.jpeg_quality),
@@ -166,7 +167,7 @@ class _Preparation:
             )
 
         style = cut(picture, middle_square(*picture.size), config.teacher.resolution)
-        return Draft(Request(fields["prompt"], seed, style, caption.text), finish)
+        return Draft((Request(fields["prompt"], seed, style, caption.text),), finish)
 
 
 def _place(record: Record) -> Place:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data_builders.engine.parquet import ParquetFolder
-from data_builders.instantstyle.config import Prompts, StyleBuild
+from data_builders.instantstyle.config import Prompts
 from data_builders.instantstyle.content import content_words, says_nothing
 from data_builders.words import one_line
 from ipai.errors import DataError
@@ -17,13 +17,17 @@ _LONGEST = 2000  # letters; nobody looks for the content of more
 _TABLES = {".csv": ",", ".tsv": "\t"}
 
 
-def read_prompts(config: StyleBuild) -> tuple[list[str], dict[str, int]]:
+def read_prompts(file: str, settings: Prompts) -> tuple[list[str], dict[str, int]]:
     """The prompts in the order of the file, each once, and counts of what was read and left out.
+
+    Args:
+        file: `source.prompts`.
+        settings: How they are read.
 
     Raises:
         DataError: The file is missing, damaged, has none of the columns, or no prompt of it is left.
     """
-    path, settings = Path(config.source.prompts).expanduser(), config.prompts
+    path = Path(file).expanduser()
     counts: Counter[str] = Counter()
     kept: dict[str, str] = {}
     for text, artist in _texts(path, settings):

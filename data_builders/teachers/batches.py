@@ -21,10 +21,15 @@ _SEEDS = 2**63
 
 @dataclass(frozen=True)
 class Draft:
-    """A sample that lacks its picture: `finish(picture, provenance of the teacher)` makes it whole, or raises Drop."""
+    """A sample that lacks its pictures: `finish(pictures, provenance of the teacher)` makes it whole, or raises Drop.
 
-    request: Request
-    finish: Callable[[Image.Image, dict[str, Any]], Sample]
+    Attributes:
+        requests: One for each picture, at most a batch.
+        finish: Gets them in that order.
+    """
+
+    requests: tuple[Request, ...]
+    finish: Callable[[Sequence[Image.Image], dict[str, Any]], Sample]
 
 
 def make_in_batches(
@@ -37,17 +42,22 @@ def make_in_batches(
         DataError: The memory does not suffice, or what `prepare` raises.
     """
     waiting: list[Draft | Drop] = []
-    drafts = 0
+    pictures = 0
     for record in records:
         try:
-            waiting.append(prepare(record))
-            drafts += 1
+            draft: Draft | Drop = prepare(record)
         except Drop as drop:
-            waiting.append(drop)
-        if drafts == teacher.batch_size:
+            draft = drop
+        wanted = len(draft.requests) if isinstance(draft, Draft) else 0
+        if pictures + wanted > teacher.batch_size:
             yield from _results(waiting, generator_of(teacher))
-            waiting, drafts = [], 0
-    if drafts:
+            waiting, pictures = [], 0
+        waiting.append(draft)
+        pictures += wanted
+        if pictures == teacher.batch_size:
+            yield from _results(waiting, generator_of(teacher))
+            waiting, pictures = [], 0
+    if pictures:
         yield from _results(waiting, generator_of(teacher))
     else:
         yield from (drop for drop in waiting if isinstance(drop, Drop))
@@ -73,13 +83,15 @@ def seed_of(seed: int, key: str) -> int:
 
 def _results(waiting: Sequence[Draft | Drop], generator: "TargetGenerator") -> Iterator[Sample | Drop]:
     drafts = [item for item in waiting if isinstance(item, Draft)]
-    pictures = iter(generator.generate([draft.request for draft in drafts]))
+    pictures = iter(generator.generate([request for draft in drafts for request in draft.requests]))
     for item in waiting:
         if isinstance(item, Drop):
             yield item
             continue
-        picture = next(pictures)
+        drawn = [next(pictures) for _ in item.requests]
+        refused = next((picture for picture in drawn if isinstance(picture, Drop)), None)
         try:
-            yield picture if isinstance(picture, Drop) else item.finish(picture, generator.provenance)
+            whole = [picture for picture in drawn if not isinstance(picture, Drop)]
+            yield refused or item.finish(whole, generator.provenance)
         except Drop as drop:
             yield drop

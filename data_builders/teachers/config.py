@@ -58,26 +58,15 @@ class EdgeTeacher(Teacher):
 
 
 @dataclass(kw_only=True)
-class StyleTeacher(Teacher):
-    """InstantStyle (arXiv 2404.02733): an IP-Adapter that is switched on in the blocks that carry style only.
+class TextTeacher(Teacher):
+    """Stable Diffusion 1.5 or SDXL alone, told by words.
 
     Attributes:
-        image_encoder: The image tower that the adapter was trained with.
-        adapter: IP-Adapter weights.
-        scales: Scale by block, as diffusers' `set_ip_adapter_scale` takes it; blocks that are not named get 0.
         text_encoder_2, tokenizer_2: SDXL's second ones; null for SD1.5.
-        subtract_content: Weight of the condition's caption, which is subtracted from the condition's embedding; 0: off.
-        content_encoder, content_tokenizer: The text tower that belongs to the image tower, for that caption.
     """
 
-    image_encoder: WeightsRef
-    adapter: WeightsFile
-    scales: dict[str, Any] = field(default_factory=dict)
     text_encoder_2: WeightsRef | None = None
     tokenizer_2: WeightsRef | None = None
-    subtract_content: float = field(default=0.0, metadata=at_least(0))
-    content_encoder: WeightsRef | None = None
-    content_tokenizer: WeightsRef | None = None
 
     @property
     def is_sdxl(self) -> bool:
@@ -85,10 +74,34 @@ class StyleTeacher(Teacher):
         return self.text_encoder_2 is not None
 
     def problems(self) -> Iterator[str]:
-        """The teacher's problems and InstantStyle's."""
+        """The teacher's problems and those of two encoders."""
         yield from super().problems()
         if (self.text_encoder_2 is None) != (self.tokenizer_2 is None):
             yield "teacher.text_encoder_2 and teacher.tokenizer_2 belong together: set both (SDXL) or none (SD1.5)"
+
+
+@dataclass(kw_only=True)
+class StyleTeacher(TextTeacher):
+    """InstantStyle (arXiv 2404.02733): an IP-Adapter that is switched on in the blocks that carry style only.
+
+    Attributes:
+        image_encoder: The image tower that the adapter was trained with.
+        adapter: IP-Adapter weights.
+        scales: Scale by block, as diffusers' `set_ip_adapter_scale` takes it; blocks that are not named get 0.
+        subtract_content: Weight of the condition's caption, which is subtracted from the condition's embedding; 0: off.
+        content_encoder, content_tokenizer: The text tower that belongs to the image tower, for that caption.
+    """
+
+    image_encoder: WeightsRef
+    adapter: WeightsFile
+    scales: dict[str, Any] = field(default_factory=dict)
+    subtract_content: float = field(default=0.0, metadata=at_least(0))
+    content_encoder: WeightsRef | None = None
+    content_tokenizer: WeightsRef | None = None
+
+    def problems(self) -> Iterator[str]:
+        """The teacher's problems and InstantStyle's."""
+        yield from super().problems()
         if not any(scale > 0 for scale in _numbers(self.scales)):
             yield (
                 f"teacher.scales={self.scales} switches the style image off; name a block, for example "

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from data_builders.engine.keyed_hash import digest_of
-from data_builders.teachers.config import EdgeTeacher, StyleTeacher, Teacher
+from data_builders.teachers.config import EdgeTeacher, StyleTeacher, Teacher, TextTeacher
 
 if TYPE_CHECKING:
     from data_builders.teachers.target_generator import Engine, TargetGenerator
@@ -61,6 +61,7 @@ def _load(teacher: Teacher) -> "Engine":
 
     from data_builders.teachers.edges import EdgeEngine
     from data_builders.teachers.style import StyleEngine
+    from data_builders.teachers.text import TextEngine
     from ipai.backbones.loading import resolve_dtype
 
     device = torch.device(device_of_worker(multiprocessing.current_process().name, torch.cuda.device_count()))
@@ -70,5 +71,7 @@ def _load(teacher: Teacher) -> "Engine":
     dtype = resolve_dtype(teacher.dtype, device)
     if isinstance(teacher, EdgeTeacher):
         return EdgeEngine(teacher, dtype, device)
-    assert isinstance(teacher, StyleTeacher)
-    return StyleEngine(teacher, dtype, device)
+    if isinstance(teacher, StyleTeacher):
+        return StyleEngine(teacher, dtype, device)
+    assert isinstance(teacher, TextTeacher)
+    return TextEngine(teacher, dtype, device)

@@ -12,11 +12,11 @@ class Request:
     Attributes:
         prompt: Text prompt.
         seed: 0..2^63 - 1.
-        picture: RGB square that steers the teacher: edges, or the style image.
+        picture: RGB square that steers the teacher: edges, or the style image; None for one that only reads.
         content: Caption of that picture, for the teacher that subtracts it.
     """
 
     prompt: str
     seed: int
-    picture: Image.Image
+    picture: Image.Image | None = None
     content: str = ""

@@ -47,6 +47,18 @@ def style_overrides(folder: Path) -> tuple[str, ...]:
     return ("teacher=instantstyle_sd15", *FAST, *_builtin("unet"), *_builtin("image_encoder"), *adapter, *content)
 
 
+def text_overrides() -> tuple[str, ...]:
+    """What makes `teacher=text_sd15` the miniature."""
+    return ("teacher=text_sd15", "teacher.steps=2", "teacher.resolution=64", "teacher.batch_size=4", *_builtin("unet"))
+
+
+def sdxl_text_overrides(folder: Path) -> tuple[str, ...]:
+    """What makes `teacher=text_sdxl` the miniature."""
+    sdxl = tuple(f"teacher.{part}.id={folder / 'sdxl'}" for part in ("unet", "text_encoder_2"))
+    rest = tuple(word for part in ("vae", "text_encoder", "tokenizer", "scheduler") for word in _builtin(part))
+    return ("teacher=text_sdxl", *text_overrides()[1:4], *sdxl, *rest, *_builtin("tokenizer", "tokenizer_2"))
+
+
 def sdxl_overrides(folder: Path) -> tuple[str, ...]:
     """What makes `teacher=instantstyle_sdxl` the miniature."""
     sdxl = folder / "sdxl"
