@@ -14,7 +14,7 @@ from typing import Any
 
 from data_builders.engine.licences import is_permissive
 from ipai.errors import ConfigError, DataError
-from ipai.files import sync, write_json, write_text
+from ipai.files import sha256_of, sync, write_json, write_text
 from ipai.pages import render_page
 from ipai.records import RecordError, read_record
 
@@ -88,8 +88,10 @@ def refuse_forbidden(found: Sequence[TaskFacts]) -> None:
             lines.append(f"  {facts.task}: {len(records):,} records {reason}: {', '.join(records[:_NAMED])}{more}")
     if lines:
         raise DataError(
-            "this set may not be published:\n" + "\n".join(lines) + "\nBuild it with source.licences=permissive, "
-            "leave the task out, or, if you know better, say --accept LICENCE"
+            "this set may not be published:\n"
+            + "\n".join(lines)
+            + "\nBuild it of pictures whose licences permit it (objects, structures: source.licences=permissive), leave"
+            " the task out, or say --accept LICENCE if you know better"
         )
 
 
@@ -121,6 +123,8 @@ def write_release(root: Path, found: Sequence[TaskFacts], name: str, version: st
         for facts in found:
             (aside / facts.task).mkdir()
             for path in facts.files:
+                if path.suffix == ".tar" and sha256_of(path) != _sidecar(path)["sha256"]:
+                    raise DataError(f"{path} is not what its sidecar says (SHA-256); build it again")
                 _place(path, aside / facts.task / path.name)
         write_text(aside / "README.md", card(found, name, released))
         for path in aside.rglob("*"):
@@ -207,7 +211,7 @@ def why_not(licence: dict[str, str] | None) -> str | None:
     """Why a licence forbids passing on what was derived from a picture; None where it is known to permit it."""
     if licence is None or not licence["name"]:
         return "state no licence"
-    words = f"{licence['name']} {licence['url']}"
+    words = f"{licence['name']} {licence.get('url', '')}"
     if re.search(r"\bNC\b|by-nc|non-?commercial", words, re.IGNORECASE):
         return "are non-commercial"
     if re.search(r"\bND\b|-nd\b|no-?deriv", words, re.IGNORECASE):
@@ -245,6 +249,6 @@ def _numbers(version: str) -> tuple[int, ...]:
 def _place(source: Path, target: Path) -> None:
     """Link a file, or copy it where the disk is another one."""
     try:
-        os.link(source, target)
+        os.link(source.resolve(), target)
     except OSError:
         shutil.copyfile(source, target)

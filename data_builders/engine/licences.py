@@ -21,9 +21,10 @@ def is_permissive(licence: dict[str, str] | None) -> bool:
     """
     if licence is None:
         return False
-    if not licence["url"]:
-        return _PERMISSIVE_NAME.fullmatch(licence["name"]) is not None
-    return _PERMISSIVE.match(licence["url"]) is not None
+    url = licence.get("url")
+    if not url:  # several where a pair's pictures differ
+        return all(_PERMISSIVE_NAME.fullmatch(name) for name in licence["name"].split(" and "))
+    return _PERMISSIVE.match(url) is not None
 
 
 def allows_derivatives(licence: dict[str, str] | None) -> bool:

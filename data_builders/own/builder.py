@@ -25,7 +25,7 @@ class OwnBuilder:
     """One's own pictures, in any of the forms of `sources`, to pairs of a task."""
 
     name = "own"
-    version = 1
+    version = 2
     captions_each = 1
 
     def __init__(self, config: OwnBuild) -> None:
@@ -41,13 +41,16 @@ class OwnBuilder:
         """
         rows = self._source.rows()
         pairs, alone = pairs_of(self.config.task, rows, self.config.pairs.per_picture, self.config.seed)
-        nameless = [pair for pair in pairs if self.config.task == "object" and not pair.row.slot]
-        named = [pair for pair in pairs if pair not in nameless] if nameless else pairs
+        named = [pair for pair in pairs if self.config.task != "object" or pair.row.slot]
         told = [(pair, caption) for pair in named if (caption := self._caption_of(pair.row)) is not None]
         return Selection(
             records=[self._record(pair, caption) for pair, caption in told],
             considered=len(pairs) + alone,
-            drops={"alone_in_its_group": alone, "no_slot": len(nameless), "no_caption": len(named) - len(told)},
+            drops={
+                "alone_in_its_group": alone,
+                "no_slot": len(pairs) - len(named),
+                "no_caption": len(named) - len(told),
+            },
             facts={"pictures": len(rows), "groups": len({row.group for row in rows if row.group is not None})},
             more="pairs.per_picture=16" if self.config.task in GROUPED else None,
         )
@@ -70,7 +73,7 @@ class OwnBuilder:
             prompt=caption.text,
             cond_prompt=fields["cond_prompt"] or caption.text,
             slot=fields["slot"] if self.config.task == "object" else None,
-            source=Source(self.config.source.dataset, fields["target"], licence, None),
+            source=Source(self.config.source.dataset, self._source.called(fields["target"]), licence, None),
             generation={"caption": caption.provenance} if caption.provenance else None,
             scores={},
         )
@@ -89,8 +92,9 @@ class OwnBuilder:
 
     def _record(self, pair: Pair, prompt: str) -> Record:
         row, source, task = pair.row, self.config.source, self.config.task
-        name = row.licence or source.licence_name
-        url = "" if row.licence else source.licence_url
+        names = dict.fromkeys(licence or source.licence_name or "not stated" for licence in pair.licences)
+        name = "" if list(names) == ["not stated"] else " and ".join(names)
+        url = source.licence_url if name == source.licence_name else ""
         fields = {
             "target": row.target, "condition": pair.condition, "mask": row.mask, "slot": row.slot, "prompt": prompt,
             "cond_prompt": pair.cond_prompt, "licence": {"name": name, "url": url} if name else None,

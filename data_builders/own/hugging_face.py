@@ -17,7 +17,7 @@ _SAVED = ("state.json", "dataset_dict.json")  # what `save_to_disk` leaves
 
 
 class HuggingFacePictures:
-    """The rows of a data set; a picture is called `ROW/COLUMN`."""
+    """The rows of a data set; a picture is called `SPLIT/ROW/COLUMN`, behind the subset if there is one."""
 
     def __init__(self, source: OwnSource) -> None:
         self._source = source
@@ -30,24 +30,40 @@ class HuggingFacePictures:
         """
         data = self._data()
         pictures = self._pictures(data)
-        texts = [name for name in data.column_names if name not in _picture_columns(data)]
+        texts = [name for name, feature in data.features.items() if _is_text(feature)]
         names = {name: feature.names for name, feature in data.features.items() if hasattr(feature, "names")}
-        rows = []
+        part, rows = "/".join(filter(None, (self._source.subset, self._source.split))), []
         for number, values in enumerate(data.select_columns(texts) if texts else [{}] * len(data)):
             said = {name: _label(value, names.get(name)) for name, value in values.items()}
             where = f"{self._source.root}, row {number}"
-            files = {ours: f"{number}/{column}" for ours, column in pictures.items()}
+            files = {ours: f"{part}/{number}/{column}" for ours, column in pictures.items()}
             rows.append(Row(**files, **texts_of(flattened(said), self._source.renamed, where)))  # type: ignore[arg-type]
         return rows
 
+    def called(self, name: str) -> str:
+        """As it is."""
+        return name
+
     def read(self, name: str) -> bytes:
         """The encoded picture in a cell; raises Drop and DataError as `Pictures.read` does."""
-        number, _, column = name.partition("/")
+        *_, number, column = name.split("/")
         cell = self._data().select_columns([column])[int(number)][column]
-        if cell is None:
+        content = cell.get("bytes") if isinstance(cell, dict) else cell
+        if content is not None:
+            return bytes(content)
+        path = cell.get("path") if isinstance(cell, dict) else None
+        if path is None:
             raise Drop("missing_file")
-        content = cell.get("bytes")
-        return content if content is not None else read_bytes(Path(cell["path"]))
+        return self._read_file(Path(path))
+
+    def _read_file(self, path: Path) -> bytes:
+        """A file that a cell names; a foreign table must not name just any file of this machine."""
+        from datasets import config
+
+        own = (Path(self._source.root).expanduser(), config.HF_DATASETS_CACHE, config.HF_CACHE_HOME)
+        if not any(path.resolve().is_relative_to(Path(folder).resolve()) for folder in own):
+            raise Drop("outside_source")
+        return read_bytes(path)
 
     def _data(self) -> "Dataset":
         source = self._source
@@ -72,12 +88,25 @@ class HuggingFacePictures:
 def _picture_columns(data: "Dataset") -> list[str]:
     from datasets import Image
 
-    return [name for name, feature in data.features.items() if isinstance(feature, Image)]
+    return [name for name, feature in data.features.items() if isinstance(feature, Image) or _is_binary(feature)]
+
+
+def _is_binary(feature: Any) -> bool:
+    return getattr(feature, "dtype", None) in ("binary", "large_binary")
+
+
+def _is_text(feature: Any) -> bool:
+    """Texts, numbers and classes, also in a struct; not pictures, sounds or lists, which reading would decode."""
+    from datasets import ClassLabel, Value
+
+    return isinstance(feature, dict | ClassLabel) or (isinstance(feature, Value) and not _is_binary(feature))
 
 
 def _label(value: Any, names: list[str] | None) -> Any:
-    """A class by its name rather than its number."""
-    return names[value] if names and isinstance(value, int) and value >= 0 else value
+    """A class by its name rather than its number; a negative number stands for none."""
+    if not names or not isinstance(value, int):
+        return value
+    return names[value] if value >= 0 else None
 
 
 @lru_cache(2)
@@ -101,6 +130,7 @@ def _opened(root: str, subset: str | None, split: str, revision: str | None) -> 
         if split not in data:
             raise DataError(f"{root} has no split {split!r}; it has {', '.join(data)}: source.split={next(iter(data))}")
         data = data[split]
-    for name in _picture_columns(data):
-        data = data.cast_column(name, Image(decode=False))
+    for name, feature in data.features.items():
+        if isinstance(feature, Image):
+            data = data.cast_column(name, Image(decode=False))
     return data

@@ -1,6 +1,7 @@
 """What is known of one picture, whatever form the source has, and what every form of source can do."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -49,6 +50,10 @@ class Pictures(Protocol):
         """
         ...
 
+    def called(self, name: str) -> str:
+        """A picture's name as records say it."""
+        ...
+
     def read(self, name: str) -> bytes:
         """The encoded picture that a row names.
 
@@ -77,7 +82,7 @@ def value_of(name: str, values: Mapping[str, Any], columns: Mapping[str, str], w
     """The text under one of our names; None where there is none. Raises DataError as `texts_of` does."""
     theirs = [columns[name]] if name in columns else [name, *_ALSO.get(name, ())]
     value = next((values[key] for key in theirs if values.get(key) not in (None, "")), None)
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):  # how tables write what is missing
         return None
     if name == "group" and isinstance(value, int):  # identities are often numbers
         value = str(value)

@@ -4,25 +4,26 @@ import json
 import tarfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from data_builders.engine.records import Drop
 from data_builders.own.config import OwnSource
 from data_builders.own.folder import suffixes
 from data_builders.own.rows import PICTURES, Row, flattened, texts_of
 from ipai.errors import DataError
 
 _MOST = 1 << 20  # bytes of a member that is text
-_SHARDS = 16  # whose tables are kept
 
 Place = tuple[int, int]
 """Offset and size of a member in its shard."""
 
 
 class ShardPictures:
-    """The samples of the tars below a folder; a picture is called `SHARD/MEMBER`."""
+    """The samples of the tars below a folder; a picture is called `SHARD/MEMBER`.
+
+    A row's names also say where in the shard the bytes lie (`SHARD/MEMBER@OFFSET+SIZE`): to look for them again would
+    read the shard's headers again for nearly every picture, as the builder takes them in another order.
+    """
 
     def __init__(self, source: OwnSource) -> None:
         self._source = source
@@ -47,14 +48,15 @@ class ShardPictures:
             )
         return rows
 
+    def called(self, name: str) -> str:
+        """Without the place."""
+        return name.rpartition("@")[0]
+
     def read(self, name: str) -> bytes:
-        """The bytes of a member; raises Drop and DataError as `Pictures.read` does."""
-        shard, member = self._split(name)
-        try:
-            offset, size = _members(shard)[member]
-        except KeyError as error:
-            raise Drop("missing_file") from error
-        return _part(shard, offset, size)
+        """The bytes of a member; raises DataError as `Pictures.read` does."""
+        member, _, place = name.rpartition("@")
+        offset, _, size = place.partition("+")
+        return _part(self._root / f"{member.partition('.tar/')[0]}.tar", int(offset), int(size))
 
     def _rows_in(self, shard: Path) -> Iterator[Row]:
         name, columns = shard.relative_to(self._root).as_posix(), self._source.renamed
@@ -64,12 +66,12 @@ class ShardPictures:
                 continue
             where = f"{shard}, sample {key}"
             values = flattened({kind: _text(shard, kind, place) for kind, place in members.items() if _is_text(kind)})
-            files = {ours: f"{name}/{key}.{kind}" for ours, kind in pictures.items() if kind is not None}
+            files = {
+                ours: f"{name}/{key}.{kind}@{members[kind][0]}+{members[kind][1]}"
+                for ours, kind in pictures.items()
+                if kind is not None
+            }
             yield Row(**files, **texts_of(values, columns, where))  # type: ignore[arg-type]
-
-    def _split(self, name: str) -> tuple[Path, str]:
-        shard, _, member = name.partition(".tar/")
-        return self._root / f"{shard}.tar", member
 
 
 def _picture(ours: str, columns: Mapping[str, str], members: Mapping[str, Place]) -> str | None:
@@ -82,7 +84,6 @@ def _picture(ours: str, columns: Mapping[str, str], members: Mapping[str, Place]
     return next((kind for kind in found if kind.startswith((f"{ours}.", f"{ours[:4]}."))), None)
 
 
-@lru_cache(_SHARDS)
 def _members(shard: Path) -> dict[str, Place]:
     """Every file of a shard, by its whole name."""
     try:

@@ -9,7 +9,7 @@ shift 5
 
 cell() { # name, task, condition, instruction, prompt, ControlNet, its image
   $generate checkpoint="$checkpoint" image="$3" task="$2" instruction="$4" prompt="$5" controlnet="$6" \
-    controlnet_image="$7" output="figure-10-$1.png" "${more[@]}"
+    controlnet_image="$7" output="figure-10-$1.png" ${more[@]+"${more[@]}"}
 }
 
 more=("$@")

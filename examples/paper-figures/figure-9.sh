@@ -8,7 +8,7 @@ checkpoint=$1 first=$2 second=$3
 shift 3
 
 cell() { # row, task, condition, instruction, prompt
-  $generate checkpoint="$checkpoint" image="$3" task="$2" instruction="$4" prompt="$5" output="figure-9-$1-$2.png" "${more[@]}"
+  $generate checkpoint="$checkpoint" image="$3" task="$2" instruction="$4" prompt="$5" output="figure-9-$1-$2.png" ${more[@]+"${more[@]}"}
 }
 
 more=("$@")

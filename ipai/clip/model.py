@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import sqlite3
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -63,7 +64,13 @@ class ClipModel:
         freeze(self._model)
         self._model.to(device)
         self._device, self._batch_size = torch.device(device), batch_size
+        self._recent: OrderedDict[bytes, Tensor] = OrderedDict()
+        self._most = 0
         self._kept = None if cache is None else EmbeddingFile(cache / f"{self.identity.replace('/', '-')}.sqlite")
+
+    def remember(self, pictures: int) -> None:
+        """Keep the embeddings of so many pictures in memory, beside the file if there is one."""
+        self._most = pictures
 
     def pictures(self, contents: Sequence[bytes], progress: Callable[[int], object] = lambda _: None) -> Tensor:
         """Embed picture files (PNG, JPEG...), each distinct one once: fp32 [N, D] on the CPU.
@@ -77,6 +84,7 @@ class ClipModel:
         """
         keys = [hashlib.sha256(content).digest() for content in contents]
         known: dict[bytes, Tensor] = {} if self._kept is None else self._kept.read(keys)
+        known |= {key: self._recent[key] for key in keys if key in self._recent}
         missing = {key: content for key, content in zip(keys, contents, strict=True) if key not in known}
         progress(len(contents) - len(missing))
         names = list(missing)
@@ -88,6 +96,9 @@ class ClipModel:
                 self._kept.write(rows)
             known |= rows
             progress(len(chunk))
+        self._recent.update((key, known[key]) for key in keys if self._most)
+        while len(self._recent) > self._most:
+            self._recent.popitem(last=False)
         return torch.stack([known[key] for key in keys])
 
     def texts(self, texts: Sequence[str]) -> Tensor:

@@ -126,17 +126,23 @@ def _hub_answers() -> bool:
 
 
 def _shards(config: TrainingRun) -> Iterator[Finding]:
-    from ipai.data.shards import ShardSet
+    from ipai.data.shards import NoShardsError, ShardSet
 
     if config.data.is_remote:
         yield Finding("ok", "shards", f"data.root={config.data.root} is a store; the run itself looks into it")
         return
     for task in config.tasks:
-        try:
-            found = {split: len(ShardSet.open(Path(config.data.root), task, split)) for split in ("train", "val")}
-            yield Finding("ok", f"shards {task}", ", ".join(f"{count:,} {split}" for split, count in found.items()))
-        except IpaiError as error:
-            yield Finding("mend", f"shards {task}", str(error).splitlines()[0])
+        sets = config.data.sets_of(task)
+        for name, one in sets.items():
+            try:
+                root = Path(one.root).expanduser()
+                found = {split: len(ShardSet.open(root, task, split)) for split in ("train", "val")}
+                yield Finding("ok", f"shards {name}", ", ".join(f"{count:,} {split}" for split, count in found.items()))
+            except NoShardsError as error:
+                if name != task or len(sets) == 1:  # a task may have nothing but further sets
+                    yield Finding("mend", f"shards {name}", str(error).splitlines()[0])
+            except IpaiError as error:
+                yield Finding("mend", f"shards {name}", str(error).splitlines()[0])
 
 
 def _wandb(config: TrainingRun) -> Finding:

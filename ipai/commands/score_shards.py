@@ -21,12 +21,13 @@ def main() -> int:
     from tqdm import tqdm
 
     from ipai.backbones.config import WeightsFile
-    from ipai.clip.model import ClipModel, embedding_cache
+    from ipai.clip.model import ClipModel
     from ipai.data.inspection import tasks_in
     from ipai.data.shards import ShardSet
     from ipai.evaluation.measures.likeness import likenesses
     from ipai.evaluation.measures.settings import LIKENESSES, LikenessWeights
     from ipai.evaluation.scoring.shard_scorers import CLIP_SCORES, score_shard, scorers
+    from ipai.tasks import get_task
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     weights = LikenessWeights()
@@ -37,11 +38,11 @@ def main() -> int:
     if set(arguments.scores) & set(CLIP_SCORES):
         clip = ClipModel(arguments.clip, arguments.pretrained, device, arguments.batch_size)
     learned = [name for name in arguments.scores if name in LIKENESSES]
-    asked = scorers(
-        arguments.scores, clip, likenesses(learned, weights, device, arguments.batch_size, embedding_cache())
-    )
+    asked = scorers(arguments.scores, clip, likenesses(learned, weights, device, arguments.batch_size, cache=None))
 
     root = arguments.root.expanduser()
+    for task in arguments.tasks or ():
+        get_task(task)
     work = [
         (held, number)
         for task in arguments.tasks or tasks_in(root)

@@ -104,6 +104,9 @@ class DataConfig:
                 yield f"data.sources.{name}: several sets are read from local folders only; copy them here"
         if self.is_remote:
             yield from address_problems(self.root)
+            for task, text in self.filter.items():
+                if text:
+                    yield f"data.filter.{task} reads every record, so data.root must be a folder; copy the set there"
             if "cache" in (self.latents, self.image_tokens):
                 yield (
                     "data.latents=cache and data.image_tokens=cache belong to shards in a local folder; set both to "

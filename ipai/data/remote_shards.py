@@ -139,7 +139,7 @@ def open_shards(root: str, task: str, split: str, config: StoreConfig) -> ShardS
     """
     if is_url(root):
         return RemoteShardSet.open_remote(root, task, split, config)
-    return ShardSet.open(Path(root), task, split)
+    return ShardSet.open(Path(root).expanduser(), task, split)
 
 
 def _known(store: RemoteStore, cache: ShardCache, task: str, split: str) -> list[dict[str, Any]]:

@@ -41,14 +41,13 @@ def read_scores(shard: Path) -> ShardScores:
         DataError: The file is damaged, or the shard was changed since it was scored.
     """
     path = scores_path(shard)
-    now = fingerprint(shard)
     if not path.exists():
-        return ShardScores(now)
+        return ShardScores(fingerprint(shard))
     try:
         found = read_record(path, ShardScores)
     except (OSError, RecordError) as error:
         raise DataError(f"{path} is damaged ({error}); remove it, and score the shard again") from error
-    if found.shard != now:
+    if found.shard != fingerprint(shard):
         raise DataError(f"{path} is of another {shard.name}, which was built anew since; remove it, and score it again")
     return found
 
@@ -65,7 +64,12 @@ def scored_record(shards: ShardSet, index: int) -> dict[str, Any]:
         DataError, SampleError: As `ShardSet.record` and `read_scores`.
     """
     record = shards.record(index)
-    added = _by_key(shards.file_of(index)).get(shards.key(index))
+    shard = shards.file_of(index)
+    try:
+        facts = scores_path(shard).stat()
+    except OSError:
+        return record
+    added = _by_key(shard, (facts.st_mtime_ns, facts.st_size)).get(shards.key(index))
     if added is None:
         return record
     own = record.get("scores")
@@ -73,7 +77,7 @@ def scored_record(shards: ShardSet, index: int) -> dict[str, Any]:
 
 
 @lru_cache(_SHARDS)
-def _by_key(shard: Path) -> dict[str, dict[str, float]]:
+def _by_key(shard: Path, _stamp: tuple[int, int]) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for name, values in read_scores(shard).values.items():
         for key, value in values.items():

@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import logging
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -42,6 +43,7 @@ CHANGEABLE = (
     "validation.clip_pretrained",
     "instructions.cached_rows",
 )
+_ROOT_OF_A_SET = re.compile(r"data\.sources\.[^.]+\.root")
 GIT_STATE = "git.json"  # lies beside code that was copied out of a checkout
 _PACKAGES = ("torch", "diffusers", "transformers", "open_clip_torch", "accelerate", "numpy", "pillow", "safetensors")
 
@@ -200,5 +202,20 @@ def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
     }
 
 
+def frozen_instructions(folder: Path) -> dict[str, str] | None:
+    """The fixed instructions that a run in this folder was begun with; None if there is none, or it has no fixed ones.
+
+    Raises:
+        CheckpointError: Its configuration is damaged.
+    """
+    path = folder / "config.yaml"
+    if not path.exists():
+        return None
+    saved = _read_frozen(path).get("instructions") or {}
+    return dict(saved["fixed"]) if saved.get("source") == "fixed" else None
+
+
 def _may_change(key: str) -> bool:
+    if _ROOT_OF_A_SET.fullmatch(key):  # as data.root: the shards are compared by content
+        return True
     return any(key == name or key.startswith(f"{name}.") for name in CHANGEABLE)

@@ -29,13 +29,13 @@ def nearest_to_mean(embeddings: Tensor) -> int:
     return int((unit @ unit.mean(0)).argmax())
 
 
-def with_average_instructions(
+def average_instructions(
     instructions: InstructionsConfig, tasks: Sequence[str], base: BaseConfig, device: torch.device
-) -> InstructionsConfig:
-    """These settings with the average wording of each task as its fixed one.
+) -> dict[str, str]:
+    """Task -> the average wording of its training pool.
 
     Args:
-        instructions: With the source "average".
+        instructions: Where the pools lie.
         tasks: Of the run.
         base: Whose instruction encoder embeds the training pools; what it says is kept for later calls.
         device: Where it runs.
@@ -56,6 +56,4 @@ def with_average_instructions(
         tokens, _ = table.embed(texts)
         fixed[task] = pools[task][nearest_to_mean(tokens[:, 0])]
         log.info("the average instruction for %s: %s", task, fixed[task])
-    return InstructionsConfig(
-        source="fixed", pools=instructions.pools, fixed=fixed, cached_rows=instructions.cached_rows
-    )
+    return fixed

@@ -88,7 +88,8 @@ def open_all_shards(config: TrainingRun, tasks: Sequence[str], split: str) -> di
                 opened = open_shards(one.root, task, split, config.data.store)
             except NoShardsError as error:
                 if name != task:
-                    raise DataError(f"data.sources.{name.partition('/')[2]}: {error}") from error
+                    other = "; or validate nothing: validation.samples=0" if split == "val" else ""
+                    raise DataError(f"data.sources.{name.partition('/')[2]}: {error}{other}") from error
                 if len(sets) == 1:
                     missing.append(task)
                 continue

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,13 +14,20 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, broadcast_object_list
 
 from ipai.backbones.loading import resolve_dtype
-from ipai.config import AUTO, TrainingRun, check, to_dict
+from ipai.config import AUTO, InstructionsConfig, TrainingRun, check, to_dict
 from ipai.errors import ConfigError, IpaiError
 from ipai.runs import checkpoint, data_sets, outcome
-from ipai.runs.run_folder import digest_of_settings, folder_of, freeze_config, locked, write_environment
+from ipai.runs.run_folder import (
+    digest_of_settings,
+    folder_of,
+    freeze_config,
+    frozen_instructions,
+    locked,
+    write_environment,
+)
 from ipai.training import made_from
 from ipai.training.assemble import assemble
-from ipai.training.average_instructions import with_average_instructions
+from ipai.training.average_instructions import average_instructions
 from ipai.training.batching import Batching
 from ipai.training.dry_run import dry_run
 from ipai.training.loggers import JsonLines, Logger, WandbLogger, last_logged, wandb_id
@@ -41,15 +49,12 @@ def train(config: TrainingRun) -> int:
     if config.train.micro_batch_size == AUTO and not config.dry_run:
         config.train.micro_batch_size = fitting(config, accelerator)
         check(config)  # what needs several samples at once
-    if config.instructions.source == "average":
-        with accelerator.main_process_first():  # the others then find what it encoded
-            config.instructions = with_average_instructions(
-                config.instructions, config.tasks, config.base, accelerator.device
-            )
     if config.dry_run:
         dry_run(config, accelerator)
         return 0
     folder = folder_of(config)
+    if config.instructions.source == "average":
+        config.instructions = _average_instructions(config, folder, accelerator)
     untrained: list[Path] = []
     new = not folder.exists() and accelerator.num_processes == 1
     steps_before = config.train.steps
@@ -85,6 +90,16 @@ def train(config: TrainingRun) -> int:
         if saved is not None:
             trainer.resume(saved)
         return _ended(folder, accelerator, trainer.run())
+
+
+def _average_instructions(config: TrainingRun, folder: Path, accelerator: Accelerator) -> InstructionsConfig:
+    """Those that the run was begun with; found anew only for a new run, and by one process for all."""
+    found: list[dict[str, str]] = [{}]
+    if accelerator.is_main_process:
+        begun = frozen_instructions(folder)
+        found = [begun or average_instructions(config.instructions, config.tasks, config.base, accelerator.device)]
+    broadcast_object_list(found)
+    return replace(config.instructions, source="fixed", fixed=found[0])
 
 
 def _remove(folders: list[Path]) -> None:

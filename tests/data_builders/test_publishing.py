@@ -146,6 +146,25 @@ def test_what_is_not_finished_is_named(pictures: Path, tmp_path: Path) -> None:
         survey(root, ["copy"], [])
 
 
+def test_a_shard_that_is_not_what_its_sidecar_says_stays_here(pictures: Path, tmp_path: Path) -> None:
+    root = built(pictures, tmp_path)
+    shard = next((root / "copy").glob("train-*.tar"))
+    shard.write_bytes(shard.read_bytes()[:-512] + b"\1" * 512)
+    with pytest.raises(DataError, match="is not what its sidecar says"):
+        release(root, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_linked_shards_are_released_whole(pictures: Path, tmp_path: Path) -> None:
+    root = built(pictures, tmp_path)
+    for path in list((root / "copy").glob("*.tar")):
+        moved = path.rename(tmp_path / path.name)
+        path.symlink_to(Path("../..") / moved.name)
+    folder = release(root, tmp_path / "a" / "b" / "out")
+    assert not any(path.is_symlink() for path in folder.rglob("*"))
+    assert len(ShardSet.open(folder, "copy", "train")) > 0
+
+
 def test_the_command_writes_nothing_unless_told(pictures: Path, tmp_path: Path) -> None:
     root = built(pictures, tmp_path)
     before = sorted(root.rglob("*"))

@@ -129,6 +129,19 @@ def test_a_resumed_run_ends_with_the_same_bytes_and_knows_its_sets(
         train(config)
 
 
+def test_a_further_set_may_move_as_the_first_may(configure: Configure, more: Path, tmp_path: Path) -> None:
+    assert train(configure(mine(more), "tasks=[style]")) == 0
+    shutil.copytree(more, tmp_path / "moved")
+    assert train(configure(mine(tmp_path / "moved"), "tasks=[style]")) == 0, "finished, and not refused"
+    with pytest.raises(ConfigError, match="another configuration"):
+        train(configure(mine(more, weight=2.0), "tasks=[style]"))
+
+
+def test_a_filter_needs_a_folder(configure: Configure) -> None:
+    with pytest.raises(ConfigError, match=r"data\.filter\.style reads every record"):
+        configure("data.root=s3://bucket/x", "data.filter.style='prompt != \"\"'")
+
+
 def test_every_sets_cache_lies_beside_it(configure: Configure, more: Path, parts: Assemble) -> None:
     config = configure(mine(more))
     assert config.data.cache_of("style/mine") == more / "cache"

@@ -30,6 +30,7 @@ _HEAD_WIDTH = 64  # of every CLIP vision transformer of OpenAI's
 _SIDE = 224
 _STRUCTURE_SIDE = 112
 _UNUSED = "last_layer_content"
+_DINO_FILE = "model.safetensors"
 
 
 class CsdEncoder:
@@ -89,8 +90,11 @@ class DinoEncoder:
     """
 
     def __init__(self, ref: WeightsFile, reading: str, device: torch.device) -> None:
+        if Path(ref.filename).name != _DINO_FILE:
+            raise WeightsError(f"{ref}: transformers reads {_DINO_FILE} and config.json beside it; give that file")
         path = resolve_file(ref)
-        resolve_file(replace(ref, filename=str(Path(ref.filename).with_name("config.json"))))
+        if not path.with_name("config.json").is_file():
+            resolve_file(replace(ref, filename=str(Path(ref.filename).with_name("config.json"))))
         try:
             with quiet_bars():
                 model: Any = AutoModel.from_pretrained(path.parent, local_files_only=True, use_safetensors=True)
@@ -99,11 +103,15 @@ class DinoEncoder:
         freeze(model)
         self._model, self._device, self._reading = model.to(device), device, reading
         side = _SIDE if reading == "subject" else _STRUCTURE_SIDE
-        self._patches = (side // int(model.config.patch_size)) ** 2
+        self._patches = (side // int(getattr(model.config, "patch_size", 0) or side)) ** 2
         self.identity = f"dino-{reading}-{fingerprint(path)[:16]}"
         wide = side * 8 // 7
         self.preprocessing = f"shorter side to {wide} px (bicubic), middle {side} px, ImageNet's mean and deviation"
         self._prepare = _preparation(wide, side, _IMAGENET_MEAN, _IMAGENET_STD)
+        try:
+            self.embed(torch.zeros(1, 3, side, side))
+        except (ValueError, RuntimeError, AttributeError, TypeError) as error:
+            raise WeightsError(f"{path.parent} holds no DINO that reads pictures of {side} px: {error}") from error
 
     def prepared(self, picture: Image.Image) -> Tensor:
         """As its authors evaluate, at 112 px for the structure: the square of as many patches is kept of each."""

@@ -114,7 +114,9 @@ def described(found: dict[str, Likeness], weights: LikenessWeights) -> dict[str,
         licence = LICENCES[part] if ref.id == getattr(default, part).id else "as its owner says"
         encoder = likeness.encoder
         result[name] = {
-            "weights": str(ref), "identity": encoder.identity, "licence": licence,
+            # A folder of this machine would go into the card of an export.
+            "weights": encoder.identity if Path(ref.id).expanduser().exists() else str(ref),
+            "identity": encoder.identity, "licence": licence,
             "preprocessing": encoder.preprocessing,
         }  # fmt: skip
     return result

@@ -44,6 +44,8 @@ def scorers(names: Sequence[str], clip: ClipModel | None, likenesses: Mapping[st
         likenesses: Measures with weights of their own.
     """
     found: dict[str, Scorer] = {}
+    if clip is not None:
+        clip.remember(2 * _BATCH)  # several scores look at the same pictures, one after another
     for name in names:
         if name in CLIP_SCORES:
             assert clip is not None

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
-from transformers import Dinov2Model
+from transformers import Dinov2Model, ViTConfig, ViTModel
 
 from ipai.backbones.config import WeightsFile
 from ipai.clip.model import TOY, ClipModel
@@ -92,6 +92,7 @@ def test_a_picture_is_most_like_itself_and_rows_are_kept(csd: Path, dino: Path, 
         assert likenesses([name], weights, CPU, 2, None)[name](contents[1:2], contents[2:3]) == apart[1:], name
     told = described(found, weights)
     assert told["csd"]["licence"] == "as its owner says"
+    assert str(csd.parent) not in str(told), "a folder of this machine"
     assert described(found, LikenessWeights())["dino_i"]["licence"] == "Apache-2.0"
     assert "middle 112 px" in told["dino_structure"]["preprocessing"]
 
@@ -110,6 +111,13 @@ def test_weights_that_are_none_are_named(csd: Path, dino: Path, tmp_path: Path) 
         CsdEncoder(ref(tmp_path / "lacking.safetensors"), CPU)
     with pytest.raises(WeightsError, match=r"config\.json"):
         DinoEncoder(ref(csd), "subject", CPU)
+    with pytest.raises(WeightsError, match=r"transformers reads model\.safetensors"):
+        DinoEncoder(WeightsFile(str(dino.parent), "other.safetensors"), "subject", CPU)
+    ViTModel(
+        ViTConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
+    ).save_pretrained(tmp_path / "vit")
+    with pytest.raises(WeightsError, match="no DINO that reads pictures of 112 px"):
+        DinoEncoder(WeightsFile(str(tmp_path / "vit"), "model.safetensors"), "structure", CPU)
 
 
 def test_they_can_be_held_against_what_was_taken(csd: Path, dino: Path) -> None:

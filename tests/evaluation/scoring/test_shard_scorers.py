@@ -13,7 +13,6 @@ import torch
 
 from ipai.clip.model import TOY, ClipModel
 from ipai.clip.scores import clip_i, clip_s, clip_score
-from ipai.data import shard_scores
 from ipai.data.inspection import survey
 from ipai.data.sample_filter import SampleFilter, filtered
 from ipai.data.shard_scores import read_scores, scored_record, scores_path
@@ -24,11 +23,6 @@ from tests.helpers.building import ROOT, environment
 from tests.helpers.shard_writer import encode, noise_image, sample, write_shard, write_shards
 
 ALL = (*CLIP_SCORES, "sharpness")
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> None:
-    shard_scores._by_key.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +96,15 @@ def test_filters_and_inspection_read_them(tmp_path: Path) -> None:
     kept, _ = filtered(held, SampleFilter("scores.mine >= 4"))
     assert [kept.key(index) for index in range(len(kept))] == [held.key(4), held.key(5)]
     assert sorted(survey(tmp_path, "copy", nothing).scores["mine"]) == [0, 1, 2, 3, 4, 5]
+    for number in range(2):
+        score_shard(
+            held, number, {"mine": Scorer("you", lambda some: dict.fromkeys([one.key for one in some], 9.0))}, nothing
+        )
+    assert len(filtered(held, SampleFilter("scores.mine >= 9"))[0]) == 6, "what was scored anew counts at once"
+    for number in range(2):
+        score_shard(
+            held, number, {"mine": Scorer("me", lambda some: {one.key: order[one.key] for one in some})}, nothing
+        )
     assert scored_record(held, 3)["scores"] == {"mine": 3.0}
     assert "scores" not in held.record(3)
 
