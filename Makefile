@@ -57,7 +57,7 @@ reproduce-toy: setup ## the paper's claims in the toy world, written to docs/res
 doctor: setup ## what this machine has for a run, and what is missing; ARGS="experiment=joint recipe=toy"
 	$(PYTHON) scripts/doctor.py $(ARGS)
 
-app: setup ## a page to play with runs/joint-toy; ARGS="checkpoint=..." for another adapter
+app: setup ## a page to play with the adapter that comes along; ARGS="checkpoint=runs/joint-toy" for another
 	$(PYTHON) scripts/app.py $(ARGS)
 
 lock: ## pin the dependencies anew (needs a set-up .venv)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from ipai.toyworld.captions import plain_captions
+from ipai.toyworld.captions import WITHOUT_COLOUR, WORDINGS, plain_captions
 from ipai.toyworld.factors import IDENTITY, OBJECTS, Portraits, Scenes, draw_portraits, draw_scenes
 from ipai.toyworld.layers import RADII, centres_of, scene_layers
 from ipai.toyworld.render import render
@@ -57,8 +57,8 @@ class _Draw:
     def is_portrait(self) -> bool:
         return bool(self.choice.random() < _PORTRAITS)
 
-    def caption(self, picture: Picture) -> str:
-        return plain_captions(picture, self.choice.integers(48, size=1))[0]
+    def caption(self, picture: Picture, first: int = 0) -> str:
+        return plain_captions(picture, first + self.choice.integers(WORDINGS, size=1))[0]
 
     def picture(self, factors: Picture) -> np.ndarray:
         return render(factors, self.side)[0]
@@ -78,7 +78,7 @@ def _style(draw: _Draw) -> Pair:
 
 
 def _object(draw: _Draw) -> Pair:
-    """The target's own object on a plain colour, cut close."""
+    """The target's own object on a plain colour, cut close; the prompt leaves to it which colour it has."""
     target = draw.target(portrait=False)
     assert isinstance(target, Scenes)
     name, picture = OBJECTS[target.object[0]], draw.picture(target)
@@ -86,7 +86,7 @@ def _object(draw: _Draw) -> Pair:
     colour = draw.choice.integers(256, size=3)
     alone = np.where(inside[..., None], picture, colour).astype(np.uint8)
     condition = _cut(alone, centres_of(target)[0], float(RADII[target.size[0]]) * 2 * _AROUND, colour)
-    return Pair(condition, picture, draw.caption(target), f"a {name}", name)
+    return Pair(condition, picture, draw.caption(target, WITHOUT_COLOUR), f"a {name}", name)
 
 
 def _structure(draw: _Draw) -> Pair:

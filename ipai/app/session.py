@@ -10,7 +10,6 @@ from pathlib import Path
 
 from ipai.app.config import AppConfig
 from ipai.app.fields import Fields, drawings
-from ipai.errors import ConfigError
 from ipai.instructions.slots import fill_slot
 from ipai.pipeline.drawing import conditions_of, request_of
 from ipai.pipeline.picture_generator import PictureGenerator, control_picture
@@ -139,13 +138,3 @@ class Session:
 
 class _Stopped(Exception):
     """The visitor does not want the picture any more."""
-
-
-def require(checkpoint: str) -> None:
-    """Say what to do first where the default run does not exist yet.
-
-    Raises:
-        ConfigError: It does not.
-    """
-    if checkpoint == "runs/joint-toy" and not Path(checkpoint).exists():
-        raise ConfigError("there is no runs/joint-toy yet: run `make demo` first, or give checkpoint=...")

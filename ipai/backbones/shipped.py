@@ -1,10 +1,11 @@
-"""Where the trained toy stack lies that comes with the project."""
+"""Where the trained toy stack and its adapter lie that come with the project."""
 
 from pathlib import Path
 
 from ipai.errors import WeightsError
 
 SHIPPED = Path(__file__).parent / "toy_weights"
+ADAPTER = Path(__file__).parent / "toy_adapter"
 
 
 def shipped_stack() -> Path:
@@ -19,3 +20,14 @@ def shipped_stack() -> Path:
             "or train it: python scripts/train_toy_stack.py"
         )
     return SHIPPED
+
+
+def shipped_adapter() -> Path:
+    """The exported folder of the joint adapter that was trained on the shipped stack.
+
+    Raises:
+        WeightsError: It is missing, as in an installation that left out the package's data.
+    """
+    if not (ADAPTER / "config.yaml").is_file():
+        raise WeightsError(f"the toy adapter is missing from {ADAPTER}; install the project with its data files")
+    return ADAPTER

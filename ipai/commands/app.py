@@ -1,4 +1,4 @@
-"""A page to play with an adapter:  python scripts/app.py checkpoint=runs/joint-toy
+"""A page to play with an adapter:  python scripts/app.py   (the toy world's; checkpoint=runs/joint-paper for another)
 
 `--help` lists the settings.
 """
@@ -14,12 +14,11 @@ def main(raw: DictConfig) -> None:
     """Load the adapter, serve the page until it is interrupted."""
     from ipai.app.config import AppConfig, check, login_of
     from ipai.app.page import build
-    from ipai.app.session import Session, require
+    from ipai.app.session import Session
     from ipai.schema import typed
 
     config: AppConfig = typed(raw, AppConfig)
     check(config)
-    require(config.checkpoint)
     page = build(Session(config))
     try:
         page.queue(max_size=config.waiting)

@@ -9,8 +9,9 @@ from omegaconf import OmegaConf
 
 from ipai.adapter.adapter import InstructAdapter
 from ipai.adapter.formats import load_adapter, read_metadata
-from ipai.backbones.config import BaseConfig, WeightsFile
+from ipai.backbones.config import BUILTIN_TOY, BaseConfig, WeightsFile
 from ipai.backbones.hub import resolve_file
+from ipai.backbones.shipped import shipped_adapter
 from ipai.errors import CheckpointError, ConfigError, WeightsError
 from ipai.records import read_yaml
 from ipai.runs.checkpoint import ADAPTER, EMA, resolve
@@ -41,7 +42,7 @@ def load(
     """Read an adapter from a run folder, a checkpoint, an exported folder, an adapter file, or the hub.
 
     Args:
-        source: A path, or the hub id of an exported folder.
+        source: A path, the hub id of an exported folder, or `builtin:toy`, the toy world's that comes along.
         weights: See `adapter_file`.
         base: Where the encoders lie; None asks the folder, if it is one that says so.
         revision: Commit, tag or branch on the hub.
@@ -63,13 +64,14 @@ def locate_adapter(source: Path | str, revision: str | None = None) -> Path:
     Raises:
         WeightsError: It is neither there nor to be had.
     """
-    path = Path(source).expanduser()
+    name, path = str(source), Path(source).expanduser()
+    if name == BUILTIN_TOY:
+        return shipped_adapter()
     if path.exists():
         return path
-    name = str(source)
     if name.count("/") != 1 or name.startswith((".", "/", "~")) or path.suffix in (".safetensors", ".bin"):
         raise WeightsError(
-            f"there is no adapter at {source}; give a run folder, an exported folder, a file or a hub id"
+            f"there is no adapter at {source}; give a run folder, an exported folder, a file, a hub id or builtin:toy"
         )
     try:
         files = [resolve_file(WeightsFile(name, file, revision)) for file in (CONFIG, ADAPTER)]

@@ -1,8 +1,10 @@
 """Captions of toy pictures, in several wordings.
 
-A plain caption says the object's class and colour, the background and the expression: what a prompt says. Style, place
-and identity must come from the condition, so no plain caption names them. A rich caption names them too: it teaches
+A plain caption says the object's class and colour and the background: what a prompt says. Style, place, mark, identity
+and expression must come from the condition, so no plain caption names them. A rich caption names them too: it teaches
 CLIP, whose embedding of a picture must hold them.
+
+A variant is a number below `VARIANTS`: its parts choose the sentence, the wording, and what is left unsaid.
 """
 
 import numpy as np
@@ -15,6 +17,7 @@ from ipai.toyworld.factors import (
     EXPRESSIONS,
     HAIR_COLOURS,
     HAIR_SHAPES,
+    MARKS,
     OBJECTS,
     SIZES,
     SKINS,
@@ -39,17 +42,14 @@ FEELING = {
     "frowning": ("frowning", "sad", "unhappy"),
     "surprised": ("surprised", "astonished", "shouting"),
 }
-_THING = ("{a_colour} {object} {behind}", "{behind} {a_colour} {object}", "one {colour} {object} {behind}")
-_PERSON = (
-    "a portrait of {a_feeling} person {behind}",
-    "{a_feeling} person {behind}",
-    "the face of {a_feeling} person {behind}",
-)
+MARKED = dict(zip(MARKS, ("plain", "halved", "capped", "banded", "striped", "quartered"), strict=True))
+_THING = ("{a_thing} {behind}", "{behind} {a_thing}", "one {thing} {behind}")
+_PERSON = ("a portrait of a person {behind}", "a person {behind}", "the face of a person {behind}")
 _RICH_THING = (
-    "{a_style} picture of a {size} {colour} {object} at the {place} {behind}",
-    "{style} style: a {size} {colour} {object} {behind}, {place}",
-    "a {size} {colour} {object} {behind} in the {place}, in {style} style",
-    "{style} drawing, the object is {a_colour} {object}, the composition is {size} and {place}, {behind}",
+    "{a_style} picture of a {size} {colour} {mark} {object} at the {place} {behind}",
+    "{style} style: a {size} {mark} {colour} {object} {behind}, {place}",
+    "a {size} {colour} {object} {behind} in the {place}, {mark}, in {style} style",
+    "{style} drawing, the object is {a_mark} {colour} {object}, the composition is {size} and {place}, {behind}",
 )
 _RICH_PERSON = (
     "{a_style} portrait of {a_feeling} person {behind}, the face has {identity}",
@@ -58,14 +58,26 @@ _RICH_PERSON = (
     "{style} drawing of {a_feeling} face with {identity} {behind}",
 )
 _EYES = ("round eyes", "narrow eyes", "small eyes")
+# What a plain caption may leave unsaid, so that a base that learned from them all takes a prompt that says less.
+_UNSAID = ((), ("colour",), ("behind",), ("colour", "behind"))
+WORDINGS = 48
+"""Variants below this say everything."""
+WITHOUT_COLOUR = WORDINGS
+"""Added to a variant below `WORDINGS`, the same words without the object's colour."""
+VARIANTS = WORDINGS * len(_UNSAID)
 Variants = np.ndarray
 
 
 def plain_captions(pictures: Scenes | Portraits, variants: Variants) -> list[str]:
-    """One caption a picture that names neither style nor place nor identity; `variants` int [N] >= 0 picks wordings."""
+    """One caption a picture that names neither style nor place, mark nor identity.
+
+    Args:
+        pictures: N of them.
+        variants: Which wordings, and what is left unsaid, int [N] in 0..VARIANTS-1.
+    """
     if isinstance(pictures, Scenes):
-        return [_fill(_THING, variant, _thing(pictures, row, variant)) for row, variant in enumerate(variants)]
-    return [_fill(_PERSON, variant, _person(pictures, row, variant)) for row, variant in enumerate(variants)]
+        return [_said(_THING, variant, _thing(pictures, row, variant)) for row, variant in enumerate(variants)]
+    return [_said(_PERSON, variant, _person(pictures, row, variant)) for row, variant in enumerate(variants)]
 
 
 def rich_captions(pictures: Scenes | Portraits, variants: Variants) -> list[str]:
@@ -73,8 +85,8 @@ def rich_captions(pictures: Scenes | Portraits, variants: Variants) -> list[str]
     style = [STYLES[index] for index in pictures.style]
     if isinstance(pictures, Scenes):
         rich = [
-            {"size": SIZES[size], "place": CHOICES["place"][place]}
-            for size, place in zip(pictures.size, pictures.place, strict=True)
+            {"size": SIZES[size], "place": CHOICES["place"][place], "mark": MARKED[MARKS[mark]]}
+            for size, place, mark in zip(pictures.size, pictures.place, pictures.mark, strict=True)
         ]
         return [
             _fill(_RICH_THING, variant, _thing(pictures, row, variant) | rich[row] | {"style": style[row]})
@@ -116,10 +128,17 @@ def _person(portraits: Portraits, row: int, variant: int) -> dict[str, str]:
     }
 
 
+def _said(sentences: tuple[str, ...], variant: int, words: dict[str, str]) -> str:
+    unsaid = _UNSAID[variant // WORDINGS % len(_UNSAID)]
+    words = words | dict.fromkeys(unsaid, "")
+    words["thing"] = f"{words.get('colour', '')} {words.get('object', '')}".strip()
+    return " ".join(_fill(sentences, variant, words).split())
+
+
 def _wording(words: tuple[str, ...], variant: int) -> str:
-    return words[variant // 16 % len(words)]  # the lower digits choose the sentence
+    return words[variant % WORDINGS // 16 % len(words)]  # the lower digits choose the sentence
 
 
 def _fill(sentences: tuple[str, ...], variant: int, words: dict[str, str]) -> str:
-    articles = {f"a_{name}": f"{indefinite_article(word)} {word}" for name, word in words.items()}
-    return sentences[variant % len(sentences)].format(**words, **articles)
+    articles = {f"a_{name}": f"{indefinite_article(word)} {word}" for name, word in words.items() if word}
+    return sentences[variant % WORDINGS % len(sentences)].format(**words, **articles)

@@ -11,11 +11,13 @@ import numpy as np
 
 OBJECTS = ("ball", "box", "triangle", "star", "heart", "cross", "ring", "moon", "house", "tree")
 COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink")
+# Two-tone patterns of an object: what makes it this star and no other. No caption names them.
+MARKS = ("plain", "halves", "cap", "band", "stripe", "quarters")
 COLUMNS = ("left", "middle", "right")
 ROWS = ("top", "centre", "bottom")
 SIZES = ("small", "medium", "large")
 BACKGROUNDS = ("sky", "sand", "night", "meadow", "stone", "wood", "snow", "lavender")
-STYLES = ("flat", "outlined", "hatched", "pixelated", "watercolour", "neon", "sepia", "halftone")
+STYLES = ("flat", "outlined", "sunburst", "pixelated", "watercolour", "neon", "sepia", "papercut")
 
 SKINS = ("pale", "fair", "olive", "brown", "dark")
 HAIR_COLOURS = ("black", "blond", "ginger", "grey", "blue", "pink", "green")
@@ -56,7 +58,7 @@ class Scenes(_Batch):
     """An object on a background.
 
     Attributes:
-        object, colour, size: Indices into OBJECTS, COLOURS, SIZES.
+        object, colour, mark, size: Indices into OBJECTS, COLOURS, MARKS, SIZES.
         place: Row times three plus column, indices into ROWS and COLUMNS.
         shift: What the place is missed by, as a share of the picture's side, fp32 [N, 2] (x, y).
         angle: Of the object, in radians, clockwise.
@@ -64,6 +66,7 @@ class Scenes(_Batch):
 
     object: np.ndarray
     colour: np.ndarray
+    mark: np.ndarray
     size: np.ndarray
     place: np.ndarray
     shift: np.ndarray
@@ -99,6 +102,7 @@ IDENTITY = ("skin", "hair_colour", "hair_shape", "eyes", "glasses", "beard")
 CHOICES = {
     "object": OBJECTS,
     "colour": COLOURS,
+    "mark": MARKS,
     "size": SIZES,
     "place": tuple(f"{row} {column}" for row in ROWS for column in COLUMNS),
     "background": BACKGROUNDS,
@@ -138,6 +142,7 @@ def draw_scenes(seed: int, start: int, count: int) -> Scenes:
         place=_pick(draws[:, 5], CHOICES["place"]),
         shift=_between(draws[:, 6:8], -0.03, 0.03),
         angle=_between(draws[:, 8], -0.2, 0.2),
+        mark=_pick(draws[:, 9], MARKS),
     )
 
 

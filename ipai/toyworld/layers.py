@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ipai.toyworld import palette
-from ipai.toyworld.factors import EXPRESSIONS, EYES, HAIR_SHAPES, Portraits, Scenes
+from ipai.toyworld.factors import EXPRESSIONS, EYES, HAIR_SHAPES, MARKS, Portraits, Scenes
 from ipai.toyworld.shapes import object_distance
 
-RADII = np.array([0.165, 0.205, 0.245], dtype=np.float32)  # of an object, by index into SIZES
-PLACES = np.array([0.29, 0.5, 0.71], dtype=np.float32)  # middle of each column and row
+RADII = np.array([0.2, 0.245, 0.29], dtype=np.float32)  # of an object, by index into SIZES
+PLACES = np.array([0.3, 0.5, 0.7], dtype=np.float32)  # middle of each column and row
+# In radii: how far above the middle a cap ends, and half the width of a band or a stripe.
+_CAP, _BAND = 0.1, 0.3
 _FAR = np.float32(1e3)
 
 
@@ -33,9 +35,36 @@ def centres_of(scenes: Scenes) -> np.ndarray:
 
 
 def scene_layers(scenes: Scenes, side: int) -> list[Layer]:
-    """The one layer of a scene: its object."""
+    """The object of a scene, and the part of it that its mark paints in a second tone."""
     distance = object_distance(scenes.object, centres_of(scenes) * side, RADII[scenes.size] * side, scenes.angle, side)
-    return [Layer(distance, palette.OBJECT_COLOURS[scenes.colour])]
+    marked = np.maximum(distance, _mark_distance(scenes, side))
+    return [Layer(distance, palette.OBJECT_COLOURS[scenes.colour]), Layer(marked, palette.MARK_TONES[scenes.colour])]
+
+
+def _mark_distance(scenes: Scenes, side: int) -> np.ndarray:
+    """Signed distance of every pixel to the half plane, strip or quarters of each object's mark, px [N, side, side]."""
+    ticks = np.arange(side, dtype=np.float32) + np.float32(0.5)
+    radius = (RADII[scenes.size] * side)[:, None, None]
+    x, y = (
+        (offset - centre[:, None, None]) / radius
+        for offset, centre in zip(
+            (ticks[None, None, :], ticks[None, :, None]), (centres_of(scenes) * side).T, strict=True
+        )
+    )
+    cosine, sine = np.cos(scenes.angle)[:, None, None], np.sin(scenes.angle)[:, None, None]
+    x, y = cosine * x + sine * y, cosine * y - sine * x  # turned with the object
+    inside = {
+        "halves": x,
+        "cap": y + _CAP,
+        "band": np.abs(y) - _BAND,
+        "stripe": np.abs(x) - _BAND,
+        "quarters": np.minimum(np.abs(x), np.abs(y)) * np.sign(x * y),
+    }
+    distance = np.full((len(scenes), side, side), _FAR, np.float32)
+    for name, shares in inside.items():
+        rows = np.flatnonzero(scenes.mark == MARKS.index(name))
+        distance[rows] = (shares * radius)[rows]
+    return distance
 
 
 class _Head:
@@ -112,17 +141,15 @@ def _curls(head: _Head) -> np.ndarray:
 
 
 def _mouth(head: _Head, portraits: Portraits) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Wide and of one colour each, so that it can be told at 64 px: a line, a laugh, a bow downwards, a round O."""
     expression = {name: portraits.expression == index for index, name in enumerate(EXPRESSIONS)}
-    bend = 3.6 * expression["smiling"] - 3.6 * expression["frowning"]
-    # A bend that varies by picture: the stroke is drawn for each of the three and chosen.
-    line = np.select(
-        [(bend > 0)[:, None, None], (bend < 0)[:, None, None]],
-        [head.stroke(0, 8.6, 5.6, 3.6, 2.0), head.stroke(0, 12, 5.6, -3.6, 2.0)],
-        head.stroke(0, 10, 4.2, 0, 2.0),
-    )
+    laugh = np.maximum(head.ellipse(0, 7.2, 7.6, 7.2), 7.2 - head.y)
     return [
-        (_only(~expression["surprised"], line), palette.LIPS),
-        (_only(expression["surprised"], head.ellipse(0, 10.3, 3.1, 4.0)), palette.MOUTH),
+        (_only(expression["neutral"], head.stroke(0, 10, 5.0, 0, 2.4)), palette.LIPS),
+        (_only(expression["smiling"], laugh), palette.WHITE),
+        (_only(expression["smiling"], np.abs(laugh) - 0.9), palette.LIPS),
+        (_only(expression["frowning"], head.stroke(0, 13.2, 7.0, -5.4, 2.8)), palette.LIPS),
+        (_only(expression["surprised"], head.ellipse(0, 10.0, 4.4, 5.4)), palette.MOUTH),
     ]
 
 

@@ -22,7 +22,7 @@ from ipai.toyworld.factors import CHOICES, HIDDEN, Portraits, Scenes, visible_fa
 
 TRUSTED = 0.97
 KINDS: dict[str, tuple[str, ...]] = {
-    "scenes": ("object", "colour", "size", "place", "background", "style"),
+    "scenes": ("object", "colour", "mark", "size", "place", "background", "style"),
     "portraits": ("skin", "hair_colour", "hair_shape", "eyes", "glasses", "beard", "expression", "background", "style"),
 }
 _WIDTHS = (16, 32, 64, 96)

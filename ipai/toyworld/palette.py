@@ -9,6 +9,8 @@ def _rgb(*codes: str) -> np.ndarray:
 
 
 OBJECT_COLOURS = _rgb("d62222", "f08a18", "f5d80a", "23a046", "19d2d8", "2448d8", "8a2fc0", "f25fb0")
+# The second tone of a two-tone object of each colour: white on what is dark, dark on what is light.
+MARK_TONES = _rgb("ffffff", "5a2a00", "6a4a00", "ffffff", "0a4a5e", "ffffff", "ffffff", "6e0f3e")
 # The top and the bottom of each background's gradient.
 BACKGROUND_TOPS = _rgb("a4d2fa", "ecdcae", "1c2450", "aeeebf", "8f8f8f", "7a4f2e", "ffffff", "d2b8f0")
 BACKGROUND_BOTTOMS = _rgb("86b0dc", "d2b884", "0e1230", "7cc48c", "6e6e6e", "563418", "dadce2", "b08fd8")

@@ -1,12 +1,17 @@
-"""Questions to an adapter: conditions and independent prompts, so that an answer shows what it took."""
+"""Questions to an adapter: conditions and independent prompts, so that an answer shows what it took.
+
+Prompts are as a task's prompts are in training. Told to take the object, the prompt names the condition's own class
+and another background, but no colour: which star, in which colour, only the condition knows.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ipai.toyworld.captions import plain_captions
+from ipai.toyworld.captions import WITHOUT_COLOUR, WORDINGS, plain_captions
 from ipai.toyworld.factors import HIDDEN, OBJECTS, Portraits, Scenes, draw_portraits, draw_scenes
 from ipai.toyworld.oracles import truth_of
 from ipai.toyworld.render import render
@@ -22,10 +27,12 @@ class Questions:
 
     Attributes:
         conditions, wanted: Factors of what the conditions show, and of what the prompts describe.
+        colours: The prompts name the object's colour.
     """
 
     conditions: Scenes | Portraits
     wanted: Scenes | Portraits
+    colours: bool = True
 
     def pixels(self, side: int) -> Tensor:
         """The conditions, uint8 [N, 3, side, side]."""
@@ -33,7 +40,8 @@ class Questions:
 
     def prompts(self) -> list[str]:
         """Plain captions of what is wanted."""
-        return plain_captions(self.wanted, torch.arange(len(self.wanted)).numpy())
+        variants = np.arange(len(self.wanted)) % WORDINGS
+        return plain_captions(self.wanted, variants + (0 if self.colours else WITHOUT_COLOUR))
 
     def shares(self, read: dict[str, Tensor], factors: Sequence[str]) -> dict[str, float]:
         """How often a factor of the answers is the condition's, counted where the prompt's differs from it."""
@@ -45,10 +53,13 @@ class Questions:
         return result
 
 
-def questions(portraits: bool, count: int) -> Questions:
-    """Conditions and prompts that are independent of each other."""
+def questions(portraits: bool, count: int, task: str) -> Questions:
+    """Conditions, the same for every task, and prompts as the task's are that are otherwise independent of them."""
     draw = draw_portraits if portraits else draw_scenes
-    return Questions(draw(QUESTION_SEED, 0, count), draw(QUESTION_SEED, 100_000, count))
+    conditions, wanted = draw(QUESTION_SEED, 0, count), draw(QUESTION_SEED, 100_000, count)
+    if task == "object" and isinstance(conditions, Scenes) and isinstance(wanted, Scenes):
+        return Questions(conditions, replace(wanted, object=conditions.object), colours=False)
+    return Questions(conditions, wanted)
 
 
 def object_names(conditions: Scenes | Portraits) -> list[str]:

@@ -14,7 +14,7 @@ from PIL import Image
 from ipai.adapter.formats import save_adapter
 from ipai.app.config import AppConfig, check, login_of
 from ipai.app.fields import Fields
-from ipai.app.session import Session, require
+from ipai.app.session import Session
 from ipai.errors import ConfigError, DataError, IpaiError, WeightsError
 from ipai.pipeline import FourPass
 from ipai.pipeline.drawing import draw
@@ -200,14 +200,11 @@ def test_mistakes_are_told_and_the_next_picture_comes(
     assert drawn(session).shape == (2, 64, 64, 3)
 
 
-def test_settings_that_cannot_work(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_that_cannot_work(session: Session) -> None:
     with pytest.raises(ConfigError, match=r"scheduler=x(.|\n)*port=0"):
         check(replace(session.config, scheduler="x", port=0))
     with pytest.raises(ConfigError, match=r"five.hair is no task(.|\n)*five.face is missing"):
         check(replace(session.config, five={"hair": "use the hair", **FIVE, "face": ""}))
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match="make demo"):
-        require("runs/joint-toy")
 
 
 def test_the_login_comes_from_the_environment(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,16 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from PIL import Image
 
-from ipai.adapter import InstructAdapter
-from ipai.adapter.formats import save_adapter
-from ipai.backbones.families import read_dims
-from ipai.conditioning import spec_of
-from ipai.config import to_dict
-from ipai.runs.checkpoint import Progress, save
-from tests.helpers.composing import compose
 from tests.integration.conftest import REPOSITORY, environment
 
 
@@ -29,13 +21,7 @@ def code_of(section: str) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where somebody works: with the examples, and a run whose adapter was not trained."""
-    config = compose("experiment=joint", "recipe=toy")
-    adapter = InstructAdapter(spec_of(config.adapter, config.base, read_dims(config.base)))
-    run = tmp_path / "runs" / "joint-toy"
-    writers = {"adapter.safetensors": lambda path: save_adapter(adapter, path, {})}
-    save(run / "checkpoints", Progress(1, 32), writers, keep=1)
-    (run / "config.yaml").write_text(yaml.safe_dump(to_dict(config)))
+    """Where somebody works, with the examples."""
     (tmp_path / "examples").symlink_to(REPOSITORY / "examples")
     return tmp_path
 

@@ -35,7 +35,7 @@ from tests.helpers.composing import compose
 PAIRS, STEPS = 800, 560
 ASKED = 64
 SAMPLING = Sampling(steps=10)
-FACTORS = ("style", "place", "object", "colour", "background")
+FACTORS = ("style", "place", "mark", "colour", "background")
 
 
 Taken = dict[str, float]
@@ -51,12 +51,14 @@ class Lesson:
         before: What is taken at step 0, whatever the instruction: IPAdapter+.
         style: What "use the style" takes afterwards.
         composition: What "use the composition" takes.
+        object: What "use the object" takes; its prompts name the class, not the colour.
     """
 
     losses: dict[str, float]
     before: Taken
     style: Taken
     composition: Taken
+    object: Taken
 
     @property
     def place_told_apart(self) -> float:
@@ -67,11 +69,6 @@ class Lesson:
     def style_told_apart(self) -> float:
         """How much more often the style's instruction takes the style than the composition's does."""
         return self.style["style"] - self.composition["style"]
-
-    @property
-    def style_gained(self) -> float:
-        """How much more often "use the style" takes the style than step 0 does."""
-        return self.style["style"] - self.before["style"]
 
     @property
     def place_let_go(self) -> float:
@@ -108,14 +105,15 @@ def teach(shards: Path, run: Path, seed: int, broken: str | None = None) -> Less
 def _examined(config: TrainingRun, run: Path, zeros: bool) -> Lesson:
     trained = load_adapter(run / "checkpoints/latest/adapter.safetensors")
     before = assemble.build_adapter(config, read_dims(config.base), load_base(config.base, "cpu"))
-    oracle, asked = load_oracles()["scenes"], questions(portraits=False, count=ASKED)
+    oracle = load_oracles()["scenes"]
 
     def taken_by(adapter: InstructAdapter, task: str) -> Taken:
         generator = PictureGenerator(config.base, adapter, "cpu")
+        asked = questions(portraits=False, count=ASKED, task=task)
         return taken(generator, asked, config.instructions.fixed[task], oracle, FACTORS, SAMPLING)
 
     with _silent() if zeros else nullcontext():
-        answers = taken_by(before, "style"), taken_by(trained, "style"), taken_by(trained, "structure")
+        answers = [taken_by(before, "style"), *(taken_by(trained, task) for task in ("style", "structure", "object"))]
     return Lesson(_loss_ratios(run), *answers)
 
 
@@ -196,7 +194,7 @@ def main(seeds: int) -> None:
             losses = " ".join(f"{task} {ratio:.3f}" for task, ratio in lesson.losses.items())
             taken = "  ".join(
                 f"{name}: " + " ".join(f"{factor} {share:.2f}" for factor, share in getattr(lesson, name).items())
-                for name in ("before", "style", "composition")
+                for name in ("before", "style", "composition", "object")
             )
             sys.stdout.write(f"{broken or 'whole'} {seed}  {taken}  losses: {losses}\n")
             sys.stdout.flush()

@@ -8,8 +8,9 @@ from tests.learning.lesson import BROKEN, Lesson, build_pairs, teach
 
 pytestmark = pytest.mark.learning
 
-PLACE_TOLD_APART, PLACE_LET_GO = 0.25, 0.6
-LOSS_MARGIN = {"copy": 0.99, "style": 0.87, "object": 0.86, "structure": 0.93, "face": 0.92}
+PLACE_TOLD_APART, PLACE_LET_GO, STYLE_TOLD_APART, OBJECTS_COLOUR = 0.25, 0.6, 0.1, 0.5
+# Copies begin where training leaves them: IPAdapter+ already draws the condition again.
+LOSS_MARGIN = {"copy": 1.02, "style": 0.8, "object": 0.92, "structure": 0.97, "face": 0.94}
 
 
 @pytest.fixture(scope="module")
@@ -18,15 +19,19 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def listens(lesson: Lesson) -> bool:
-    """ "Use the composition" takes the place and "use the style" lets it go, which IPAdapter+ always takes."""
-    return lesson.place_told_apart > PLACE_TOLD_APART and lesson.place_let_go > PLACE_LET_GO
+    """ "Use the composition" takes the place and "use the style" the style, and each lets go of the other's."""
+    return (
+        lesson.place_told_apart > PLACE_TOLD_APART
+        and lesson.place_let_go > PLACE_LET_GO
+        and lesson.style_told_apart > STYLE_TOLD_APART
+    )
 
 
-def test_joint_training_lowers_every_loss_and_listens_to_instructions(shards: Path, tmp_path: Path) -> None:
+def test_joint_training_lowers_the_losses_and_listens_to_instructions(shards: Path, tmp_path: Path) -> None:
     lesson = teach(shards, tmp_path / "run", seed=0)
     assert {task: ratio for task, ratio in lesson.losses.items() if ratio >= LOSS_MARGIN[task]} == {}
     assert listens(lesson), lesson
-    assert lesson.style["object"] < lesson.before["object"], lesson
+    assert lesson.object["colour"] > OBJECTS_COLOUR > lesson.style["colour"], lesson
 
 
 @pytest.mark.parametrize("broken", BROKEN)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ipai.toyworld.factors import EYES, OBJECTS, STYLES, Portraits, Scenes, draw_portraits, draw_scenes
+from ipai.toyworld.factors import EYES, MARKS, OBJECTS, SIZES, STYLES, Portraits, Scenes, draw_portraits, draw_scenes
 from ipai.toyworld.layers import RADII, centres_of, landmarks_of, scene_layers
 from ipai.toyworld.render import render
 from ipai.toyworld.shapes import place_outline
@@ -71,3 +71,24 @@ def test_landmarks_are_in_order() -> None:
     assert (points[:, 3, 0] < points[:, 4, 0]).all()
     assert (points[:, :2, 1].max(1) < points[:, 2, 1]).all()  # eyes above the nose
     assert (points[:, 2, 1] < points[:, 3:, 1].min(1)).all()
+
+
+@pytest.mark.parametrize("mark", MARKS[1:])
+def test_a_mark_covers_a_good_part_of_every_object_in_every_size(mark: str) -> None:
+    count = len(OBJECTS) * len(SIZES)
+    scenes = replace(
+        draw_scenes(0, 0, count),
+        object=np.arange(count) % len(OBJECTS),
+        size=np.arange(count) // len(OBJECTS),
+        mark=np.full(count, MARKS.index(mark)),
+    )
+    whole, marked = (layer.distance < 0 for layer in scene_layers(scenes, 64))
+    assert not (marked & ~whole).any()
+    share = marked.sum((1, 2)) / whole.sum((1, 2))
+    assert share.min() > 0.2
+    assert share.max() < 0.8
+
+
+def test_what_is_plain_has_one_tone() -> None:
+    scenes = replace(draw_scenes(0, 0, 10), mark=np.zeros(10, np.int64))
+    assert not (scene_layers(scenes, 64)[1].distance < 0).any()

@@ -26,6 +26,7 @@ from ipai.adapter.formats import load_ip_adapter_plus
 from ipai.adapter.hosts.inject import inject
 from ipai.evaluation.scoring.pixel_scores import edge_f1
 from ipai.image_io import to_image
+from ipai.toyworld.captions import WORDINGS
 from ipai.toyworld.factors import IDENTITY, Portraits, Scenes
 from ipai.toyworld.oracles import Oracle, agreement, truth_of
 from tools.toy_stack.adapter import encode_condition, plus_spec
@@ -77,7 +78,7 @@ def _first(pictures: Pictures, kind: str, count: int) -> _Some:
     factors = getattr(pictures, kind)[:count]
     start = 0 if kind == "scenes" else len(pictures.scenes)
     rows = torch.arange(start, start + len(factors))
-    return _Some(kind, factors, pictures.pixels[rows], pictures.plain(rows, rows))
+    return _Some(kind, factors, pictures.pixels[rows], pictures.plain(rows, rows % WORDINGS))
 
 
 def generate(pipeline: Any, prompts: list[str], **inputs: Any) -> Tensor:
@@ -132,7 +133,7 @@ def _clip_scores(folder: Path, held_out: Pictures) -> dict[str, float]:
 def _text_scores(folder: Path, oracles: dict[str, Oracle], scenes: _Some, portraits: _Some) -> dict[str, float]:
     pipeline = load_pipeline(folder)
     scores: dict[str, float] = {}
-    for some, factors in ((scenes, ("object", "colour", "background")), (portraits, ("expression", "background"))):
+    for some, factors in ((scenes, ("object", "colour", "background")), (portraits, ("background",))):
         starts = range(0, len(some.captions), _BATCH)
         pictures = [generate(pipeline, some.captions[start : start + _BATCH]) for start in starts]
         read = oracles[some.kind].read(torch.cat(pictures))

@@ -7,12 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ipai.toyworld.captions import plain_captions, rich_captions
+from ipai.toyworld.captions import VARIANTS, plain_captions, rich_captions
 from ipai.toyworld.factors import Portraits, Scenes, draw_portraits, draw_scenes
 from ipai.toyworld.render import render
 
 TRAIN_SEED, HELD_OUT_SEED = 1, 2
-_WORDINGS = 48  # 16 sentences times 3 wordings, see `captions`
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Pictures:
         return self.pixels[rows].float() / 127.5 - 1
 
     def plain(self, rows: Tensor, variants: Tensor) -> list[str]:
-        """A caption for each row as prompts are: neither style nor place nor identity."""
+        """A caption for each row as prompts are: neither style nor place, mark nor identity."""
         return self._captions(plain_captions, rows, variants)
 
     def rich(self, rows: Tensor, variants: Tensor) -> list[str]:
@@ -75,5 +74,5 @@ def draw_rows(pictures: Pictures, count: int, generator: torch.Generator) -> Ten
 
 
 def draw_variants(count: int, generator: torch.Generator) -> Tensor:
-    """Random wordings for `count` captions."""
-    return torch.randint(_WORDINGS, (count,), generator=generator)
+    """Random wordings for `count` captions; of plain ones three in four leave something unsaid."""
+    return torch.randint(VARIANTS, (count,), generator=generator)

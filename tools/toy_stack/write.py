@@ -70,7 +70,11 @@ def _write_parts(stack: StackTraining, folder: Path) -> None:
         copy.deepcopy(model).half().save_pretrained(folder / name)
         config = folder / name / "config.json"
         # Where nobody asks for a precision, transformers takes the stored one and diffusers fp32: a pipeline of both.
-        write_text(config, config.read_text(encoding="utf-8").replace('"dtype": "float16"', '"dtype": "float32"'))
+        said = json.loads(config.read_text(encoding="utf-8"))
+        said.pop("_name_or_path", None)  # where the stack lay from which the training went on
+        if "dtype" in said:
+            said["dtype"] = "float32"
+        write_text(config, json.dumps(said, indent=2) + "\n")
     stack.tokenizer.save_pretrained(folder / "tokenizer")
     noise_schedule().save_pretrained(folder / "scheduler")
     _write_instruction_encoder(stack, folder / "instruction_encoder")

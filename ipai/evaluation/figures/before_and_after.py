@@ -59,20 +59,20 @@ def toy_run(run: Path) -> TrainingRun:
 
 
 def _condition(config: TrainingRun, portraits: bool, number: int) -> Image.Image:
-    return to_image(questions(portraits, number + 1).pixels(config.base.image_size)[number])
+    return to_image(questions(portraits, number + 1, "copy").pixels(config.base.image_size)[number])
 
 
 def _answers(
     config: TrainingRun, generator: PictureGenerator, portraits: bool, number: int, seeds: int
 ) -> dict[str, list[Image.Image]]:
     """Instruction and prompt -> pictures."""
-    asked = questions(portraits, number + 1)
-    condition = asked.pixels(config.base.image_size)[number:].expand(seeds, -1, -1, -1)
-    prompt, name = asked.prompts()[number], object_names(asked.conditions)[number]
     sampling = Sampling(config.validation.image_steps, config.validation.guidance_scale)
     answers = {}
     for task in PORTRAIT_TASKS if portraits else SCENE_TASKS:
         if task in config.tasks:
+            asked = questions(portraits, number + 1, task)
+            condition = asked.pixels(config.base.image_size)[number:].expand(seeds, -1, -1, -1)
+            prompt, name = asked.prompts()[number], object_names(asked.conditions)[number]
             words = fill_slot(config.instructions.fixed[task], name)
             pictures = answer(generator, condition, [prompt] * seeds, [words] * seeds, sampling)
             answers[f"“{words}”, prompt “{prompt}”"] = [to_image(picture) for picture in pictures]

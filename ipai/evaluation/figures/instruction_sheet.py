@@ -71,12 +71,12 @@ def _row(
     answers = {}
     for task in PORTRAIT_TASKS if portrait else SCENE_TASKS:
         if task in instructions:
-            asked = questions(portrait, number + 1)
+            asked = questions(portrait, number + 1, task)
             condition, prompt = asked.pixels(generator.base.image_size)[number:], asked.prompts()[number]
             told = fill_slot(instructions[task], object_names(asked.conditions)[number])
             sampling = Sampling(_STEPS, seed=number)
             answers[task] = prompt, answer(generator, condition, [prompt], [told], sampling)[0]
-    return questions(portrait, number + 1).pixels(generator.base.image_size)[number], answers
+    return questions(portrait, number + 1, "copy").pixels(generator.base.image_size)[number], answers
 
 
 def _enlarged(pixels: Tensor) -> Image.Image:

@@ -3,11 +3,10 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from PIL import Image
 
 from ipai.evaluation.scoring.oracle_tables import ASKED, TASKS_OF
-from ipai.toyworld.captions import plain_captions
+from ipai.toyworld.captions import WORDINGS, plain_captions
 from ipai.toyworld.factors import HIDDEN, visible_factors
 from ipai.toyworld.oracles import KINDS
 from ipai.toyworld.questions import questions
@@ -54,7 +53,7 @@ def known_answers(task: str, kind: str, count: int, seed: int) -> KnownAnswers:
         count: How many.
         seed: Of what is taken.
     """
-    asked = questions(kind == "portraits", count)
+    asked = questions(kind == "portraits", count, task)
     random = np.random.default_rng([seed, *task.encode()])
     chances = random.random((2, count))  # of each answer: for what is asked, and for the rest
     mixed, same = {}, {}
@@ -67,14 +66,13 @@ def known_answers(task: str, kind: str, count: int, seed: int) -> KnownAnswers:
     for name in KINDS[kind]:
         tells = (given[name] != wanted[name]) & (given[name] != HIDDEN)
         same[name] = np.where(tells, found[name] == given[name], np.nan)
-    numbers = torch.arange(count).numpy()
     return KnownAnswers(
         task=task,
         kind=kind,
         conditions=[Image.fromarray(pixels) for pixels in render(asked.conditions, SIDE)],
         answers=[Image.fromarray(pixels) for pixels in render(answers, SIDE)],
-        captions=plain_captions(asked.conditions, numbers),
-        prompts=plain_captions(asked.wanted, numbers),
+        captions=plain_captions(asked.conditions, np.arange(count) % WORDINGS),
+        prompts=asked.prompts(),
         taken=_mean([same[name] for name in KINDS[kind] if name in ASKED[task]]),
         leaked=_mean([same[name] for name in KINDS[kind] if name not in ASKED[task]]),
     )

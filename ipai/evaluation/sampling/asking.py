@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ipai.instructions.slots import fill_slot
 from ipai.pipeline.encoding import Condition
 from ipai.pipeline.picture_generator import PictureGenerator, PictureRequest
 from ipai.toyworld.oracles import Oracle
-from ipai.toyworld.questions import Questions
+from ipai.toyworld.questions import Questions, object_names
 
 _BATCH = 48
 
@@ -64,8 +65,13 @@ def taken(
     factors: Sequence[str],
     sampling: Sampling,
 ) -> dict[str, float]:
-    """How often the answers to one instruction have the condition's factors, see `Questions.shares`."""
+    """How often the answers to one instruction have the condition's factors, see `Questions.shares`.
+
+    A slot of the instruction is filled with the name of what each condition shows.
+    """
     prompts = questions.prompts()
     conditions = questions.pixels(generator.base.image_size)
-    pictures = answer(generator, conditions, prompts, [instruction] * len(prompts), sampling)
+    names = object_names(questions.conditions)
+    told = [None if instruction is None else fill_slot(instruction, name) for name in names]
+    pictures = answer(generator, conditions, prompts, told, sampling)
     return questions.shares(oracle.read(pictures), factors)

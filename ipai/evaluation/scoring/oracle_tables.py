@@ -24,15 +24,15 @@ from ipai.toyworld.oracles import TRUSTED, Oracle, truth_of
 from ipai.toyworld.questions import PORTRAIT_TASKS, SCENE_TASKS, object_names, questions
 
 ASKED: dict[str, tuple[str, ...]] = {
-    "copy": ("object", "colour", "size", "place", *IDENTITY, "expression", "background", "style"),
+    "copy": ("object", "colour", "mark", "size", "place", *IDENTITY, "expression", "background", "style"),
     "style": ("style",),
-    "object": ("object", "colour"),
+    "object": ("object", "colour", "mark"),
     "structure": ("place", "size"),
     "face": IDENTITY,
 }
 """Which factors of the condition an instruction of each task asks for; another one that comes along is a leak."""
 
-PROMPTED = {"scenes": ("object", "colour", "background"), "portraits": ("background", "expression")}
+PROMPTED = {"scenes": ("object", "colour", "background"), "portraits": ("background",)}
 """Which factors a plain caption names."""
 
 TASKS_OF = {"scenes": SCENE_TASKS, "portraits": PORTRAIT_TASKS}
@@ -53,7 +53,7 @@ class OracleQuestions:
     def __init__(self, kind: str, task: str, templates: Sequence[str], count: int, seed: int) -> None:
         self.kind, self.task = kind, task
         self.name = f"oracle-{kind}-{task}"
-        self.asked = questions(kind == "portraits", count)
+        self.asked = questions(kind == "portraits", count, task)
         self._pixels = self.asked.pixels(SIDE)
         names, prompts = object_names(self.asked.conditions), self.asked.prompts()
         keys = [f"{kind}-{index:05d}" for index in range(count)]  # the noise of a condition is the same for all tasks
@@ -120,7 +120,7 @@ def _table(source: OracleQuestions, oracle: Oracle, pictures: Tensor) -> dict[st
     for name in factors:
         told = (given[name] != wanted[name]) & (given[name] != HIDDEN)
         result[name] = {"asked": name in ASKED[source.task], "taken": _share(read[name] == given[name], told)}
-        if name in PROMPTED[source.kind]:
+        if name in PROMPTED[source.kind] and (source.asked.colours or name != "colour"):
             result[name]["followed"] = _share(read[name] == wanted[name], told)
     return result
 

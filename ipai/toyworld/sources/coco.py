@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ipai.toyworld.captions import WITHOUT_COLOUR, WORDINGS
 from ipai.toyworld.factors import OBJECTS, Scenes, draw_portraits, draw_scenes
 from ipai.toyworld.layers import RADII, centres_of, scene_layers
 from ipai.toyworld.shapes import place_outline
-from ipai.toyworld.sources.source_files import VARIANTS, Mixture, choices, chunks, jpeg, variants_of
+from ipai.toyworld.sources.source_files import Mixture, choices, chunks, jpeg, variants_of
 
 # Numbers with gaps, as COCO's.
 CATEGORIES = {name: 1 + 9 * index + index % 3 for index, name in enumerate(OBJECTS)}
@@ -49,7 +50,7 @@ def _write_split(folder: Path, split: str, seed: int, start: int, count: int, si
         draw_scenes(seed, start, count), draw_portraits(seed, start, count), numbers % _BARE == _BARE // 2
     )
     licences, wordings = choices(seed, start + count, 2)[:, start:]
-    texts = [pictures.captions((variants_of(wordings) + offset) % VARIANTS) for offset in _FIVE]
+    texts = [pictures.captions((variants_of(wordings) + offset) % WORDINGS + WITHOUT_COLOUR) for offset in _FIVE]
     images, objects, captions = [], [], []
     for rows in chunks(count):
         masks = scene_layers(pictures.scenes[rows], side)[0].distance < 0

@@ -7,15 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from ipai.toyworld.captions import plain_captions, rich_captions
+from ipai.toyworld.captions import WORDINGS, plain_captions, rich_captions
 from ipai.toyworld.factors import Portraits, Scenes, draw_portraits, draw_scenes
 from ipai.toyworld.render import render
 
 PORTRAITS = 0.3
 """The share of portraits in a source that holds both kinds."""
-
-VARIANTS = 48
-"""Variants of a caption repeat after so many."""
 
 # Random streams beside those of scenes (0) and portraits (1).
 _KINDS, _CHOICES, _ORDER = 2, 3, 4
@@ -81,8 +78,8 @@ def choices(seed: int, count: int, width: int) -> np.ndarray:
 
 
 def variants_of(draws: np.ndarray) -> np.ndarray:
-    """Variants of captions from numbers in 0..1, int [N]."""
-    return (draws * VARIANTS).astype(np.int64)
+    """Variants of captions that say everything, from numbers in 0..1, int [N]."""
+    return (draws * WORDINGS).astype(np.int64)
 
 
 def shuffled(seed: int, count: int) -> np.ndarray:

@@ -41,10 +41,17 @@ def test_what_was_taken_leaked_and_followed_is_told_apart(tmp_path: Path) -> Non
 
 
 def test_a_prompt_that_lost_is_not_followed(tmp_path: Path) -> None:
-    parts = answered(tmp_path, "object", "scenes", ("object", "colour"))
+    parts = answered(tmp_path, "object", "scenes", ("mark", "colour", "background"))
     table = oracle_report(parts, load_oracles())["tables"]["scenes"]["object"]
-    assert table["object"]["taken"]["mean"] > 0.9
-    assert table["object"]["followed"]["mean"] < 0.1
+    assert min(table["mark"]["taken"]["mean"], table["background"]["taken"]["mean"]) > 0.9
+    assert table["background"]["followed"]["mean"] < 0.1
+
+
+def test_the_objects_prompt_names_its_class_and_no_colour(tmp_path: Path) -> None:
+    parts = answered(tmp_path, "object", "scenes", ())
+    table = oracle_report(parts, load_oracles())["tables"]["scenes"]["object"]
+    assert table["object"]["taken"] is None, "the prompt's class is the condition's"
+    assert [name for name, of in table.items() if "followed" in of] == ["object", "background"]
 
 
 def test_factors_that_the_oracle_reads_badly_are_not_scored_and_named(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ipai.toyworld.captions import WORDINGS
 from ipai.toyworld.render import render
-from ipai.toyworld.sources.source_files import VARIANTS, choices, chunks, draw_mixture, jpeg, png, shuffled, variants_of
+from ipai.toyworld.sources.source_files import choices, chunks, draw_mixture, jpeg, png, shuffled, variants_of
 
 
 def test_a_picture_and_a_choice_do_not_depend_on_the_count() -> None:
@@ -45,8 +46,8 @@ def test_pictures_that_tell_of_another_share_its_caption_and_nothing_else() -> N
 
 
 def test_variants_cover_all_wordings() -> None:
-    assert set(variants_of(choices(0, 2000, 1)[0])) == set(range(VARIANTS))
-    assert variants_of(np.array([0.0, np.nextafter(1, 0)])).tolist() == [0, VARIANTS - 1]
+    assert set(variants_of(choices(0, 2000, 1)[0])) == set(range(WORDINGS))
+    assert variants_of(np.array([0.0, np.nextafter(1, 0)])).tolist() == [0, WORDINGS - 1]
 
 
 @pytest.mark.parametrize("count", [1, 49, 50, 51, 120])
