@@ -10,7 +10,7 @@ from diffusers.pipelines.controlnet.pipeline_controlnet import StableDiffusionCo
 from data_builders.teachers.config import EdgeTeacher
 from data_builders.teachers.parts import WITHOUT_CHECKER, find_parts, load_parts, provenance
 from data_builders.teachers.request import Request
-from data_builders.teachers.target_generator import generators
+from data_builders.teachers.target_generator import drawn
 
 
 class EdgeEngine:
@@ -32,17 +32,6 @@ class EdgeEngine:
 
     def __call__(self, requests: Sequence[Request]) -> np.ndarray:
         """Pictures in 0..1, `[batch, height, width, 3]`; each `Request.picture` holds the edges."""
-        teacher = self._teacher
-        pictures: np.ndarray = self._pipeline(
-            prompt=[request.prompt for request in requests],
-            negative_prompt=[teacher.negative_prompt] * len(requests),
-            image=[request.picture for request in requests],
-            width=teacher.resolution,
-            height=teacher.resolution,
-            num_inference_steps=teacher.steps,
-            guidance_scale=teacher.guidance,
-            controlnet_conditioning_scale=teacher.control_scale,
-            generator=generators(requests),
-            output_type="np",
-        ).images
-        return pictures
+        lines = [request.picture for request in requests]
+        scale = self._teacher.control_scale
+        return drawn(self._pipeline, self._teacher, requests, image=lines, controlnet_conditioning_scale=scale)

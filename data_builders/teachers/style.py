@@ -14,7 +14,7 @@ from data_builders.teachers.config import StyleTeacher
 from data_builders.teachers.one_each import OneEach, OneEachPipeline
 from data_builders.teachers.parts import WITHOUT_CHECKER, find_parts, load_parts, provenance
 from data_builders.teachers.request import Request
-from data_builders.teachers.target_generator import generators
+from data_builders.teachers.target_generator import drawn
 from ipai.errors import ConfigError, WeightsError
 
 
@@ -51,19 +51,7 @@ class StyleEngine:
 
     def __call__(self, requests: Sequence[Request]) -> np.ndarray:
         """Pictures in 0..1, `[batch, height, width, 3]`; each `Request.picture` is a style image."""
-        teacher = self._teacher
-        pictures: np.ndarray = self._pipeline(
-            prompt=[request.prompt for request in requests],
-            negative_prompt=[teacher.negative_prompt] * len(requests),
-            ip_adapter_image_embeds=[self._embeddings(requests)],
-            width=teacher.resolution,
-            height=teacher.resolution,
-            num_inference_steps=teacher.steps,
-            guidance_scale=teacher.guidance,
-            generator=generators(requests),
-            output_type="np",
-        ).images
-        return pictures
+        return drawn(self._pipeline, self._teacher, requests, ip_adapter_image_embeds=[self._embeddings(requests)])
 
     @torch.inference_mode()
     def _embeddings(self, requests: Sequence[Request]) -> torch.Tensor:

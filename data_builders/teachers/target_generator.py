@@ -63,7 +63,30 @@ class TargetGenerator:
         return [_judged(picture) for picture in pictures[: len(requests)]]
 
 
-def generators(requests: Sequence[Request]) -> list[torch.Generator]:
+def drawn(pipeline: Any, teacher: Teacher, requests: Sequence[Request], **more: Any) -> np.ndarray:
+    """What a pipeline of diffusers draws for one full batch, in 0..1, `[batch, height, width, 3]`.
+
+    Args:
+        pipeline: Of the teacher.
+        teacher: Its settings.
+        requests: The batch.
+        more: What this pipeline is told besides.
+    """
+    pictures: np.ndarray = pipeline(
+        prompt=[request.prompt for request in requests],
+        negative_prompt=[teacher.negative_prompt] * len(requests),
+        width=teacher.resolution,
+        height=teacher.resolution,
+        num_inference_steps=teacher.steps,
+        guidance_scale=teacher.guidance,
+        generator=_generators(requests),
+        output_type="np",
+        **more,
+    ).images
+    return pictures
+
+
+def _generators(requests: Sequence[Request]) -> list[torch.Generator]:
     """A generator for each request, on the CPU so that its noise is the same on every device."""
     return [torch.Generator("cpu").manual_seed(request.seed) for request in requests]
 

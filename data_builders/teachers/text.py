@@ -11,7 +11,7 @@ from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import
 from data_builders.teachers.config import TextTeacher
 from data_builders.teachers.parts import WITHOUT_CHECKER, find_parts, load_parts, provenance
 from data_builders.teachers.request import Request
-from data_builders.teachers.target_generator import generators
+from data_builders.teachers.target_generator import drawn
 
 
 class TextEngine:
@@ -36,15 +36,4 @@ class TextEngine:
 
     def __call__(self, requests: Sequence[Request]) -> np.ndarray:
         """Pictures in 0..1, `[batch, height, width, 3]`."""
-        teacher = self._teacher
-        pictures: np.ndarray = self._pipeline(
-            prompt=[request.prompt for request in requests],
-            negative_prompt=[teacher.negative_prompt] * len(requests),
-            width=teacher.resolution,
-            height=teacher.resolution,
-            num_inference_steps=teacher.steps,
-            guidance_scale=teacher.guidance,
-            generator=generators(requests),
-            output_type="np",
-        ).images
-        return pictures
+        return drawn(self._pipeline, self._teacher, requests)
