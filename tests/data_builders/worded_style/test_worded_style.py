@@ -2,7 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -92,7 +92,7 @@ def test_a_picture_that_shows_nothing_drops_its_pair_alone(monkeypatch: pytest.M
     config = configure(source, source / "out")
 
     class Generator:
-        provenance = None
+        provenance: ClassVar[dict[str, Any]] = {}
 
         def generate(self, requests: list[Request]) -> list[Any]:
             assert len(requests) <= config.teacher.batch_size
