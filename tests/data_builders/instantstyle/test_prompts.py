@@ -15,7 +15,8 @@ from tests.helpers import building
 
 def prompts_of(path: Path, *overrides: str) -> tuple[list[str], dict[str, int]]:
     words = ("task=style", f"source.prompts={path}", *overrides)
-    return read_prompts(building.configure(path.parent, path.parent, *words))
+    config: Any = building.configure(path.parent, path.parent, *words)
+    return read_prompts(config.source.prompts, config.prompts)
 
 
 ROWS: list[dict[str, Any]] = [
