@@ -19,7 +19,7 @@ from tests.helpers.shared_folder import made_once
 from tools.toy_stack.train import StackConfig, StackTraining
 from tools.toy_stack.write import write_stack
 
-PARTS = ("vae", "clip", "clip_text", "decoder", "unet", "ip_adapter", "controlnet", "oracles")
+PARTS = ("vae", "clip", "clip_text", "decoder", "unet", "ip_adapter", "ip_adapter_detail", "controlnet", "oracles")
 SMALL = (
     *(f"{part}.{setting}" for part in PARTS for setting in ("steps=2", "batch_size=4")),
     *("scenes=60", "portraits=30", "samples=2", "vae_gate=false", "threads=1"),
