@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from data_builders.engine.config import BuildConfig
+from data_builders.teachers.build import TaughtBuild
 from data_builders.teachers.config import EdgeTeacher
 from ipai.schema import above, at_least, one_of
 
@@ -46,27 +46,16 @@ class Edges:
 
 
 @dataclass(kw_only=True)
-class StructureBuild(BuildConfig):
+class StructureBuild(TaughtBuild):
     """Everything the CommonCanvas builder knows."""
 
     source: CatalogSource
     teacher: EdgeTeacher
     edges: Edges = field(default_factory=Edges)
 
-    @property
-    def at_once(self) -> int:
-        """A batch of the teacher."""
-        return self.teacher.batch_size
-
-    @property
-    def needs_gpu(self) -> bool:
-        """The teacher does."""
-        return True
-
     def problems(self) -> Iterator[str]:
         """The engine's problems, the teacher's, and those of these settings."""
         yield from super().problems()
-        yield from self.teacher.problems()
         edges = self.edges
         if self.task != "structure":
             yield f"task={self.task} is not what CommonCanvas serves; set task=structure"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from data_builders.engine.config import BuildConfig
+from data_builders.teachers.build import TaughtBuild
 from data_builders.teachers.config import StyleTeacher
 from ipai.schema import above, between
 
@@ -58,27 +58,16 @@ class Prompts:
 
 
 @dataclass(kw_only=True)
-class StyleBuild(BuildConfig):
+class StyleBuild(TaughtBuild):
     """Everything the InstantStyle builder knows."""
 
     source: StyleSource
     teacher: StyleTeacher
     prompts: Prompts = field(default_factory=Prompts)
 
-    @property
-    def at_once(self) -> int:
-        """A batch of the teacher."""
-        return self.teacher.batch_size
-
-    @property
-    def needs_gpu(self) -> bool:
-        """The teacher does."""
-        return True
-
     def problems(self) -> Iterator[str]:
         """The engine's problems, the teacher's, and those of these settings."""
         yield from super().problems()
-        yield from self.teacher.problems()
         if self.task != "style":
             yield f"task={self.task} is not what InstantStyle serves; set task=style"
         if self.captioner.name not in CAPTIONERS:

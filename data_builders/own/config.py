@@ -7,6 +7,7 @@ from data_builders.engine.config import BuildConfig
 from ipai.schema import above, between, one_of
 
 BUILDER = "own"
+_SPLIT = "train"
 FORMS = ("folder", "webdataset", "huggingface")
 COLUMNS = ("target", "condition", "mask", "prompt", "cond_prompt", "slot", "group", "licence")
 
@@ -32,7 +33,7 @@ class OwnSource:
     columns: dict[str, str | None] = field(default_factory=lambda: dict.fromkeys(COLUMNS), metadata=one_of(*COLUMNS))
     metadata: str | None = None
     subset: str | None = None
-    split: str = "train"
+    split: str = _SPLIT
     revision: str | None = None
     dataset: str = "own"
     licence_name: str = ""
@@ -84,5 +85,5 @@ class OwnBuild(BuildConfig):
         source = self.source
         if source.metadata and source.form != "folder":
             yield f"source.metadata={source.metadata} lists a folder's pictures; source.form={source.form} reads none"
-        if source.form != "huggingface" and (source.subset or source.revision):
-            yield "source.subset and source.revision belong to source.form=huggingface"
+        if source.form != "huggingface" and (source.subset or source.revision or source.split != _SPLIT):
+            yield "source.subset, source.split and source.revision belong to source.form=huggingface"

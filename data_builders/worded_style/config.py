@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from data_builders.engine.config import BuildConfig
 from data_builders.instantstyle.config import Prompts
+from data_builders.teachers.build import TaughtBuild
 from data_builders.teachers.config import TextTeacher
 from ipai.schema import above
 
@@ -32,7 +32,7 @@ class WordedSource:
 
 
 @dataclass(kw_only=True)
-class WordedStyleBuild(BuildConfig):
+class WordedStyleBuild(TaughtBuild):
     """Everything this builder knows."""
 
     builder: str
@@ -45,15 +45,9 @@ class WordedStyleBuild(BuildConfig):
         """A batch of the teacher, two pictures a sample."""
         return self.teacher.batch_size // 2
 
-    @property
-    def needs_gpu(self) -> bool:
-        """The teacher does."""
-        return True
-
     def problems(self) -> Iterator[str]:
         """The engine's problems, the teacher's, and those of these settings."""
         yield from super().problems()
-        yield from self.teacher.problems()
         if self.task != "style":
             yield f"task={self.task} is not what this builder serves; set task=worded_style"
         if self.teacher.batch_size % 2:

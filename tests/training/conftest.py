@@ -1,18 +1,31 @@
 """Small shards of all tasks, and parts assembled from them on the micro base."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ipai.config import TrainingRun
+from ipai.files import sha256_of
 from ipai.training.assemble import assemble
 from ipai.training.loop import Parts
-from ipai.training.run import make_accelerator
+from ipai.training.run import make_accelerator, train
 from tests.helpers.composing import compose
 from tests.helpers.shard_writer import write_shards
 
 Assemble = Callable[..., Parts]
+
+
+def assert_resumed_alike(config: TrainingRun, run: Path) -> None:
+    """Train two steps with a checkpoint each, lose the second, train on: the same bytes."""
+    assert train(config) == 0
+    last = run / "checkpoints" / "step-00000002"
+    whole = {path.name: sha256_of(path) for path in last.glob("*.safetensors")}
+    shutil.rmtree(last)
+    assert train(config) == 0
+    assert whole
+    assert {path.name: sha256_of(path) for path in last.glob("*.safetensors")} == whole
 
 
 @pytest.fixture(scope="session")

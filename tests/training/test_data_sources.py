@@ -12,12 +12,11 @@ from ipai.backbones.families import read_dims
 from ipai.config import TrainingRun
 from ipai.data.order import CYCLE, SampleOrder
 from ipai.errors import CheckpointError, ConfigError, DataError
-from ipai.files import sha256_of
 from ipai.runs.data_sets import NAME, lines, read_data_sets
 from ipai.training.datasets import build_datasets, facts_of, open_all_shards, weights_of
 from ipai.training.run import train
 from tests.helpers.shard_writer import write_shards
-from tests.training.conftest import Assemble
+from tests.training.conftest import Assemble, assert_resumed_alike
 
 Configure = Callable[..., TrainingRun]
 
@@ -116,13 +115,8 @@ def test_a_resumed_run_ends_with_the_same_bytes_and_knows_its_sets(
     configure: Configure, more: Path, tmp_path: Path
 ) -> None:
     config = configure(mine(more), "checkpoint.every=1", f"run={tmp_path / 'a' / 'run'}")
-    assert train(config) == 0
-    last = tmp_path / "a/run/checkpoints/step-00000002"
-    whole = {path.name: sha256_of(path) for path in last.glob("*.safetensors")}
-    shutil.rmtree(last)
-    assert train(config) == 0
-    assert {path.name: sha256_of(path) for path in last.glob("*.safetensors")} == whole
-    shutil.rmtree(last)
+    assert_resumed_alike(config, tmp_path / "a" / "run")
+    shutil.rmtree(tmp_path / "a/run/checkpoints/step-00000002")
     write_shards(more, "style", 7, shards=1, size=64)
     (more / "style" / "train-000000.json").unlink()
     with pytest.raises(ConfigError, match="shards of style/mine, train"):

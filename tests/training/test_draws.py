@@ -1,6 +1,5 @@
 """Several draws of noise and timestep for one decoded and encoded sample."""
 
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +9,7 @@ import pytest
 import torch
 
 from ipai.config import TrainingRun
-from ipai.files import sha256_of
-from ipai.training.run import train
-from tests.training.conftest import Assemble
+from tests.training.conftest import Assemble, assert_resumed_alike
 
 TWO = "train.draws_per_sample=2"
 
@@ -66,9 +63,4 @@ def test_flops_grow_with_the_draws_by_less_than_their_number(parts: Assemble) ->
 @pytest.mark.slow
 def test_a_resumed_run_ends_with_the_same_bytes(configure: Callable[..., TrainingRun], tmp_path: Path) -> None:
     config = configure(TWO, "checkpoint.every=1", f"run={tmp_path / 'a' / 'run'}")
-    assert train(config) == 0
-    last = tmp_path / "a/run/checkpoints/step-00000002"
-    whole = {path.name: sha256_of(path) for path in last.glob("*.safetensors")}
-    shutil.rmtree(last)
-    assert train(config) == 0
-    assert {path.name: sha256_of(path) for path in last.glob("*.safetensors")} == whole
+    assert_resumed_alike(config, tmp_path / "a" / "run")

@@ -1,6 +1,5 @@
 """What every family of bases keeps, on its miniature: a family that passes here trains, resumes and is exported."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +24,6 @@ from ipai.caching.plan import plan_cache
 from ipai.config import TrainingRun
 from ipai.evaluation.config import EvaluationConfig
 from ipai.evaluation.evaluating import evaluate
-from ipai.files import sha256_of
 from ipai.pipeline.drawing import draw
 from ipai.pipeline.exporting import ExportConfig, export
 from ipai.pipeline.settings import DrawingConfig
@@ -34,6 +32,7 @@ from ipai.training.loop import Parts
 from ipai.training.run import train
 from tests.helpers.composing import CONF
 from tests.helpers.specs import attention_sizes_of
+from tests.training.conftest import assert_resumed_alike
 
 MICRO = {
     "sd15": "base=micro",
@@ -125,12 +124,7 @@ def test_a_resumed_run_ends_with_the_same_bytes(
     configure: Callable[..., TrainingRun], tmp_path: Path, base: str
 ) -> None:
     config = configure(*base.split(), "checkpoint.every=1", f"run={tmp_path / 'a' / 'run'}")
-    assert train(config) == 0
-    last = tmp_path / "a/run/checkpoints/step-00000002"
-    whole = {path.name: sha256_of(path) for path in last.glob("*.safetensors")}
-    shutil.rmtree(last)
-    assert train(config) == 0
-    assert {path.name: sha256_of(path) for path in last.glob("*.safetensors")} == whole
+    assert_resumed_alike(config, tmp_path / "a" / "run")
 
 
 def test_it_is_exported_and_read_back(parts: Assemble, tmp_path: Path, base: str) -> None:
