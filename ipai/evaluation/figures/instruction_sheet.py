@@ -45,7 +45,7 @@ def instruction_sheet(
         instructions: Task -> what the adapter is told; one may have a slot.
         scenes, portraits: Numbers of the conditions among the toy world's questions.
     """
-    heads = {task: instructions[task].replace("{object}", "…") for task in TASKS if task in instructions}
+    heads = {task: instructions[task].replace("{object}", "(its name)") for task in TASKS if task in instructions}
     rows = [_row(generator, instructions, False, number) for number in scenes]
     rows += [_row(generator, instructions, True, number) for number in portraits]
     cell = _SIDE + _GAP
