@@ -242,6 +242,16 @@ def settings_of(name: str) -> set[str]:
     return {item.name for item in fields(kinds[name]) if item.metadata != _OF_BASE}
 
 
+def check_keys(settings: Mapping[str, Any]) -> None:
+    """Refuse settings that an objective has not, with a ConfigError that names the key."""
+    known = settings_of(str(settings["name"]))
+    for key in settings:
+        if key not in known and key != "name":
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean objective.{near[0]}?" if near else f"it has {', '.join(sorted(known))}"
+            raise ConfigError(f"the objective {settings['name']} has no objective.{key}; {hint}")
+
+
 def make_objective(settings: Mapping[str, Any], schedule: Mapping[str, Any]) -> Objective:
     """The objective that `objective.*` describes.
 
@@ -252,11 +262,6 @@ def make_objective(settings: Mapping[str, Any], schedule: Mapping[str, Any]) -> 
     Raises:
         ConfigError: A key is unknown or a value cannot work.
     """
+    check_keys(settings)
     own = {key: value for key, value in settings.items() if key != "name"}
-    known = settings_of(str(settings["name"]))
-    for key in own:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean objective.{near[0]}?" if near else f"it has {', '.join(sorted(known))}"
-            raise ConfigError(f"the objective {settings['name']} has no objective.{key}; {hint}")
     return objectives()[str(settings["name"])](**schedule, **own)

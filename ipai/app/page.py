@@ -77,7 +77,7 @@ def _how(session: Session) -> list[Any]:
             guidance = gr.Radio(
                 list(GUIDANCES), value=guidance_of(_FIRST, session.base.family), label="Guidance", elem_id="guidance"
             )
-            guidance_scale = gr.Slider(1, 15, 5, step=0.5, label="Scale of ordinary guidance")
+            guidance_scale = gr.Slider(1, 15, session.base.guidance_scale, step=0.5, label="Scale of ordinary guidance")
     return [scale, guidance, guidance_scale, steps]
 
 

@@ -126,6 +126,7 @@ class BaseConfig:
         adapter_init: IPAdapter+ weights that the adapter starts from; null starts it from random values.
         resolution: Side of the square target images, in pixels.
         image_size: Side of the square condition images, in pixels; the image encoder's own.
+        guidance_scale: What pictures are drawn with where nothing else is said: of classifier-free guidance.
         dtype: Of the frozen parts: auto, bf16, fp16 or fp32. auto is bf16 on GPUs that have it and fp32 elsewhere.
     """
 
@@ -150,6 +151,7 @@ class BaseConfig:
     random_weights: bool = False
     resolution: int = field(default=512, metadata=above(0))
     image_size: int = field(default=224, metadata=above(0))
+    guidance_scale: float = field(default=5.0, metadata=above(0))
     dtype: str = field(default="auto", metadata=one_of(*DTYPES))
 
 

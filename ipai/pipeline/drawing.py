@@ -61,7 +61,13 @@ def conditions_of(config: DrawingConfig, instruction: str) -> list[Condition]:
 def request_of(config: DrawingConfig, seed: int, control: Image.Image | None) -> PictureRequest:
     """One picture of that seed; `control` is the ControlNet's line drawing, if there is one."""
     return PictureRequest(
-        config.prompt, config.negative, seed, config.steps, config.guidance_scale, control, config.controlnet_scale
+        config.prompt,
+        config.negative,
+        seed,
+        config.steps,
+        config.chosen_guidance_scale(),
+        control,
+        config.controlnet_scale,
     )
 
 

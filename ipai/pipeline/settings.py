@@ -45,7 +45,6 @@ class DrawingConfig:
     output: str
     seeds: list[int] = field(metadata=SEED)
     weights: str = field(metadata=one_of("ema", "raw"))
-    guidance_scale: float
     four_pass: FourPassScales
     steps: int = field(metadata=STEPS)
     scheduler: str = field(metadata=one_of(*DIFFUSION))
@@ -55,6 +54,7 @@ class DrawingConfig:
     lora_scale: float
     scale: float | None = None
     guidance: str | None = field(default=None, metadata=one_of(*GUIDANCES))
+    guidance_scale: float | None = None
     task: str | None = field(default=None, metadata=one_of(*TASKS))
     object: str | None = None
     weight: float = 1.0
@@ -70,6 +70,13 @@ class DrawingConfig:
         if self.scale is not None:
             return self.scale
         return DEFAULT_SCALE if self.task is None else get_task(self.task).scale
+
+    def chosen_guidance_scale(self) -> float:
+        """As set, else the base's, which must be known."""
+        if self.guidance_scale is not None:
+            return self.guidance_scale
+        assert self.base is not None
+        return self.base.guidance_scale
 
     def chosen_guidance(self) -> FourPass | None:
         """As set, else the task's, else ordinary, which is None."""

@@ -42,6 +42,7 @@ CHANGEABLE = (
     "validation.clip_model",
     "validation.clip_pretrained",
     "instructions.cached_rows",
+    "base.guidance_scale",
 )
 _ROOT_OF_A_SET = re.compile(r"data\.sources\.[^.]+\.root")
 GIT_STATE = "git.json"  # lies beside code that was copied out of a checkout

@@ -14,6 +14,7 @@ from ipai.backbones.loading import resolve_dtype
 from ipai.conditioning import measures_open_clip, spec_of
 from ipai.config import AUTO, TrainingRun
 from ipai.launch.cards import CARDS
+from ipai.objective import check_keys
 from ipai.runs import data_sets
 from ipai.training.batching import Batching
 from ipai.training.datasets import build_datasets, facts_of
@@ -30,8 +31,10 @@ def dry_run(config: TrainingRun, accelerator: Accelerator) -> None:
     """Say how large a run is, then look at its data.
 
     Raises:
-        IpaiError: Configuration files of the base are missing or do not fit, or data cannot be used.
+        IpaiError: A setting of the objective is unknown, configuration files of the base are missing or do not fit, or
+            data cannot be used.
     """
+    check_keys(config.objective)
     found = find_networks(config.base, instructions=measures_open_clip(config.adapter))
     if accelerator.is_main_process:
         for line in facts(config, found, _batching(config, found, accelerator)):

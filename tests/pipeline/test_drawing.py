@@ -179,3 +179,10 @@ def test_the_settings_of_a_foreign_picture_look_nothing_up(
     assert read_facts(again).settings["prompt"] == "${oc.env:A_SECRET}"
     assert read_facts(again).settings["negative"] == r"\${oc.env:A_SECRET}"
     assert b"hidden" not in again.read_bytes()
+
+
+def test_guidance_is_the_bases_own_where_none_is_said(files: Path) -> None:
+    """A distilled base guided with another's 5 burns its pictures."""
+    said = [typed(wanted(files, files, *more), DrawingConfig).chosen_guidance_scale() for more in ((), ("base=flux",))]
+    assert said == [5.0, 1.0]
+    assert typed(wanted(files, files, "guidance_scale=3"), DrawingConfig).chosen_guidance_scale() == 3.0

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from ipai.backbones.families import find_networks
 from ipai.conditioning import spec_of
+from ipai.errors import ConfigError
 from ipai.training.batching import Batching
 from ipai.training.dry_run import dry_run, facts
 from ipai.training.memory import PeakCounter, _norms_as_on_cuda, estimate, memory_of
@@ -43,6 +44,13 @@ def test_sizes_arithmetic_and_memory_are_told_without_weights(tmp_path: Path, na
     assert "GiB a process in bfloat16 with micro-batches of 1" in told
     assert "1 x h100, by its data sheet: at least" in told
     assert "its 80 GB hold micro-batches of up to" in told
+
+
+def test_a_setting_that_the_objective_has_not_is_refused() -> None:
+    config = compose("data.root=none", "base=micro_prx", "objective=flow", "recipe=smoke")
+    config.objective["min_snr_gamma"] = 5.0
+    with pytest.raises(ConfigError, match=r"the objective flow has no objective\.min_snr_gamma"):
+        dry_run(config, make_accelerator(config))
 
 
 @pytest.mark.slow
