@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from benchmarks import building, generating, loading, resuming, training
+from benchmarks import building, generating, loading, neighbour, resuming, training
 from benchmarks.options import Options
 from benchmarks.report import Report
 from ipai.errors import ConfigError
@@ -12,6 +12,7 @@ _MEASURES: dict[str, tuple[Callable[[Options, Callable[[], object]], Report], tu
     "builders": (building.measure, tuple(building.CONTESTANTS)),
     "generate": (generating.measure, generating.CONTESTANTS),
     "loader": (loading.measure, tuple(loading.CONTESTANTS)),
+    "neighbour": (neighbour.measure, tuple(neighbour.CONTESTANTS)),
     "resume": (resuming.measure, tuple(resuming.CONTESTANTS)),
     "train": (training.measure, (training.REFERENCE, *training.OURS)),
 }
@@ -41,4 +42,4 @@ def repetitions(name: str, options: Options) -> int:
 
 def _shortened(name: str, options: Options) -> Options:
     """A start of training takes ten seconds and more, and --quick promises three minutes."""
-    return replace(options, rounds=1) if name == "resume" and options.quick else options
+    return replace(options, rounds=1) if name in ("resume", "neighbour") and options.quick else options

@@ -26,6 +26,8 @@ from ipai.extras import missing_extra
 from ipai.files import CONF
 from ipai.help_text import help_text
 
+SPINS = "1000"  # of libgomp; it has 300,000
+
 MISUSE, TRY_LATER, INTERRUPTED = 2, 75, 130  # 75: EX_TEMPFAIL, so a scheduler may repeat it
 
 _DISK = {
@@ -47,6 +49,16 @@ def started_as(name: str) -> list[str]:
         name: Of the command, as `ipai <name>`.
     """
     return [sys.argv[0]] if sys.argv[0].endswith(".py") else ["-m", "ipai", name]
+
+
+def wait_briefly() -> None:
+    """Let OpenMP's threads spin for some microseconds only where one waits for another; before torch is imported.
+
+    By themselves they spin for milliseconds, and on a core that another process wants, all wait for one that does not
+    run (benchmarks/two-cpu-cores.md has the numbers). What the user has set stays.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 
 Work = Callable[[DictConfig], int | None]
@@ -80,6 +92,7 @@ def command(
         @functools.wraps(work)
         def main() -> None:
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what went wrong instead of ending with 1
+            wait_briefly()
             try:
                 if {"-h", "--help"} & set(sys.argv[1:]):
                     print(help_text(CONF / folder, name, sys.argv[1:]), flush=True)

@@ -10,6 +10,8 @@ resume: from the command to the first step, for a new run, at sample 10 and at s
 
 generate: pictures with our adapter against diffusers' own IP-Adapter and against no adapter.
 
+neighbour: training while another process keeps one core busy, by how long threads wait for each other.
+
 builders: the engine of data_builders/ with one worker and with two against a plain loop over the same toy samples.
 """
 

@@ -1,11 +1,12 @@
 """What goes wrong in a command is a message and an exit code."""
 
 import errno
+import os
 from collections.abc import Callable
 
 import pytest
 
-from ipai.cli import INTERRUPTED, MISUSE, TRY_LATER, guarded
+from ipai.cli import INTERRUPTED, MISUSE, SPINS, TRY_LATER, guarded, wait_briefly
 from ipai.errors import ConfigError, StoreError
 
 
@@ -43,3 +44,15 @@ def test_a_fault_of_the_program_is_not_dressed_up() -> None:
 def test_the_work_s_own_code_is_passed_on() -> None:
     assert guarded(lambda: 7) == 7
     assert guarded(lambda: None) == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [({}, SPINS), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
+)
+def test_threads_wait_briefly_unless_the_user_says_how(
+    said: dict[str, str], kept: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", dict(said))
+    wait_briefly()
+    assert os.environ.get("GOMP_SPINCOUNT") == kept
