@@ -37,16 +37,19 @@ _PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler", "image_encode
 
 
 def measure(options: Options, done: Callable[[], object]) -> Report:
-    """Draw one picture a repetition from a condition that was not seen before, prompt and guidance as always."""
+    """Draw some pictures a repetition from a condition that was not seen before, prompt and guidance as always."""
     config = composed(options, "base.dtype=bf16").base
     makers: dict[str, Callable[[], AbstractContextManager[Work]]] = {
         name: partial(_contestant, name, options, config) for name in options.chosen(list(CONTESTANTS))
     }
     times = take_turns(makers, options, done)
     return Report(
-        "generate", options.quick, [_row(name, times) for name in times],
-        facts={"base": config.name, "steps": STEPS[options.quick], "guidance_scale": 7.5, "pictures at once": 1},
-        notes=["Random weights. Each picture has a new condition image: its encoding is part of the time."],
+        "generate", options.quick, [_row(name, times, options.pictures) for name in times],
+        facts={
+            "base": config.name, "steps": STEPS[options.quick], "guidance_scale": 7.5,
+            "pictures at once": options.pictures,
+        },
+        notes=["Random weights. Each call has a new condition image: its encoding is part of the time."],
     )  # fmt: skip
 
 
@@ -54,7 +57,8 @@ def measure(options: Options, done: Callable[[], object]) -> Report:
 def _contestant(name: str, options: Options, config: BaseConfig) -> Iterator[Work]:
     pipeline = _pipeline(config)
     paint: Callable[..., Any] = pipeline
-    draw = partial(paint, "a red star", num_inference_steps=STEPS[options.quick], guidance_scale=7.5)
+    settings = {"num_inference_steps": STEPS[options.quick], "num_images_per_prompt": options.pictures}
+    draw = partial(paint, "a red star", guidance_scale=7.5, **settings)
     pictures = _pictures()
     if name == NO_ADAPTER:
         yield draw
@@ -111,14 +115,14 @@ def _pictures() -> Iterator[Image.Image]:
         number += 1
 
 
-def _row(name: str, times: dict[str, Times]) -> Row:
+def _row(name: str, times: dict[str, Times], pictures: int) -> Row:
     own, plain, theirs = times[name], times[NO_ADAPTER], times.get(DIFFUSERS)
     return {
         "pipeline": name,
-        "s a picture": own.wall,
-        "fastest, slowest": f"{min(own.wall_s):.3g}, {max(own.wall_s):.3g}",
+        "s a picture": own.wall / pictures,
+        "fastest, slowest": f"{min(own.wall_s) / pictures:.3g}, {max(own.wall_s) / pictures:.3g}",
         "speed to no adapter": plain.wall / own.wall,
         "speed to diffusers' IP-Adapter+": theirs.wall / own.wall if theirs is not None else None,
         "peak GiB": own.peak_gib,
-        "pictures": len(own.wall_s),
+        "pictures": len(own.wall_s) * pictures,
     }

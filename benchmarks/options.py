@@ -16,6 +16,7 @@ class Options:
         rounds: How often each contestant is made; more rounds, steadier medians.
         repeats: Measured repetitions a round.
         batch_size: Samples a step.
+        pictures: Drawn at once.
         only: Contestants to measure; empty is all.
     """
 
@@ -24,6 +25,7 @@ class Options:
     rounds: int
     repeats: int
     batch_size: int
+    pictures: int = 1
     only: tuple[str, ...] = ()
 
     def chosen(self, names: list[str]) -> list[str]:
