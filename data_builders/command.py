@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # the workers of the pool import this file and need none of i
     from data_builders.engine.config import BuildConfig
     from data_builders.engine.plan import Plan, ShardPlan
     from data_builders.engine.records import Builder
-    from data_builders.llm.asking import Report, Tally
+    from ipai.llm.asking import Report, Tally
 
 
 @command(

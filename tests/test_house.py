@@ -17,7 +17,9 @@ ROOMS = (
         "tasks",
         "files",
         "records",
+        "words",
         "schema",
+        "llm",
         "pages",
         "image_io",
         "launch",
@@ -30,7 +32,7 @@ ROOMS = (
     *("training", "evaluation", "cluster", "app", "command_line", "help_text", "cli", "commands", "__main__"),
 )
 BUILDERS = (
-    *("words", "llm", "engine", "captions", "instructions", "teachers"),
+    *("engine", "captions", "instructions", "teachers"),
     *(
         "celeba",
         "coco",

@@ -8,9 +8,9 @@ from data_builders.engine.config import BuildConfig
 from data_builders.engine.folder import folder_of
 from data_builders.engine.plan import Plan
 from data_builders.engine.records import Builder, Drop, Record
-from data_builders.llm.budget import likely_cost
-from data_builders.llm.cache import AnswerCache, Observed, Spent
-from data_builders.llm.config import cache_path
+from ipai.llm.budget import likely_cost
+from ipai.llm.cache import AnswerCache, Observed, Spent
+from ipai.llm.config import cache_path
 
 # Pictures that are looked at to learn which share the cache knows; all would take minutes.
 _SAMPLE = 400

@@ -17,11 +17,11 @@ from data_builders.engine.config import BuildConfig, OpenaiCaptioner
 from data_builders.engine.image_files import encode_jpeg
 from data_builders.engine.keyed_hash import digest_of
 from data_builders.engine.records import Builder, Drop, Record
-from data_builders.llm.cache import AnswerCache
-from data_builders.llm.config import cache_path
-from data_builders.llm.question import Answer, Flaw, Form, Question, picture_part, text_part
-from data_builders.words import one_line
 from ipai.errors import DataError
+from ipai.llm.cache import AnswerCache
+from ipai.llm.config import cache_path
+from ipai.llm.question import Answer, Flaw, Form, Question, picture_part, text_part
+from ipai.words import one_line
 
 # Of the picture that is sent. It is no part of a question's identity: that is made of the pixels before it.
 _JPEG_QUALITY = 85

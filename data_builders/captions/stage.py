@@ -13,12 +13,12 @@ from data_builders.engine.config import BuildConfig
 from data_builders.engine.folder import folder_of, locked
 from data_builders.engine.plan import ShardPlan
 from data_builders.engine.records import Builder, Drop
-from data_builders.llm.asking import Report, Tally, ask_all
-from data_builders.llm.batches import ask_in_batches
-from data_builders.llm.client import key_of
-from data_builders.llm.config import cache_path
-from data_builders.llm.question import Question
 from ipai.errors import ConfigError
+from ipai.llm.asking import Report, Tally, ask_all
+from ipai.llm.batches import ask_in_batches
+from ipai.llm.client import key_of
+from ipai.llm.config import cache_path
+from ipai.llm.question import Question
 
 
 def ask_captions(

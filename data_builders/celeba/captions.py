@@ -14,7 +14,7 @@ from data_builders.celeba.annotations import load_attributes
 from data_builders.celeba.config import FaceBuild
 from data_builders.celeba.pairs import Pair
 from data_builders.engine.keyed_hash import rank
-from data_builders.words import listed, one_line
+from ipai.words import listed, one_line
 
 Captioner = Callable[[Pair, bool], tuple[str, str] | None]
 """Prompt of the target and caption of the condition of a pair, given whether it is zoomed; None if there is none."""

@@ -13,7 +13,7 @@ from data_builders.coco.config import ObjectBuild
 from data_builders.coco.filters import Candidate, Captioner
 from data_builders.coco.geometry import target_square
 from data_builders.coco.words import counted, names, with_article
-from data_builders.words import listed, one_line
+from ipai.words import listed, one_line
 
 # A sentence that names more kinds than this reads as an inventory.
 _MOST_KINDS = 4

@@ -9,8 +9,8 @@ from urllib.parse import quote_plus, unquote_plus
 
 from data_builders.commoncanvas.config import CatalogSource
 from data_builders.engine.parquet import ParquetFolder
-from data_builders.words import one_line
 from ipai.errors import DataError
+from ipai.words import one_line
 
 PICTURE = "jpg"
 _NEEDED = ("photoid", "blip2_caption", "licenseurl", PICTURE)

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from data_builders.engine.executors.config import ExecutorConfig, RayExecutor, SlurmExecutor
 from data_builders.engine.keyed_hash import digest_of
-from data_builders.llm import config as llm
+from ipai.llm import config as llm
 from ipai.schema import SEED, above, at_least, between, one_of, refuse, typed
 from ipai.tasks import TASKS
 

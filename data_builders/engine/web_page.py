@@ -3,7 +3,7 @@
 import html
 import re
 
-from data_builders.words import one_line
+from ipai.words import one_line
 
 LOOKED_AT = 4096  # bytes from the beginning of a file
 _PAGE = re.compile(

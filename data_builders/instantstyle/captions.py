@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from data_builders.instantstyle.config import StyleBuild
-from data_builders.words import one_line
 from ipai.errors import DataError
+from ipai.words import one_line
 
 # As `datasets` calls them: each line is {"file_name": below this folder, "text": ...}.
 _NAMES = ("captions.jsonl", "metadata.jsonl")

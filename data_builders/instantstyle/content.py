@@ -6,7 +6,7 @@ purpose: they hold what titles of paintings and prompts of image generators say 
 
 import re
 
-from data_builders.words import one_line
+from ipai.words import one_line
 
 _MOVEMENTS = (
     r"(post-|neo-)?impressioni\w+|(abstract )?expressioni\w+|cubis\w+|(hyper|photo)?-?surreal\w+|baroque|rococo"

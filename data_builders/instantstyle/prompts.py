@@ -10,8 +10,8 @@ from typing import Any
 from data_builders.engine.parquet import ParquetFolder
 from data_builders.instantstyle.config import Prompts
 from data_builders.instantstyle.content import content_words, says_nothing
-from data_builders.words import one_line
 from ipai.errors import DataError
+from ipai.words import one_line
 
 _LONGEST = 2000  # letters; nobody looks for the content of more
 _TABLES = {".csv": ",", ".tsv": "\t"}

@@ -14,12 +14,12 @@ from data_builders.instructions.config import InstructionsConfig
 from data_builders.instructions.judging import Collection
 from data_builders.instructions.pool_file import Written, write_pools
 from data_builders.instructions.prompts import kind_of, question_of
-from data_builders.llm.asking import Report, Tally, ask_all
-from data_builders.llm.budget import likely_cost
-from data_builders.llm.cache import AnswerCache
-from data_builders.llm.config import cache_path
-from data_builders.llm.question import Answer, Question
 from ipai.errors import InstructionError
+from ipai.llm.asking import Report, Tally, ask_all
+from ipai.llm.budget import likely_cost
+from ipai.llm.cache import AnswerCache
+from ipai.llm.config import cache_path
+from ipai.llm.question import Answer, Question
 
 # Of the lines of a request, the share that is expected to be new and allowed; decides how many are asked at once.
 _LIKELY_YIELD = 0.5

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, fields
 
 from omegaconf import DictConfig, OmegaConf
 
-from data_builders.llm.config import LanguageModel, problems_of
 from ipai.errors import ConfigError
+from ipai.llm.config import LanguageModel, problems_of
 from ipai.schema import SEED, above, between, one_of, refuse, typed
 from ipai.tasks import TASKS
 

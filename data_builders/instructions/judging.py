@@ -4,11 +4,11 @@ import re
 from collections import Counter
 
 from data_builders.captions.checks import is_refusal
-from data_builders.words import one_line
 from ipai.instructions.keywords import foreign_keyword, holds_keyword
 from ipai.instructions.pools import normalised
 from ipai.instructions.slots import slots_in
 from ipai.tasks import get_task
+from ipai.words import one_line
 
 _LONGEST = 400  # characters
 _MARKER = re.compile(r"^(?:\d{1,3}[.):]|[-*•–])\s+")  # noqa: RUF001

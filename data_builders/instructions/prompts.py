@@ -4,8 +4,8 @@ from pathlib import Path
 
 from data_builders.captions.checks import is_refusal
 from data_builders.engine.keyed_hash import digest_of, rank
-from data_builders.llm.config import LanguageModel
-from data_builders.llm.question import Flaw, Form, Question, text_part
+from ipai.llm.config import LanguageModel
+from ipai.llm.question import Flaw, Form, Question, text_part
 from ipai.tasks import TASKS, get_task
 
 _FILE = Path(__file__).with_name("prompt.txt")

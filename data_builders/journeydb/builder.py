@@ -14,8 +14,8 @@ from data_builders.journeydb.archives import archive_path, pictures_of, present_
 from data_builders.journeydb.config import LICENCE, CopyBuild
 from data_builders.journeydb.filters import FILTERS, Picture, Sieve
 from data_builders.journeydb.prompts import group_of
-from data_builders.words import one_line
 from ipai.errors import DataError
+from ipai.words import one_line
 
 _PLAIN_NAME = re.compile(r"([a-z0-9_-]{1,64})\.jpg")
 

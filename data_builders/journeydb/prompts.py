@@ -3,7 +3,7 @@
 import re
 
 from data_builders.engine.keyed_hash import digest_of
-from data_builders.words import one_line
+from ipai.words import one_line
 
 _URL = re.compile(r"<?\bhttps?://[^\s>]+>?")
 # Phones turn two hyphens into a dash, or one of them. After a dash, a space, or a word without a space between

@@ -11,8 +11,8 @@ from PIL import Image
 from data_builders.engine.image_files import read_bytes
 from data_builders.own.config import OwnSource
 from data_builders.own.rows import PICTURES, TEXTS, Row, texts_of, value_of
-from data_builders.words import one_line
 from ipai.errors import DataError
+from ipai.words import one_line
 
 LISTS = ("metadata.jsonl", "metadata.csv")
 MASK = ".mask.png"

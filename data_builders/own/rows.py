@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from data_builders.words import one_line
 from ipai.errors import DataError
+from ipai.words import one_line
 
 PICTURES = ("target", "condition", "mask")
 TEXTS = ("prompt", "cond_prompt", "slot", "group", "licence")

@@ -17,8 +17,8 @@ from data_builders.teachers.batches import Draft, make_alone, make_in_batches, s
 from data_builders.teachers.loaded import fetch
 from data_builders.teachers.request import Request
 from data_builders.worded_style.config import WordedStyleBuild
-from data_builders.words import one_line
 from ipai.errors import DataError
+from ipai.words import one_line
 
 
 class WordedStyleBuilder:

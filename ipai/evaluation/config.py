@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from ipai.backbones.config import BaseConfig
 from ipai.backbones.samplers import DIFFUSION
-from ipai.evaluation.measures.settings import LIKENESSES, LikenessWeights
+from ipai.evaluation.measures.settings import JUDGE, LIKENESSES, JudgeChoice, LikenessWeights
 from ipai.pipeline.settings import GUIDANCES, FourPassScales
 from ipai.schema import SEED, STEPS, above, at_least, one_of, out_of_bounds, refuse
 from ipai.tasks import TASKS
@@ -46,8 +46,9 @@ class EvaluationConfig:
     negative: str
     scheduler: str = field(metadata=one_of(*DIFFUSION))
     clip: ClipChoice
-    measures: list[str] = field(metadata=one_of(*LIKENESSES))
+    measures: list[str] = field(metadata=one_of(*LIKENESSES, JUDGE))
     measure_weights: LikenessWeights
+    judge: JudgeChoice
     oracles: int = field(metadata=at_least(0))
     shown: int = field(metadata=above(0))
     crossed: int = field(metadata=at_least(0))

@@ -20,7 +20,9 @@ from ipai.errors import CheckpointError
 from ipai.evaluation.config import EvaluationConfig, check
 from ipai.evaluation.evaluated_run import EvaluatedRun, resolve
 from ipai.evaluation.layout import PARQUET, SCORES, TABLE
-from ipai.evaluation.measures.likeness import Likeness, described, likenesses
+from ipai.evaluation.measures.judge import Judge, described_judge, judged
+from ipai.evaluation.measures.likeness import Likeness, Measured, described, likenesses
+from ipai.evaluation.measures.settings import JUDGE
 from ipai.evaluation.reporting.table import table
 from ipai.evaluation.sampling.cross_task import Crossed, crossed_sources
 from ipai.evaluation.sampling.eval_samples import HeldOut
@@ -71,6 +73,8 @@ def evaluate(config: EvaluationConfig, bar: Bar) -> Evaluated:
     check(config)
     evaluated = resolve(config)
     folder = evaluated.output
+    judge = Judge(config.judge, str(folder.resolve())) if JUDGE in config.measures else None
+    of_judge: dict[str, Measured] = {} if judge is None else dict(judged(judge))
     held_out, oracles, crossed = _sources(config, evaluated)
     folder.mkdir(parents=True, exist_ok=True)
     with held_alone(folder, CheckpointError(f"another process evaluates into {folder}; wait for it or give output=")):
@@ -81,11 +85,11 @@ def evaluate(config: EvaluationConfig, bar: Bar) -> Evaluated:
         everything = [*parts, *asked, *side_by_side]
         with bar("drawing", sum(len(part.questions) for part in everything)) as progress:
             draw_missing(everything, processes(config), progress, **options)
-        clip, measures = _clip(config, evaluated), _measures(config)
+        clip, measures = _clip(config, evaluated), _encoders(config) | of_judge
         with bar("scoring", sum(len(part.questions) for part in parts)) as progress:
             rows = [row for part in parts for row in score_part(part, part.source, clip, measures, progress)]  # type: ignore[arg-type]
         scores = _facts(config, evaluated, clip) | {
-            **({"measures": described(measures, config.measure_weights)} if measures else {}),
+            **({"measures": _described(config, measures, judge)} if measures else {}),
             "tasks": {task: {name: asdict(mean) for name, mean in of.items()} for task, of in summarise(rows).items()},
             "oracles": oracle_report(asked, load_oracles()) if asked else None,
         }
@@ -167,9 +171,18 @@ def _clip(config: EvaluationConfig, evaluated: EvaluatedRun) -> ClipModel:
     return ClipModel(name, pretrained, device, config.clip.batch_size, embedding_cache())
 
 
-def _measures(config: EvaluationConfig) -> dict[str, Likeness]:
+def _encoders(config: EvaluationConfig) -> dict[str, Measured]:
     device = torch.device("cuda" if torch.cuda.is_available() and config.device != "cpu" else "cpu")
-    return likenesses(config.measures, config.measure_weights, device, config.clip.batch_size, embedding_cache())
+    names = [name for name in config.measures if name != JUDGE]
+    found = likenesses(names, config.measure_weights, device, config.clip.batch_size, embedding_cache())
+    return dict(found)
+
+
+def _described(
+    config: EvaluationConfig, measures: dict[str, Measured], judge: Judge | None
+) -> dict[str, dict[str, str]]:
+    encoders = {name: measure for name, measure in measures.items() if isinstance(measure, Likeness)}
+    return described(encoders, config.measure_weights) | ({} if judge is None else described_judge(judge))
 
 
 def _facts(config: EvaluationConfig, evaluated: EvaluatedRun, clip: ClipModel) -> dict[str, Any]:

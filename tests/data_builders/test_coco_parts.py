@@ -10,7 +10,7 @@ from data_builders.coco.masks import mask_of, usable
 from data_builders.coco.words import counted, plural, with_article
 from data_builders.engine.image_files import Box
 from data_builders.engine.licences import is_permissive
-from data_builders.words import listed, one_line
+from ipai.words import listed, one_line
 from tests.helpers.coco_source import LICENCES, ellipse
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

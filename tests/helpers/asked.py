@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from data_builders.engine.keyed_hash import digest_of
-from data_builders.llm.asking import Tally, ask_all
-from data_builders.llm.cache import AnswerCache
-from data_builders.llm.config import LanguageModel
-from data_builders.llm.question import Answer, Flaw, Form, Question, text_part
+from ipai.llm.asking import Tally, ask_all
+from ipai.llm.cache import AnswerCache
+from ipai.llm.config import LanguageModel
+from ipai.llm.question import Answer, Flaw, Form, Question, text_part
 
 KIND = "small questions"
 

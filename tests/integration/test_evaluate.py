@@ -24,6 +24,7 @@ from ipai.files import sha256_of
 from ipai.schema import typed
 from tests.helpers.composing import CONF
 from tests.helpers.likeness_miniatures import write_csd, write_dino
+from tests.helpers.model_server import KEY, says, serving
 from tests.integration.conftest import run, start
 
 pytestmark = pytest.mark.slow
@@ -87,6 +88,25 @@ def test_measures_with_weights_of_their_own_are_asked_for_by_name(folder: Path, 
         )
     with pytest.raises(ConfigError, match="measures=clip is none of csd"):
         evaluation(f"run={folder}", f"output={tmp_path}/b", "measures=[clip]")
+
+
+def test_a_language_model_judges_what_was_drawn(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    verdict = {"reasons": "alike", "style": 8, "composition": 1, "object": 3, "face": None}
+    words = (f"run={folder}", "measures=[judge]", f"judge.cache={tmp_path}/answers.sqlite", "limit=2", "oracles=0")
+    with serving(lambda _: says(verdict)) as server:
+        done = evaluation(*words, f"output={tmp_path}/out", f"judge.base_url={server.url}")
+        asked = len(server.requests)
+    assert asked == sum(row["judge_style"] is not None for row in done.rows) > 0
+    assert done.scores["tasks"]["object"]["judge_style"]["mean"] == 0.8
+    assert "judge_face" not in done.scores["tasks"]["object"]
+    page = (tmp_path / "out" / "table.md").read_text()
+    assert "judged style, judged composition, judged object, judged face: gpt-4o (as its server says)" in page
+    assert KEY not in (tmp_path / "out" / "scores.json").read_text()
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY is not set"):  # before anything is drawn
+        evaluation(f"run={folder}", "measures=[judge]", f"judge.cache={tmp_path}/none", f"output={tmp_path}/c")
+    assert not (tmp_path / "c").exists()
 
 
 @pytest.mark.long

@@ -34,6 +34,10 @@ class PictureEncoder(Protocol):
         ...
 
 
+Measured = Callable[[Sequence[bytes], Sequence[bytes]], Sequence[float | None]]
+"""From picture files and their conditions to a number each, None where there is none."""
+
+
 class Likeness:
     """The cosine of an encoder's rows of a picture and its condition; rows are kept by content.
 

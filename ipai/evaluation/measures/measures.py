@@ -71,7 +71,7 @@ MEASURES = {
 NEED_WEIGHTS = {
     "a face recogniser (ArcFace's kind, 1801.07698)": "identity",
     "LPIPS (1801.03924), DreamSim (2306.09344)": "structure",
-    "VQAScore (2404.01291), a judge (VIEScore, 2312.14867)": "what a question asks",
+    "VQAScore (2404.01291)": "what a question asks",
 }
 """What peers report besides and what it is for; none of it is in this project yet."""
 

@@ -103,11 +103,14 @@ def _taken_and_leaked(scores: dict[str, Any]) -> list[str]:
         return ", ".join(f"{SCORES[name]} {number(of[name], 3)}" for name in names if name in of)
 
     rows = [[task, said(TAKEN[task], of), said(LEAKED[task], of)] for task, of in scores["tasks"].items()]
-    by = [f"{SCORES[name]}: {one['weights']} ({one['licence']})" for name, one in scores["measures"].items()]
+    by: dict[str, list[str]] = {}
+    for name, one in scores["measures"].items():
+        by.setdefault(f"{one['weights']} ({one['licence']})", []).append(SCORES[name])
+    sources = "; ".join(f"{', '.join(names)}: {what}" for what, names in by.items())
     return [
         "", "## Taken and leaked", "",
         "By what each measure sees: of the first column more is better, of the second less.", "",
-        *markdown(["task", "taken", "leaked"], rows), "", f"{'; '.join(by)}.",
+        *markdown(["task", "taken", "leaked"], rows), "", f"{sources}.",
     ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ipai.clip.model import ClipModel
 from ipai.clip.scores import CLIP_SCORE_SCALE, clip_i, clip_s, clip_score, diversity
-from ipai.evaluation.measures.likeness import Likeness
+from ipai.evaluation.measures.likeness import Measured
 from ipai.evaluation.sampling.eval_samples import EvalSample, HeldOut
 from ipai.evaluation.sampling.image_shards import Part, read_part
 from ipai.evaluation.scoring.pixel_scores import edge_f1, palette_distance
@@ -21,7 +21,7 @@ def score_part(
     part: Part,
     source: HeldOut,
     clip: ClipModel,
-    measures: Mapping[str, Likeness],
+    measures: Mapping[str, Measured],
     progress: Callable[[int], object],
 ) -> list[Row]:
     """A row for each picture of a part, with the scores of `measures` under their names.
@@ -33,7 +33,7 @@ def score_part(
     generated = clip.pictures(contents, progress)
     columns = _clip_columns(clip, source, questions, generated)
     conditions = [source.condition_bytes(question) for question in questions] if measures else []
-    columns |= {name: list(likeness(contents, conditions)) for name, likeness in measures.items()}
+    columns |= {name: list(measure(contents, conditions)) for name, measure in measures.items()}
     rows = []
     for place, (question, content) in enumerate(zip(questions, contents, strict=True)):
         picture, condition = Image.open(io.BytesIO(content)).convert("RGB"), source.condition(question)

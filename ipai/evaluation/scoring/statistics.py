@@ -19,8 +19,12 @@ SCORES: dict[str, str] = {
     "csd": "CSD",
     "dino_i": "DINO-I",
     "dino_structure": "DINO structure",
+    "judge_style": "judged style",
+    "judge_composition": "judged composition",
+    "judge_object": "judged object",
+    "judge_face": "judged face",
 }
-"""Columns of scores.parquet and what tables call them; the last three only where they were asked for.
+"""Columns of scores.parquet and what tables call them; those from `csd` on only where they were asked for.
 
 `clip_s` is 2.5 times `clip_s_raw`, as the paper's must be.
 """

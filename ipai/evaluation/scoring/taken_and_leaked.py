@@ -1,25 +1,26 @@
 """Which scores say for a task that the right thing was taken, and which that another came along.
 
 By what each measure sees: style descriptors the look, edges and self-similarity the layout, class tokens the subject. A
-face has no measure of its own here.
+face is told by the judge alone.
 """
 
-_LOOK = ("csd",)
-_LAYOUT = ("edge_f1", "dino_structure")
-_SUBJECT = ("dino_i",)
+_LOOK = ("csd", "judge_style")
+_LAYOUT = ("edge_f1", "dino_structure", "judge_composition")
+_SUBJECT = ("dino_i", "judge_object")
+_FACE = ("judge_face",)
 
 TAKEN: dict[str, tuple[str, ...]] = {
-    "copy": (*_LOOK, *_LAYOUT, *_SUBJECT),
+    "copy": (*_LOOK, *_LAYOUT, *_SUBJECT, *_FACE),
     "style": _LOOK,
     "object": _SUBJECT,
     "structure": _LAYOUT,
-    "face": (),
+    "face": _FACE,
 }
 """Task -> scores that should be high."""
 
 LEAKED: dict[str, tuple[str, ...]] = {
     "copy": (),
-    "style": (*_LAYOUT, *_SUBJECT),
+    "style": (*_LAYOUT, *_SUBJECT, *_FACE),
     "object": _LAYOUT,
     "structure": _LOOK,
     "face": _LOOK,

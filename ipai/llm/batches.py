@@ -15,17 +15,17 @@ from typing import Any
 from openai import APIError
 from openai.types import Batch
 
-from data_builders.llm.asking import ATTEMPTS, Report, Tally, claims_path, settled_by, useless_text
-from data_builders.llm.batch_files import ENDPOINT, RequestFile, error_code, read_results
-from data_builders.llm.batch_log import BatchLog, OpenBatch
-from data_builders.llm.budget import BudgetLeft
-from data_builders.llm.cache import AnswerCache, Payment, Spent, fault_of
-from data_builders.llm.claims import Claims
-from data_builders.llm.client import REFUSALS, Client, Unavailable, read_reply, usage_of
-from data_builders.llm.config import LanguageModel, cache_path
-from data_builders.llm.question import Question, Reply, Usage
-from data_builders.words import one_line
 from ipai.errors import DataError
+from ipai.llm.asking import ATTEMPTS, Report, Tally, claims_path, settled_by, useless_text
+from ipai.llm.batch_files import ENDPOINT, RequestFile, error_code, read_results
+from ipai.llm.batch_log import BatchLog, OpenBatch
+from ipai.llm.budget import BudgetLeft
+from ipai.llm.cache import AnswerCache, Payment, Spent, fault_of
+from ipai.llm.claims import Claims
+from ipai.llm.client import REFUSALS, Client, Unavailable, read_reply, usage_of
+from ipai.llm.config import LanguageModel, cache_path
+from ipai.llm.question import Question, Reply, Usage
+from ipai.words import one_line
 
 _TOKEN = "ipai_token"  # the key of the metadata that holds a batch's token
 _OVER = ("completed", "expired", "cancelled")

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
-from data_builders.llm.bounded_http import BoundedClient
+from ipai.llm.bounded_http import BoundedClient
 
 
 class Body(httpx2.AsyncByteStream):

@@ -1,7 +1,7 @@
 import openai._base_client
 import pytest
 
-from data_builders.llm import asking
+from ipai.llm import asking
 from tests.helpers.model_server import KEY
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from data_builders.llm import batch_files
-from data_builders.llm.asking import Tally
-from data_builders.llm.batches import ask_in_batches
-from data_builders.llm.cache import AnswerCache
 from ipai.errors import DataError
+from ipai.llm import batch_files
+from ipai.llm.asking import Tally
+from ipai.llm.batches import ask_in_batches
+from ipai.llm.cache import AnswerCache
 from tests.helpers.asked import answer_to, ask, model_at, question
 from tests.helpers.model_server import KEY, Asked, Does, ModelServer, fails, says, serving
 

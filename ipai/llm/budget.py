@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from data_builders.llm.cache import Observed, Spent
-from data_builders.llm.config import LanguageModel
-from data_builders.llm.question import Usage
+from ipai.llm.cache import Observed, Spent
+from ipai.llm.config import LanguageModel
+from ipai.llm.question import Usage
 
 _MILLION = 1_000_000
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from data_builders.llm.client import json_object, messages_of
-from data_builders.llm.config import LanguageModel
-from data_builders.llm.question import Question
+from ipai.llm.client import json_object, messages_of
+from ipai.llm.config import LanguageModel
+from ipai.llm.question import Question
 
 # The API's limits, of which a little is left free: 50,000 requests and 200 MB a file.
 MOST_REQUESTS = 50_000

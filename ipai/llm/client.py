@@ -25,11 +25,11 @@ from openai import (
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import ValidationError
 
-from data_builders.llm.bounded_http import BoundedClient
-from data_builders.llm.config import LanguageModel
-from data_builders.llm.question import Form, Question, Reply, Usage, text_part
-from data_builders.words import one_line
 from ipai.errors import ConfigError, DataError
+from ipai.llm.bounded_http import BoundedClient
+from ipai.llm.config import LanguageModel
+from ipai.llm.question import Form, Question, Reply, Usage, text_part
+from ipai.words import one_line
 
 # The SDK's own retries, which wait as long as the server says; what still fails is for the caller's patience.
 _RETRIES = 2

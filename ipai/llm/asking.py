@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_builders.llm.batch_log import BatchLog
-from data_builders.llm.budget import BudgetLeft
-from data_builders.llm.cache import AnswerCache, Payment, fault_of, today
-from data_builders.llm.claims import Claims
-from data_builders.llm.client import Client, Unavailable
-from data_builders.llm.config import LanguageModel, cache_path
-from data_builders.llm.question import Answer, Question, Reply
 from ipai.errors import DataError, IpaiError
+from ipai.llm.batch_log import BatchLog
+from ipai.llm.budget import BudgetLeft
+from ipai.llm.cache import AnswerCache, Payment, fault_of, today
+from ipai.llm.claims import Claims
+from ipai.llm.client import Client, Unavailable
+from ipai.llm.config import LanguageModel, cache_path
+from ipai.llm.question import Answer, Question, Reply
 
 # A bad answer is asked for once more; then it is settled that there is none. What is no answer at all settles nothing:
 # the next start asks again.

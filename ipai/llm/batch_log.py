@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from data_builders.llm.cache import AnswerCache, Payment, Spent
-from data_builders.llm.question import Usage
+from ipai.llm.cache import AnswerCache, Payment, Spent
+from ipai.llm.question import Usage
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from data_builders.llm.asking import Tally
-from data_builders.llm.cache import AnswerCache, Spent
 from ipai.errors import ConfigError, DataError
+from ipai.llm.asking import Tally
+from ipai.llm.cache import AnswerCache, Spent
 from tests.helpers.asked import answer_to, ask, model_at
 from tests.helpers.building import ROOT
 from tests.helpers.model_server import KEY, Does, Script, fails, says, serving

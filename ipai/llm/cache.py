@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from data_builders.llm.question import Answer, Reply, Usage
 from ipai.errors import DataError
+from ipai.llm.question import Answer, Reply, Usage
 
 _LAYOUT = 2  # counts up when the tables, or what stands in them, change
 _BROKEN = "no answer: "  # begins the fault of a payment for what was no answer at all (see `Reply.outcome`)
