@@ -21,6 +21,7 @@ class SetFacts:
         samples: How many are trained on, after the filter.
         shards: How many there are.
         share: How much of the run's samples is drawn from it.
+        side: Longer side of its first target, px; 0 where nobody looked.
         licences: Name -> how many samples of the shards, before the filter; empty where no sidecar says.
     """
 
@@ -30,13 +31,19 @@ class SetFacts:
     shards: int
     share: float
     licences: dict[str, int]
+    side: int = 0
 
 
-def lines(facts: Mapping[str, SetFacts]) -> Iterator[str]:
-    """What the log says of them."""
+def lines(facts: Mapping[str, SetFacts], resolution: int) -> Iterator[str]:
+    """What the log says of them, for a base that draws pictures of `resolution` px."""
     for name, one in facts.items():
         licences = ", ".join(f"{licence} {count:,}" for licence, count in one.licences.items()) or "not stated"
         yield f"{name}: {one.samples:,} samples in {one.shards} shards, drawn {one.share:.1%}; licences: {licences}"
+        if 0 < one.side < resolution:
+            yield (
+                f"{name}: its targets of {one.side} px are enlarged to base.resolution={resolution}; build the set "
+                f"with image_size={resolution}, or set base.resolution={one.side}"
+            )
 
 
 def write_data_sets(folder: Path, facts: Mapping[str, SetFacts]) -> None:

@@ -1,9 +1,12 @@
 """The data of a run, from its configuration: shards, pools, caches and the order of the samples."""
 
+import io
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+
+from PIL import Image
 
 from ipai.backbones.dims import BaseDims
 from ipai.backbones.families import family_of
@@ -36,6 +39,9 @@ def build_datasets(config: TrainingRun, dims: BaseDims) -> tuple[TrainingDataset
     Raises:
         IpaiError: A task has no shards, a shard is damaged, or a pool breaks the rules.
     """
+    for name, extra in config.data.sources.items():
+        if extra.task not in config.tasks:
+            log.warning("data.sources.%s is of the task %s, which is not trained: it is left out", name, extra.task)
     seed = config.train.seed
     sizes = Sizes(dims.resolution, dims.image_size, dims.latent_shape)
     train_shards = open_all_shards(config, config.tasks, "train")
@@ -145,9 +151,20 @@ def facts_of(data: DataConfig, shards: Mapping[str, ShardSet]) -> dict[str, SetF
             shards=len(held.counts),
             share=counts[name] / CYCLE,
             licences=dict(sorted(held.licences().items())),
+            side=_side_of(held),
         )
         for name, held in shards.items()
     }
+
+
+def _side_of(held: ShardSet) -> int:
+    """The longer side of a set's first target, px; 0 where it is in a store, or damaged, which the loader counts."""
+    if not len(held) or not held.local_files:
+        return 0
+    try:
+        return max(Image.open(io.BytesIO(held.read(0, condition=False).target)).size)
+    except (OSError, DataError, Image.DecompressionBombError):
+        return 0
 
 
 def open_caches(config: TrainingRun, shards: dict[str, ShardSet]) -> dict[str, Cached]:

@@ -41,7 +41,7 @@ def dry_run(config: TrainingRun, accelerator: Accelerator) -> None:
             log.info(line)
     training, _ = build_datasets(config, found.dims)
     if accelerator.is_main_process:
-        for line in data_sets.lines(facts_of(config.data, training.shards)):
+        for line in data_sets.lines(facts_of(config.data, training.shards), config.base.resolution):
             log.info(line)
 
 

@@ -79,7 +79,7 @@ def train(config: TrainingRun) -> int:
             untrained += [folder] if new else []  # a failed start leaves no folder behind
             raise
         if accelerator.is_main_process:
-            for line in [*data_sets.lines(parts.data_sets), *parts.speed.facts.lines()]:
+            for line in [*data_sets.lines(parts.data_sets, config.base.resolution), *parts.speed.facts.lines()]:
                 log.info(line)
             made_from.compare(folder, parts.made_from, None if saved is None else checkpoint.origin_of(saved))
             data_sets.write_data_sets(folder, parts.data_sets)

@@ -88,7 +88,13 @@ def test_facts_name_counts_shares_and_licences(configure: Configure, more: Path,
     assert facts["style/mine"].licences == {"CC-BY-4.0": 1, "CC0-1.0": 7, "not stated": 1}
     assert (facts["style/mine"].samples, facts["style/mine"].share) == (9, 0.4)
     told = "style/mine: 9 samples in 1 shards, drawn 40.0%; licences: CC-BY-4.0 1, CC0-1.0 7, not stated 1"
-    assert told in list(lines(facts))
+    assert told in list(lines(facts, 64))
+    sides = {one.side for one in facts.values()}
+    assert 0 not in sides
+    enlarged = [line for line in lines(facts, 1024) if "enlarged to base.resolution=1024" in line]
+    assert len(enlarged) == len(facts)
+    assert f"or set base.resolution={facts['copy'].side}" in "".join(enlarged)
+    assert not [line for line in lines(facts, min(sides)) if "enlarged" in line]
     assert train(config) == 0
     assert read_data_sets(tmp_path / "run") == facts
     (tmp_path / "run" / NAME).write_text("{")
@@ -142,3 +148,12 @@ def test_every_sets_cache_lies_beside_it(configure: Configure, more: Path, parts
     assert config.data.cache_of("style") == config.data.cache_root
     with pytest.raises(DataError, match=f"no latents cache of {more}.* in {more}/cache/latents/style"):
         parts(mine(more), "data.latents=cache", "tasks=[style]", "+data.sources.b={task: copy, root: x}", "data.root=x")
+
+
+def test_a_set_of_a_task_that_is_not_trained_is_told_of(
+    configure: Configure, more: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = configure(mine(more), "tasks=[copy]")
+    with caplog.at_level("WARNING"):
+        build_datasets(config, read_dims(config.base))
+    assert "data.sources.mine is of the task style, which is not trained: it is left out" in caplog.text
