@@ -2,7 +2,7 @@
 
 Each run must have been evaluated (scripts/evaluate.py). The first is the reference: below the table stand its paired
 differences to the others with 95 % bootstrap intervals. The runs of single tasks make one row. Baselines that were
-evaluated in a run (weights=start, weights=ip_adapter_plus) have rows of their own.
+evaluated in a run (weights=start, ip_adapter_plus or instruct_pix2pix) have rows of their own.
 """
 
 import argparse

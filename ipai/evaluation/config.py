@@ -10,7 +10,9 @@ from ipai.pipeline.settings import GUIDANCES, FourPassScales
 from ipai.schema import SEED, STEPS, above, at_least, one_of, out_of_bounds, refuse
 from ipai.tasks import TASKS
 
-WEIGHTS = ("ema", "raw", "start", "ip_adapter_plus")
+EDITOR = "instruct_pix2pix"
+OF_A_RUN = ("start", "ip_adapter_plus", EDITOR)
+WEIGHTS = ("ema", "raw", *OF_A_RUN)
 WORDINGS = ("auto", "val", "train", "fixed")
 
 
@@ -32,6 +34,16 @@ class ClipChoice:
 
 
 @dataclass
+class EditorChoice:
+    """The baseline that edits the condition; conf/evaluate.yaml explains each."""
+
+    id: str
+    image_guidance_scale: float = field(metadata=above(0))
+    wording: str
+    revision: str | None = None
+
+
+@dataclass
 class EvaluationConfig:
     """What is evaluated and how; conf/evaluate.yaml explains each."""
 
@@ -46,6 +58,7 @@ class EvaluationConfig:
     negative: str
     scheduler: str = field(metadata=one_of(*DIFFUSION))
     clip: ClipChoice
+    instruct_pix2pix: EditorChoice
     measures: list[str] = field(metadata=one_of(*LIKENESSES, JUDGE))
     measure_weights: LikenessWeights
     judge: JudgeChoice
@@ -81,8 +94,11 @@ def check(config: EvaluationConfig) -> None:
 def _source_problems(config: EvaluationConfig) -> Iterator[str]:
     if config.run is None and config.checkpoint is None:
         yield "give run=FOLDER or checkpoint=FILE"
-    if config.weights in ("start", "ip_adapter_plus") and (config.run is None or config.checkpoint is not None):
-        yield f"weights={config.weights} are those of a run's beginning; give run= and no checkpoint="
+    if config.weights in OF_A_RUN and (config.run is None or config.checkpoint is not None):
+        whose = "asks a run's samples" if config.weights == EDITOR else "are those of a run's beginning"
+        yield f"weights={config.weights} {whose}; give run= and no checkpoint="
+    if "{prompt}" not in config.instruct_pix2pix.wording:
+        yield f"instruct_pix2pix.wording={config.instruct_pix2pix.wording!r} must hold {{prompt}}"
     for task, value in config.guidance_by_task.items():
         if value is not None and value not in GUIDANCES:
             yield f"guidance_by_task.{task}={value} is none of {', '.join(GUIDANCES)}"

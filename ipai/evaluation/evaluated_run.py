@@ -13,7 +13,7 @@ from ipai.backbones.config import BaseConfig
 from ipai.backbones.families import family_of, load_base, read_dims
 from ipai.config import TrainingRun, parse
 from ipai.errors import CheckpointError, ConfigError
-from ipai.evaluation.config import EvaluationConfig
+from ipai.evaluation.config import EDITOR, OF_A_RUN, EvaluationConfig
 from ipai.evaluation.layout import FOLDER
 from ipai.instructions.pools import load_pool
 from ipai.pipeline.sources import CONFIG, LoadedAdapter, base_for, load, locate_adapter
@@ -32,7 +32,7 @@ class EvaluatedRun:
 
     Attributes:
         adapter: In fp32 on the CPU.
-        digest: SHA-256 of its tensors.
+        digest: SHA-256 of its tensors; of the settings of what draws where no adapter does.
         base: Where its frozen parts lie.
         run: Its run folder, if it has one.
         training: The run's frozen configuration.
@@ -68,7 +68,7 @@ def resolve(config: EvaluationConfig) -> EvaluatedRun:
     run = _run_of(config)
     training = None if run is None else read_run(run)
     base = config.base or (training.base if training is not None else None)
-    if config.weights in ("start", "ip_adapter_plus"):
+    if config.weights in OF_A_RUN and config.weights != EDITOR:
         assert training is not None  # `check` asks for run=
         loaded = LoadedAdapter(_first_adapter(training, config.weights), training.base, {"step": "0"})
     else:
@@ -81,11 +81,11 @@ def resolve(config: EvaluationConfig) -> EvaluatedRun:
     wordings = _wordings(config, training)
     return EvaluatedRun(
         adapter=loaded.adapter,
-        digest=_digest(loaded.adapter),
+        digest=_digest(loaded.adapter) if config.weights != EDITOR else _editor_digest(config),
         base=base or base_for(loaded, config.checkpoint),
         run=run,
         training=training,
-        facts=loaded.facts,
+        facts=loaded.facts if config.weights != EDITOR else {"step": "0"},
         tasks=tasks,
         shards=Path(root),
         filters=_filters(config, training, tasks),
@@ -171,6 +171,10 @@ def _checkpoint_name(place: Path) -> str:
     """`step-00000500` for a checkpoint of a run and the files in it, else the file's or folder's own name."""
     inside = place.is_file() and place.parent.name.startswith("step-")
     return place.parent.name if inside else place.stem
+
+
+def _editor_digest(config: EvaluationConfig) -> str:
+    return hashlib.sha256(repr(config.instruct_pix2pix).encode()).hexdigest()
 
 
 def _digest(adapter: InstructAdapter) -> str:

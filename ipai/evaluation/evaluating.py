@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ import pyarrow
 import pyarrow.parquet
 import torch
 
-from ipai.backbones.config import INSTRUCTION_ENCODER, weights_of
+from ipai.backbones.config import INSTRUCTION_ENCODER, TOY_BASES, weights_of
 from ipai.clip.model import TOY, ClipModel, embedding_cache
 from ipai.errors import CheckpointError
-from ipai.evaluation.config import EvaluationConfig, check
+from ipai.evaluation.config import EDITOR, EvaluationConfig, check
 from ipai.evaluation.evaluated_run import EvaluatedRun, resolve
 from ipai.evaluation.layout import PARQUET, SCORES, TABLE
 from ipai.evaluation.measures.judge import Judge, described_judge, judged
@@ -25,8 +26,9 @@ from ipai.evaluation.measures.likeness import Likeness, Measured, described, lik
 from ipai.evaluation.measures.settings import JUDGE
 from ipai.evaluation.reporting.table import table
 from ipai.evaluation.sampling.cross_task import Crossed, crossed_sources
+from ipai.evaluation.sampling.editing import EditingGenerator
 from ipai.evaluation.sampling.eval_samples import HeldOut
-from ipai.evaluation.sampling.generating import draw_missing
+from ipai.evaluation.sampling.generating import BatchGenerator, draw_missing
 from ipai.evaluation.sampling.image_shards import Part, parts_of
 from ipai.evaluation.sampling.settings import sampling_of
 from ipai.evaluation.scoring.oracle_tables import OracleQuestions, oracle_report, oracle_sources
@@ -78,13 +80,13 @@ def evaluate(config: EvaluationConfig, bar: Bar) -> Evaluated:
     held_out, oracles, crossed = _sources(config, evaluated)
     folder.mkdir(parents=True, exist_ok=True)
     with held_alone(folder, CheckpointError(f"another process evaluates into {folder}; wait for it or give output=")):
-        options = _artist(config, evaluated)
-        images = folder / f"images-{_fingerprint(config, evaluated, options)}"
+        artist = _artist(config, evaluated)
+        images = folder / f"images-{_fingerprint(config, evaluated, artist)}"
         size = -(-config.part_size // config.seeds_per_sample) * config.seeds_per_sample  # a sample stays together
         parts, asked, side_by_side = (parts_of(images, kind, size) for kind in (held_out, oracles, crossed))
         everything = [*parts, *asked, *side_by_side]
         with bar("drawing", sum(len(part.questions) for part in everything)) as progress:
-            draw_missing(everything, processes(config), progress, **options)
+            draw_missing(everything, processes(config), progress, artist, config.device)
         clip, measures = _clip(config, evaluated), _encoders(config) | of_judge
         with bar("scoring", sum(len(part.questions) for part in parts)) as progress:
             rows = [row for part in parts for row in score_part(part, part.source, clip, measures, progress)]  # type: ignore[arg-type]
@@ -116,7 +118,7 @@ def _sources(
         )
         for task in evaluated.tasks
     ]
-    in_toy_world = evaluated.base.name == TOY and config.oracles > 0
+    in_toy_world = evaluated.base.name in TOY_BASES and config.oracles > 0
     oracles = oracle_sources(evaluated.tasks, evaluated.templates, config.oracles, config.seed) if in_toy_world else []
     return held_out, oracles, crossed_sources(held_out, evaluated.templates, config.crossed, config.seed)
 
@@ -126,18 +128,18 @@ def processes(config: EvaluationConfig) -> int:
     return config.processes or max(torch.cuda.device_count() if config.device != "cpu" else 1, 1)
 
 
-def _artist(config: EvaluationConfig, evaluated: EvaluatedRun) -> dict[str, Any]:
-    return {
-        "base": evaluated.base,
-        "adapter": evaluated.adapter,
+def _artist(config: EvaluationConfig, evaluated: EvaluatedRun) -> "partial[Any]":
+    common: dict[str, Any] = {
         "sampling": {task: sampling_of(config, evaluated, task) for task in evaluated.tasks},
         "scheduler": config.scheduler,
         "batch_size": config.batch_size,
-        "device": config.device,
     }
+    if config.weights == EDITOR:
+        return partial(EditingGenerator, editor=config.instruct_pix2pix, resolution=evaluated.base.resolution, **common)
+    return partial(BatchGenerator, base=evaluated.base, adapter=evaluated.adapter, **common)
 
 
-def _fingerprint(config: EvaluationConfig, evaluated: EvaluatedRun, options: dict[str, Any]) -> str:
+def _fingerprint(config: EvaluationConfig, evaluated: EvaluatedRun, artist: "partial[Any]") -> str:
     """Names everything that the pictures depend on: others are not taken for ours."""
     decides = {
         "adapter": evaluated.digest,
@@ -146,10 +148,11 @@ def _fingerprint(config: EvaluationConfig, evaluated: EvaluatedRun, options: dic
             path.name: sha256_of(path) for task in evaluated.tasks for path in _validation_shards(evaluated, task)
         },
         "templates": evaluated.templates,
-        "sampling": {task: asdict(sampling) for task, sampling in options["sampling"].items()},
+        "sampling": {task: asdict(sampling) for task, sampling in artist.keywords["sampling"].items()},
         "cuda": torch.cuda.is_available() and config.device != "cpu",
         "versions": {name: version(name) for name in _LIBRARIES},
         **({"filters": evaluated.filters} if evaluated.filters else {}),
+        **({EDITOR: asdict(config.instruct_pix2pix)} if config.weights == EDITOR else {}),
     }
     decides |= {
         key: getattr(config, key)
@@ -166,7 +169,7 @@ def _clip(config: EvaluationConfig, evaluated: EvaluatedRun) -> ClipModel:
     name, pretrained = config.clip.model, config.clip.pretrained
     if name == "auto":
         # The miniature with random weights is for trying the commands: nothing should be downloaded for it.
-        name = TOY if evaluated.base.name == TOY or evaluated.base.random_weights else "ViT-L-14"
+        name = TOY if evaluated.base.name in TOY_BASES or evaluated.base.random_weights else "ViT-L-14"
     device = "cuda" if torch.cuda.is_available() and config.device != "cpu" else "cpu"
     return ClipModel(name, pretrained, device, config.clip.batch_size, embedding_cache())
 
@@ -185,6 +188,15 @@ def _described(
     return described(encoders, config.measure_weights) | ({} if judge is None else described_judge(judge))
 
 
+def _editor(config: EvaluationConfig) -> dict[str, str]:
+    """What drew, where no adapter did; a folder of this machine would go into reports."""
+    if config.weights != EDITOR:
+        return {}
+    editor = config.instruct_pix2pix
+    name = Path(editor.id).name if Path(editor.id).expanduser().exists() else editor.id
+    return {EDITOR: f"{name} ({editor.wording!r}, image guidance {editor.image_guidance_scale:g})"}
+
+
 def _facts(config: EvaluationConfig, evaluated: EvaluatedRun, clip: ClipModel) -> dict[str, Any]:
     """What the numbers depend on, without anything that changes from one evaluation to the next."""
     training = evaluated.training
@@ -199,7 +211,7 @@ def _facts(config: EvaluationConfig, evaluated: EvaluatedRun, clip: ClipModel) -
         "adapter_sha256": evaluated.digest,
         "step": int(evaluated.facts.get("step", 0)),
         "samples_seen": int(evaluated.facts.get("samples_seen", 0)),
-        "models": {"clip": clip.identity, **parts},
+        "models": {"clip": clip.identity, **parts, **_editor(config)},
         "base": evaluated.base.name,
         "random_weights": evaluated.base.random_weights,
         "settings": {

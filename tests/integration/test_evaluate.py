@@ -9,22 +9,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet
 import pytest
+import torch
 import yaml
+from diffusers import DDIMScheduler, StableDiffusionInstructPix2PixPipeline, UNet2DConditionModel
 from hydra import compose, initialize_config_dir
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from ipai.data.images import square_box
 from ipai.errors import CheckpointError, ConfigError, DataError, WeightsError
 from ipai.evaluation.config import EvaluationConfig
 from ipai.evaluation.evaluating import Evaluated, evaluate
+from ipai.evaluation.sampling.image_shards import read_part
 from ipai.files import sha256_of
 from ipai.schema import typed
 from tests.helpers.composing import CONF
 from tests.helpers.likeness_miniatures import write_csd, write_dino
 from tests.helpers.model_server import KEY, says, serving
+from tests.helpers.small_pipeline import make_pipeline
 from tests.integration.conftest import run, start
 
 pytestmark = pytest.mark.slow
@@ -88,6 +94,44 @@ def test_measures_with_weights_of_their_own_are_asked_for_by_name(folder: Path, 
         )
     with pytest.raises(ConfigError, match="measures=clip is none of csd"):
         evaluation(f"run={folder}", f"output={tmp_path}/b", "measures=[clip]")
+
+
+def test_instruct_pix2pix_is_a_row_of_its_own_and_draws_what_diffusers_draws(folder: Path, tmp_path: Path) -> None:
+    editor = write_editor(tmp_path / "editor")
+    words = (f"run={folder}", "weights=instruct_pix2pix", f"instruct_pix2pix.id={editor}", "limit=3", "oracles=0")
+    done = evaluation(*words, "crossed=0", "scheduler=ddim", "guidance_scale=7", f"output={tmp_path}/out")
+    assert done.scores["models"]["instruct_pix2pix"].startswith("editor (")
+    assert "instruct_pix2pix, as it was released" in (tmp_path / "out" / "table.md").read_text()
+    part = done.parts[0]
+    question, content = next(iter(read_part(part)))
+    pipe = StableDiffusionInstructPix2PixPipeline.from_pretrained(editor, safety_checker=None)
+    pipe.set_progress_bar_config(disable=True)
+    condition = part.source.condition(question)
+    theirs = pipe(
+        prompt=f"{question.instruction}: {question.prompt}", negative_prompt="", num_inference_steps=2,
+        image=condition.resize((64, 64), Image.Resampling.LANCZOS, box=square_box(condition)),
+        guidance_scale=7, image_guidance_scale=1.5, generator=torch.Generator().manual_seed(question.seed),
+    ).images[0]  # fmt: skip
+    ours = Image.open(io.BytesIO(content))
+    assert np.abs(np.asarray(ours, float) - np.asarray(theirs, float)).max() <= 1
+    with pytest.raises(WeightsError, match="InstructPix2Pix lacks 5 part"):
+        evaluation(*words, f"instruct_pix2pix.id={tmp_path}/none", f"output={tmp_path}/b")
+    with pytest.raises(ConfigError, match=r"instruct_pix2pix\.wording='x' must hold \{prompt\}"):
+        evaluation(*words, "instruct_pix2pix.wording=x", f"output={tmp_path}/b")
+
+
+def write_editor(folder: Path) -> Path:
+    """A miniature of it: a UNet that sees the condition's latents beside its own."""
+    pipe = make_pipeline()
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel.from_config({**pipe.unet.config, "in_channels": 2 * pipe.unet.config.in_channels})
+    parts = {name: getattr(pipe, name) for name in ("vae", "text_encoder", "tokenizer")}
+    scheduler = DDIMScheduler.from_config(pipe.scheduler.config)
+    StableDiffusionInstructPix2PixPipeline(
+        unet=unet, scheduler=scheduler, **parts, safety_checker=None, feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder)  # fmt: skip
+    return folder
 
 
 def test_a_language_model_judges_what_was_drawn(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,11 +11,13 @@ from ipai.evaluation.layout import FOLDER, SCORES
 from ipai.evaluation.reporting.comparing import read_evaluation
 from ipai.tasks import TASKS
 
-_PLUS = "ip_adapter_plus"
+_BASELINES = {"IPAdapter+": "ip_adapter_plus", "InstructPix2Pix": "instruct_pix2pix"}
 
 
 def one_image_all_instructions(run: Path, root: Path, count: int) -> Figure:
-    """A row for each condition: it, then a column for each task's instruction, then IPAdapter+ if it was evaluated.
+    """A row for each condition: it, then a column for each task's instruction, then the baselines that were evaluated.
+
+    IPAdapter+ hears no instruction; InstructPix2Pix is told that of the first task.
 
     Raises:
         DataError: The run was not evaluated with `crossed`.
@@ -23,9 +25,10 @@ def one_image_all_instructions(run: Path, root: Path, count: int) -> Figure:
     evaluated = read_evaluation(run / FOLDER)[0]["tasks"]
     tasks = [task for task in TASKS if task in evaluated]
     columns = {task: stored_pictures(run / FOLDER, f"crossed-{task}") for task in tasks}
-    plus = run / FOLDER / _PLUS
-    if (plus / SCORES).is_file():
-        columns["IPAdapter+"] = stored_pictures(plus, f"crossed-{tasks[0]}")
+    for column, folder in _BASELINES.items():
+        baseline = run / FOLDER / folder
+        if (baseline / SCORES).is_file():
+            columns[column] = stored_pictures(baseline, f"crossed-{tasks[0]}")
     names = list(columns[tasks[0]])[:count]
     rows: list[tuple[str, list[Image.Image | None]]] = []
     for name in names:

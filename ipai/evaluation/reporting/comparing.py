@@ -19,7 +19,7 @@ from ipai.records import RecordError, read_record
 from ipai.tasks import TASKS, get_task
 
 SINGLE = "single-task"
-BASELINES = {"start": "step 0", "ip_adapter_plus": "IPAdapter+ (no instruction)"}
+BASELINES = {"start": "step 0", "ip_adapter_plus": "IPAdapter+ (no instruction)", "instruct_pix2pix": "InstructPix2Pix"}
 _CONFIDENCE = 0.95
 _SEEN = 0.01  # of a mean: the difference that an evaluation should be able to see
 _POWER = 1.96 + 0.84  # standard errors between no difference and one that is seen in 80 % of all cases

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ipai.evaluation.config import EDITOR
 from ipai.evaluation.scoring.statistics import SCORES
 from ipai.evaluation.scoring.taken_and_leaked import LEAKED, TAKEN
 from ipai.tasks import TASKS, get_task
@@ -67,7 +68,7 @@ def title(scores: dict[str, Any]) -> str:
     """The run, its weights and how far it was trained."""
     name = scores["run"] or "adapter"
     at = f"step {scores['step']:,}" if scores["step"] else "before training"
-    return f"{name}: {scores['weights']}, {at}"
+    return f"{name}: {scores['weights']}" + (f", {at}" if scores["weights"] != EDITOR else ", as it was released")
 
 
 def warnings(scores: dict[str, Any]) -> list[str]:

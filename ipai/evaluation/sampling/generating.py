@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.multiprocessing import get_context
@@ -20,6 +20,18 @@ from ipai.pipeline.sources import LoadedAdapter
 
 Progress = Callable[[int], object]
 _POLL_S = 0.5
+
+
+class Artist(Protocol):
+    """Answers the questions of a part."""
+
+    def draw(self, part: Part, progress: Progress) -> None:
+        """Draw one part and write it; `progress` is told how many pictures more there are."""
+        ...
+
+
+MakeArtist = Callable[..., Artist]
+"""Takes `device`; pickles, for one process a GPU makes its own."""
 
 
 class BatchGenerator:
@@ -72,14 +84,15 @@ class BatchGenerator:
         write_part(part, pictures)
 
 
-def draw_missing(parts: Sequence[Part], processes: int, progress: Progress, **options: Any) -> None:
+def draw_missing(parts: Sequence[Part], processes: int, progress: Progress, artist: MakeArtist, device: str) -> None:
     """Draw the parts that are not there yet.
 
     Args:
         parts: All of them.
         processes: More than one draw on as many GPUs, each its share of the parts.
         progress: Told how many more pictures are there.
-        options: What `BatchGenerator` takes.
+        artist: Makes what draws, such as a `BatchGenerator` of everything but the device.
+        device: Where it runs, if it is one.
 
     Raises:
         IpaiError: A condition, weights or a picture cannot be used.
@@ -89,17 +102,17 @@ def draw_missing(parts: Sequence[Part], processes: int, progress: Progress, **op
     if not missing:
         return
     if min(processes, len(missing)) > 1:
-        _draw_shared(missing, min(processes, len(missing)), progress, options)
+        _draw_shared(missing, min(processes, len(missing)), progress, artist, device)
         return
-    drawing = BatchGenerator(**options)
+    drawing = artist(device=device)
     for part in missing:
         drawing.draw(part, progress)
 
 
-def _draw_shared(parts: Sequence[Part], processes: int, progress: Progress, options: dict[str, Any]) -> None:
+def _draw_shared(parts: Sequence[Part], processes: int, progress: Progress, artist: MakeArtist, device: str) -> None:
     told = get_context("spawn").SimpleQueue()
     workers = start_processes(
-        _draw_share, args=(processes, parts, options, told), nprocs=processes, join=False, start_method="spawn"
+        _draw_share, args=(processes, parts, artist, device, told), nprocs=processes, join=False, start_method="spawn"
     )
     waiting = list(parts)
     try:
@@ -117,11 +130,10 @@ def _draw_shared(parts: Sequence[Part], processes: int, progress: Progress, opti
         raise told.get() from None
 
 
-def _draw_share(rank: int, processes: int, parts: Sequence[Part], options: dict[str, Any], told: Any) -> None:
-    on_gpu = torch.cuda.is_available() and options["device"] != "cpu"
-    device = f"cuda:{rank % torch.cuda.device_count()}" if on_gpu else "cpu"
+def _draw_share(rank: int, processes: int, parts: Sequence[Part], artist: MakeArtist, device: str, told: Any) -> None:
+    on_gpu = torch.cuda.is_available() and device != "cpu"
     try:
-        drawing = BatchGenerator(**options | {"device": device})
+        drawing = artist(device=f"cuda:{rank % torch.cuda.device_count()}" if on_gpu else "cpu")
         for part in parts[rank::processes]:
             drawing.draw(part, lambda _: None)
     except IpaiError as error:
