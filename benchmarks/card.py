@@ -58,7 +58,7 @@ def write_card(name: str, options: Options, minutes: float, path: Path, measure:
         if time.monotonic() > ends:
             told = f"Not measured: the {minutes:g} minutes were over."
         else:
-            told = _told(measure, part, replace(options, **changes))
+            told = _told(measure, part, replace(options, rounds=1, **changes))
         sections.append(f"## {part} {what}\n\n{told}")
         write_text(path, "\n\n".join(sections) + "\n")
 

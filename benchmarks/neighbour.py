@@ -34,7 +34,7 @@ _PATIENCE_S = 1800.0
 
 def measure(options: Options, done: Callable[[], object]) -> Report:
     """Train with every way to wait, alone and beside a busy process, in turns."""
-    words = [*settings(options), "logger.every=1", "checkpoint.every=1000000000"]
+    words = [*settings(options), "base.dtype=bf16", "logger.every=1", "checkpoint.every=1000000000"]
     makers: dict[str, Callable[[], AbstractContextManager[Work]]] = {
         name: partial(_contestant, *CONTESTANTS[name], options.work / "neighbour", words)
         for name in options.chosen(list(CONTESTANTS))

@@ -1,4 +1,4 @@
-"""Small English that every builder's captions need."""
+"""Small English that captions and messages need."""
 
 from collections.abc import Sequence
 

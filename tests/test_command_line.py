@@ -103,7 +103,7 @@ def test_what_was_made_readable_stays() -> None:
             "train",
             ["experiment=joint", "base=sd16"],
             "base=sd16 is none of flux, micro, micro_flux, micro_prx, micro_sd3, micro_sdxl, prx, sd15, sd3, sdxl, "
-            "toy; did you mean sd15?",
+            "toy, toy_prx; did you mean sd15?",
         ),
         ("train", ["experiment=joint,single_style"], "names several; add -m"),
         ("generate", ["xyzzy=1"], "there is no key xyzzy; see --help"),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ipai.schema import above, at_least, one_of, out_of_bounds
 from ipai.tasks import TASKS, get_task
@@ -19,6 +19,7 @@ class Family(NamedTuple):
         kind: The class's name there.
         flow: Its bases learned flow matching.
         clip_prompts: They have a CLIP text encoder, which an adapter with a prompt branch reads.
+        guidance_scale: What a base is drawn with whose configuration does not say, being of an earlier version.
         guidance: Task -> the form of guidance, where the released code has another for it than `Task.guidance`, or the
             base cannot be drawn with that.
     """
@@ -27,16 +28,29 @@ class Family(NamedTuple):
     kind: str
     flow: bool = False
     clip_prompts: bool = True
+    guidance_scale: float = 5.0
     guidance: Mapping[str, str] = MappingProxyType({})
 
 
 FAMILIES = {
     "sd15": Family("ipai.backbones.sd15", "StableDiffusion15"),
     "sdxl": Family("ipai.backbones.sdxl", "StableDiffusionXL"),
-    "sd3": Family("ipai.backbones.sd3", "StableDiffusion3", flow=True, guidance={"face": "four_pass"}),
-    "flux": Family("ipai.backbones.flux", "Flux", flow=True, guidance=dict.fromkeys(TASKS, "ordinary")),
-    "prx": Family("ipai.backbones.prx", "PRX", flow=True, clip_prompts=False),
+    "sd3": Family(
+        "ipai.backbones.sd3", "StableDiffusion3", flow=True, guidance_scale=7.0, guidance={"face": "four_pass"}
+    ),
+    "flux": Family(
+        "ipai.backbones.flux", "Flux", flow=True, guidance_scale=1.0, guidance=dict.fromkeys(TASKS, "ordinary")
+    ),
+    "prx": Family("ipai.backbones.prx", "PRX", flow=True, clip_prompts=False, guidance_scale=4.0),
+    "prx_clip": Family("ipai.backbones.prx", "PRXWithClip", flow=True, clip_prompts=False, guidance_scale=4.0),
 }
+
+
+def upgraded_base(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """What was saved of a base, by an earlier version too: its family and guidance where nothing says them."""
+    family = str(saved.get("family", "sd15"))
+    scale = FAMILIES[family].guidance_scale if family in FAMILIES else 5.0
+    return {"family": family, "guidance_scale": scale} | dict(saved)
 
 
 def guidance_of(task: str, family: str) -> str:

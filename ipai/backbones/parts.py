@@ -137,6 +137,8 @@ PARTS: dict[str, Part] = {
     "prx.scheduler": Part(_SCHEDULER, "diffusers", "FlowMatchEulerDiscreteScheduler"),
     "prx.text_encoder": Part(_TRANSFORMERS, _T5GEMMA, "T5GemmaEncoder", "T5GemmaModuleConfig"),
     "prx.tokenizer": Part(_SENTENCEPIECE, "transformers", "AutoTokenizer", is_tokenizer=True),
+    "prx_clip.transformer": Part(_DIFFUSERS, "diffusers", "PRXTransformer2DModel"),
+    "prx_clip.scheduler": Part(_SCHEDULER, "diffusers", "FlowMatchEulerDiscreteScheduler"),
 }
 """By the names that configurations give them."""
 

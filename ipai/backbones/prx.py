@@ -86,3 +86,10 @@ class PRX(FlowTransformer):
             pipeline = PRXPipeline(**{part: self._part(part) for part in self.drawing} | parts)
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
+
+
+class PRXWithClip(PRX):
+    """PRX's transformer told by a CLIP text encoder: the toy world's, whose text encoder its UNet has too."""
+
+    called = "PRX with a CLIP text encoder"
+    terms = "the project's own, Apache-2.0"

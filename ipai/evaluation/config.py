@@ -38,7 +38,9 @@ class EditorChoice:
     """The baseline that edits the condition; conf/evaluate.yaml explains each."""
 
     id: str
-    image_guidance_scale: float = field(metadata=above(0))
+    guidance_scale: float = field(metadata=above(1))
+    image_guidance_scale: float = field(metadata=at_least(1))
+    resolution: int = field(metadata=above(0))
     wording: str
     revision: str | None = None
 

@@ -15,6 +15,7 @@ from ipai.config import TrainingRun, parse
 from ipai.errors import CheckpointError, ConfigError
 from ipai.evaluation.config import EDITOR, OF_A_RUN, EvaluationConfig
 from ipai.evaluation.layout import FOLDER
+from ipai.files import fingerprint
 from ipai.instructions.pools import load_pool
 from ipai.pipeline.sources import CONFIG, LoadedAdapter, base_for, load, locate_adapter
 from ipai.records import read_yaml
@@ -174,7 +175,11 @@ def _checkpoint_name(place: Path) -> str:
 
 
 def _editor_digest(config: EvaluationConfig) -> str:
-    return hashlib.sha256(repr(config.instruct_pix2pix).encode()).hexdigest()
+    """Of the editor's settings, and of its network where it lies in a folder, in which it may be replaced."""
+    editor = config.instruct_pix2pix
+    weights = sorted((Path(editor.id).expanduser() / "unet").glob("*.safetensors"))
+    found = [repr(editor), *(fingerprint(path) for path in weights)]
+    return hashlib.sha256("\n".join(found).encode()).hexdigest()
 
 
 def _digest(adapter: InstructAdapter) -> str:

@@ -21,7 +21,6 @@ from ipai.errors import CheckpointError
 from ipai.evaluation.config import EDITOR, EvaluationConfig, check
 from ipai.evaluation.evaluated_run import EvaluatedRun, resolve
 from ipai.evaluation.layout import PARQUET, SCORES, TABLE
-from ipai.evaluation.measures.judge import Judge, described_judge, judged
 from ipai.evaluation.measures.likeness import Likeness, Measured, described, likenesses
 from ipai.evaluation.measures.settings import JUDGE
 from ipai.evaluation.reporting.table import table
@@ -75,8 +74,7 @@ def evaluate(config: EvaluationConfig, bar: Bar) -> Evaluated:
     check(config)
     evaluated = resolve(config)
     folder = evaluated.output
-    judge = Judge(config.judge, str(folder.resolve())) if JUDGE in config.measures else None
-    of_judge: dict[str, Measured] = {} if judge is None else dict(judged(judge))
+    of_judge = _judge(config, folder)
     held_out, oracles, crossed = _sources(config, evaluated)
     folder.mkdir(parents=True, exist_ok=True)
     with held_alone(folder, CheckpointError(f"another process evaluates into {folder}; wait for it or give output=")):
@@ -91,7 +89,7 @@ def evaluate(config: EvaluationConfig, bar: Bar) -> Evaluated:
         with bar("scoring", sum(len(part.questions) for part in parts)) as progress:
             rows = [row for part in parts for row in score_part(part, part.source, clip, measures, progress)]  # type: ignore[arg-type]
         scores = _facts(config, evaluated, clip) | {
-            **({"measures": _described(config, measures, judge)} if measures else {}),
+            **({"measures": _described(config, measures)} if measures else {}),
             "tasks": {task: {name: asdict(mean) for name, mean in of.items()} for task, of in summarise(rows).items()},
             "oracles": oracle_report(asked, load_oracles()) if asked else None,
         }
@@ -135,7 +133,7 @@ def _artist(config: EvaluationConfig, evaluated: EvaluatedRun) -> "partial[Any]"
         "batch_size": config.batch_size,
     }
     if config.weights == EDITOR:
-        return partial(EditingGenerator, editor=config.instruct_pix2pix, resolution=evaluated.base.resolution, **common)
+        return partial(EditingGenerator, editor=config.instruct_pix2pix, **common)
     return partial(BatchGenerator, base=evaluated.base, adapter=evaluated.adapter, **common)
 
 
@@ -152,7 +150,6 @@ def _fingerprint(config: EvaluationConfig, evaluated: EvaluatedRun, artist: "par
         "cuda": torch.cuda.is_available() and config.device != "cpu",
         "versions": {name: version(name) for name in _LIBRARIES},
         **({"filters": evaluated.filters} if evaluated.filters else {}),
-        **({EDITOR: asdict(config.instruct_pix2pix)} if config.weights == EDITOR else {}),
     }
     decides |= {
         key: getattr(config, key)
@@ -181,11 +178,19 @@ def _encoders(config: EvaluationConfig) -> dict[str, Measured]:
     return dict(found)
 
 
-def _described(
-    config: EvaluationConfig, measures: dict[str, Measured], judge: Judge | None
-) -> dict[str, dict[str, str]]:
+def _judge(config: EvaluationConfig, folder: Path) -> dict[str, Measured]:
+    """The judge's columns, if it is asked for; its library, which nobody else needs, is imported only then."""
+    if JUDGE not in config.measures:
+        return {}
+    from ipai.evaluation.measures.judge import Judge, judged
+
+    return dict(judged(Judge(config.judge, str(folder.resolve()))))
+
+
+def _described(config: EvaluationConfig, measures: dict[str, Measured]) -> dict[str, dict[str, str]]:
     encoders = {name: measure for name, measure in measures.items() if isinstance(measure, Likeness)}
-    return described(encoders, config.measure_weights) | ({} if judge is None else described_judge(judge))
+    others = {name: measure.described() for name, measure in measures.items() if name not in encoders}  # type: ignore[attr-defined]
+    return described(encoders, config.measure_weights) | others
 
 
 def _editor(config: EvaluationConfig) -> dict[str, str]:

@@ -1,1 +1,1 @@
-"""Asking a language model for captions and instructions: nothing is paid twice, and a budget ends it."""
+"""Asking a language model: for captions, for instructions, as a judge. Nothing is paid twice, and a budget ends it."""

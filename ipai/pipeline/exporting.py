@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from ipai.adapter.formats import save_adapter
-from ipai.backbones.config import BaseConfig, weights_of
+from ipai.backbones.config import TOY_BASES, BaseConfig, weights_of
 from ipai.backbones.families import family_of
 from ipai.errors import ConfigError
 from ipai.files import sync, write_text
@@ -128,7 +128,7 @@ def _card(
     samples: str | None,
 ) -> str:
     scores = run / _TABLE
-    toy = kept["base"]["name"] == "toy"
+    toy = kept["base"]["name"] in TOY_BASES
     terms = {} if toy else {task: TERMS.get(task, "not recorded") for task in kept["tasks"]} | dict(config.data_terms)
     family = family_of(base)
     base_model = getattr(base, family.denoising).id

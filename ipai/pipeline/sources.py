@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from ipai.adapter.adapter import InstructAdapter
 from ipai.adapter.formats import load_adapter, read_metadata
-from ipai.backbones.config import BUILTIN_TOY, BaseConfig, WeightsFile
+from ipai.backbones.config import BUILTIN_TOY, BaseConfig, WeightsFile, upgraded_base
 from ipai.backbones.hub import resolve_file
 from ipai.backbones.shipped import shipped_adapter
 from ipai.errors import CheckpointError, ConfigError, WeightsError
@@ -107,7 +107,7 @@ def base_of_run(folder: Path) -> BaseConfig:
     path = folder / CONFIG
     try:
         saved = plain(read_yaml(path)["base"])
-        base: BaseConfig = typed(OmegaConf.create(saved), BaseConfig)
+        base: BaseConfig = typed(OmegaConf.create(upgraded_base(saved)), BaseConfig)
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise CheckpointError(f"{path} does not say which base the adapter belongs to ({error}); give base=") from error
     return base

@@ -9,6 +9,7 @@ from ipai.files import write_json
 from ipai.records import RecordError, read_record
 
 NAME = "data_sets.json"
+_STEP = 64  # px; every base draws at multiples of it
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class SetFacts:
         samples: How many are trained on, after the filter.
         shards: How many there are.
         share: How much of the run's samples is drawn from it.
-        side: Longer side of its first target, px; 0 where nobody looked.
+        side: Shorter side of its first target, px; 0 where nobody looked.
         licences: Name -> how many samples of the shards, before the filter; empty where no sidecar says.
     """
 
@@ -42,7 +43,8 @@ def lines(facts: Mapping[str, SetFacts], resolution: int) -> Iterator[str]:
         if 0 < one.side < resolution:
             yield (
                 f"{name}: its targets of {one.side} px are enlarged to base.resolution={resolution}; build the set "
-                f"with image_size={resolution}, or set base.resolution={one.side}"
+                f"with image_size={resolution}"
+                + (f", or set base.resolution={one.side}" if one.side % _STEP == 0 else "")
             )
 
 

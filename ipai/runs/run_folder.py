@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from ipai.backbones.config import upgraded_base
 from ipai.config import TrainingRun, to_dict
 from ipai.errors import CheckpointError, ConfigError
 from ipai.files import held_alone, write_json, write_text
@@ -104,6 +105,8 @@ def freeze_config(folder: Path, config: TrainingRun) -> int:
 
 
 def _why(difference: str) -> str:
+    if difference.startswith("validation.guidance_scale: 5.0 ->"):
+        return " (it is the base's own now; to go on give validation.guidance_scale=5.0)"
     if not difference.startswith("train.steps:"):
         return ""
     return " (steps may only be raised, and only with train.schedule=constant: a cosine has spent its rate)"
@@ -131,7 +134,7 @@ def upgraded(saved: Any) -> Any:
     if not isinstance(saved, dict):
         return saved
     if isinstance(saved.get("base"), dict):
-        saved = {**saved, "base": {"family": "sd15"} | saved["base"]}
+        saved = {**saved, "base": upgraded_base(saved["base"])}
     if not isinstance(saved.get("train"), dict):
         return saved
     saved = dict(saved)

@@ -158,11 +158,11 @@ def facts_of(data: DataConfig, shards: Mapping[str, ShardSet]) -> dict[str, SetF
 
 
 def _side_of(held: ShardSet) -> int:
-    """The longer side of a set's first target, px; 0 where it is in a store, or damaged, which the loader counts."""
+    """The shorter side of a set's first target, px; 0 where it is in a store, or damaged, which the loader counts."""
     if not len(held) or not held.local_files:
         return 0
     try:
-        return max(Image.open(io.BytesIO(held.read(0, condition=False).target)).size)
+        return min(Image.open(io.BytesIO(held.read(0, condition=False).target)).size)
     except (OSError, DataError, Image.DecompressionBombError):
         return 0
 

@@ -99,7 +99,10 @@ def test_measures_with_weights_of_their_own_are_asked_for_by_name(folder: Path, 
 def test_instruct_pix2pix_is_a_row_of_its_own_and_draws_what_diffusers_draws(folder: Path, tmp_path: Path) -> None:
     editor = write_editor(tmp_path / "editor")
     words = (f"run={folder}", "weights=instruct_pix2pix", f"instruct_pix2pix.id={editor}", "limit=3", "oracles=0")
-    done = evaluation(*words, "crossed=0", "scheduler=ddim", "guidance_scale=7", f"output={tmp_path}/out")
+    words += ("instruct_pix2pix.resolution=64",)
+    done = evaluation(
+        *words, "crossed=0", "scheduler=ddim", "instruct_pix2pix.guidance_scale=7", f"output={tmp_path}/out"
+    )
     assert done.scores["models"]["instruct_pix2pix"].startswith("editor (")
     assert "instruct_pix2pix, as it was released" in (tmp_path / "out" / "table.md").read_text()
     part = done.parts[0]

@@ -19,7 +19,18 @@ from tests.helpers.shared_folder import made_once
 from tools.toy_stack.train import StackConfig, StackTraining
 from tools.toy_stack.write import write_stack
 
-PARTS = ("vae", "clip", "clip_text", "decoder", "unet", "ip_adapter", "ip_adapter_detail", "controlnet", "oracles")
+PARTS = (
+    "vae",
+    "clip",
+    "clip_text",
+    "decoder",
+    "unet",
+    "transformer",
+    "ip_adapter",
+    "ip_adapter_detail",
+    "controlnet",
+    "oracles",
+)
 SMALL = (
     *(f"{part}.{setting}" for part in PARTS for setting in ("steps=2", "batch_size=4")),
     *("scenes=60", "portraits=30", "samples=2", "vae_gate=false", "threads=1"),
@@ -53,7 +64,16 @@ def test_the_stack_lies_in_the_hubs_layout_with_card_and_scores(trained: Path) -
     pipeline = StableDiffusionPipeline.from_pretrained(stack, torch_dtype=torch.float32, local_files_only=True)
     assert pipeline("a red star", num_inference_steps=1, output_type="np").images.shape == (1, 64, 64, 3)
     scores = json.loads((stack / "scores.json").read_text())
-    assert set(scores) == {"settings", "oracles", "vae", "clip", "text_to_image", "controlnet", "ip_adapter"}
+    assert set(scores) == {
+        "settings",
+        "oracles",
+        "vae",
+        "clip",
+        "text_to_image",
+        "transformer",
+        "controlnet",
+        "ip_adapter",
+    }
     assert scores["settings"]["samples"] == 2
     assert "steps" in (stack / "README.md").read_text()
     page = (trained / "work" / "report" / "index.html").read_text()

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ipai.backbones.config import FAMILIES
 from ipai.config import TrainingRun, to_dict
 from ipai.errors import CheckpointError, ConfigError
 from ipai.evaluation.evaluated_run import read_run
-from ipai.runs.run_folder import folder_of, freeze_config, locked, write_environment
-from tests.helpers.composing import compose
+from ipai.runs.run_folder import folder_of, freeze_config, locked, upgraded, write_environment
+from tests.helpers.composing import CONF, compose
 
 
 def config(*overrides: str) -> TrainingRun:
@@ -79,3 +80,19 @@ def test_a_configuration_of_the_version_before_has_its_keys_moved(tmp_path: Path
     assert read_run(tmp_path).objective == {"name": "epsilon", **moved}
     with pytest.raises(ConfigError, match=r"objective\.timestep_power: 2\.0 -> 1\.0"):
         freeze_config(tmp_path, config("objective.min_snr_gamma=5.0"))
+
+
+def test_a_run_of_before_bases_had_their_own_guidance_is_told_how_to_go_on(tmp_path: Path) -> None:
+    """Its validation pictures are drawn with 5, which every base had."""
+    words = ("base=micro_flux", "objective=flow")
+    freeze_config(tmp_path, config(*words, "validation.guidance_scale=5.0"))
+    (tmp_path / "checkpoints" / "step-00000001").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"to go on give validation\.guidance_scale=5\.0"):
+        freeze_config(tmp_path, config(*words))
+
+
+def test_bases_of_the_version_before_are_drawn_with_their_familys_guidance() -> None:
+    assert [upgraded({"base": base})["base"]["guidance_scale"] for base in ({}, {"family": "flux"})] == [5.0, 1.0]
+    for path in sorted((CONF / "base").glob("*.yaml")):
+        said = yaml.safe_load(path.read_text())
+        assert said["guidance_scale"] == FAMILIES[said["family"]].guidance_scale, path.name

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,8 @@ def test_facts_name_counts_shares_and_licences(configure: Configure, more: Path,
     assert len(enlarged) == len(facts)
     assert f"or set base.resolution={facts['copy'].side}" in "".join(enlarged)
     assert not [line for line in lines(facts, min(sides)) if "enlarged" in line]
+    odd = {"own": replace(facts["copy"], side=500)}
+    assert next(line for line in lines(odd, 512) if "enlarged" in line).endswith("build the set with image_size=512")
     assert train(config) == 0
     assert read_data_sets(tmp_path / "run") == facts
     (tmp_path / "run" / NAME).write_text("{")

@@ -17,6 +17,7 @@ from ipai.adapter.adapter import is_new_branch
 from ipai.app.config import AppConfig
 from ipai.app.fields import Fields
 from ipai.app.session import Session
+from ipai.backbones.config import TOY_BASES
 from ipai.backbones.families import FAMILIES, family_of
 from ipai.caching.building import fill_cache
 from ipai.caching.config import parse as parse_caching
@@ -40,6 +41,7 @@ MICRO = {
     "sd3": "base=micro_sd3 objective=flow",
     "flux": "base=micro_flux objective=flow",
     "prx": "base=micro_prx objective=flow",
+    "prx_clip": "base=toy_prx objective=flow",
 }
 """What chooses the miniature of each family."""
 
@@ -182,9 +184,11 @@ def test_every_command_works_on_it(
     assert "style" in (done.folder / "scores.json").read_text()
     exported = ("licence=mit", f"checkpoint={run}", f"output={tmp_path / 'exported'}")
     card = (export(typed(composed("export", *exported), ExportConfig)) / "README.md").read_text()
-    family = family_of(configure(*base.split()).base)
+    config = configure(*base.split()).base
+    family = family_of(config)
     assert family.called in card
-    assert "random" in card
+    assert ("random" in card) == config.random_weights
+    assert ("belongs to a toy world" in card) == (config.name in TOY_BASES)
     Image.effect_noise((70, 60), 80).convert("RGB").save(picture)
     drawing = (f"checkpoint={tmp_path / 'exported'}", f"image={picture}", "prompt=a cat", "steps=2")
     for sampler in list(family.samplers)[:4]:

@@ -5,6 +5,7 @@ Everything is measured on the written folder, loaded as a user would load it, in
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from diffusers import (
     AutoencoderKL,
     ControlNetModel,
     DPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    PRXPipeline,
+    PRXTransformer2DModel,
     StableDiffusionControlNetPipeline,
 )
 from open_clip import SimpleTokenizer, create_model_and_transforms
@@ -55,7 +59,8 @@ def measure(
         ("oracles", lambda: {kind: oracle.accuracy for kind, oracle in oracles.items()}),
         ("vae", lambda: _vae_scores(folder, oracles, scenes, portraits)),
         ("clip", lambda: _clip_scores(folder, held_out)),
-        ("text_to_image", lambda: _text_scores(folder, oracles, scenes, portraits)),
+        ("text_to_image", lambda: _text_scores(load_pipeline(folder), oracles, scenes, portraits)),
+        ("transformer", lambda: _text_scores(load_transformer_pipeline(folder), oracles, scenes, portraits)),
         ("controlnet", lambda: _controlnet_scores(folder, oracles, scenes)),
         ("ip_adapter", lambda: _adapter_scores(folder, oracles, scenes, portraits)),
     ):
@@ -83,8 +88,6 @@ def _first(pictures: Pictures, kind: str, count: int) -> _Some:
 
 def generate(pipeline: Any, prompts: list[str], **inputs: Any) -> Tensor:
     """A picture for each prompt, uint8 [N, 3, 64, 64]; the noise of picture i has seed i."""
-    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
-    pipeline.set_progress_bar_config(disable=True)
     output = pipeline(
         prompts,
         num_inference_steps=STEPS,
@@ -98,8 +101,37 @@ def generate(pipeline: Any, prompts: list[str], **inputs: Any) -> Tensor:
 
 
 def load_pipeline(folder: Path) -> Any:
-    """The stack as diffusers' own pipeline."""
-    return OneEachPipeline.from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True)
+    """The stack with its UNet as diffusers' own pipeline."""
+    return _quick(OneEachPipeline.from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True))
+
+
+def load_transformer_pipeline(folder: Path) -> Any:
+    """The stack with its transformer as diffusers' own pipeline."""
+    shared = load_pipeline(folder)
+    pipeline: Any = PRXPipeline(
+        PRXTransformer2DModel.from_pretrained(folder / "transformer", torch_dtype=torch.float32, local_files_only=True),
+        FlowMatchEulerDiscreteScheduler.from_pretrained(folder / "flow_scheduler", local_files_only=True),
+        shared.text_encoder,
+        shared.tokenizer,
+        shared.vae,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+
+    def one_after_another(prompts: list[str], generator: list[torch.Generator], **inputs: Any) -> Any:
+        """It guides a single picture only: its times are two, whatever the batch."""
+        size = {"height": RESOLUTION, "width": RESOLUTION, "use_resolution_binning": False}
+        pairs = zip(prompts, generator, strict=True)
+        drawn = [pipeline(prompt, generator=seed, **size, **inputs) for prompt, seed in pairs]
+        return SimpleNamespace(images=torch.cat([one.images for one in drawn]))
+
+    return one_after_another
+
+
+def _quick(pipeline: Any) -> Any:
+    """With a sampler that needs few steps, and no bar."""
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
 def _vae_scores(folder: Path, oracles: dict[str, Oracle], *parts: _Some) -> dict[str, float]:
@@ -130,8 +162,7 @@ def _clip_scores(folder: Path, held_out: Pictures) -> dict[str, float]:
     }
 
 
-def _text_scores(folder: Path, oracles: dict[str, Oracle], scenes: _Some, portraits: _Some) -> dict[str, float]:
-    pipeline = load_pipeline(folder)
+def _text_scores(pipeline: Any, oracles: dict[str, Oracle], scenes: _Some, portraits: _Some) -> dict[str, float]:
     scores: dict[str, float] = {}
     for some, factors in ((scenes, ("object", "colour", "background")), (portraits, ("background",))):
         starts = range(0, len(some.captions), _BATCH)
@@ -143,8 +174,10 @@ def _text_scores(folder: Path, oracles: dict[str, Oracle], scenes: _Some, portra
 
 def _controlnet_scores(folder: Path, oracles: dict[str, Oracle], scenes: _Some) -> dict[str, float]:
     controlnet = ControlNetModel.from_pretrained(folder / "controlnet", local_files_only=True)
-    pipeline = StableDiffusionControlNetPipeline.from_pretrained(
-        folder, controlnet=controlnet, torch_dtype=torch.float32, local_files_only=True
+    pipeline = _quick(
+        StableDiffusionControlNetPipeline.from_pretrained(
+            folder, controlnet=controlnet, torch_dtype=torch.float32, local_files_only=True
+        )
     )
     edges = edges_of(scenes.pixels)
     starts = [slice(start, start + _BATCH) for start in range(0, len(edges), _BATCH)]

@@ -19,7 +19,18 @@ from tools.toy_stack.train import StackConfig, StackTraining
 from tools.toy_stack.vae import reconstruct
 
 _SHOWN = 12
-_PARTS = ("vae", "clip", "clip_text", "decoder", "unet", "ip_adapter", "ip_adapter_detail", "controlnet", "oracles")
+_PARTS = (
+    "vae",
+    "clip",
+    "clip_text",
+    "decoder",
+    "unet",
+    "transformer",
+    "ip_adapter",
+    "ip_adapter_detail",
+    "controlnet",
+    "oracles",
+)
 
 
 def summary(scores: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ VAE: dict[str, Any] = {
     "latent_channels": 8,
     "layers_per_block": 1,
     "sample_size": RESOLUTION,
+    "shift_factor": 0.0,  # PRX's pipeline adds it
     # Few groups: a group of one or two channels would normalise a picture's mean colour away.
     "norm_num_groups": 4,
     "block_out_channels": (16, 32, 64),

@@ -20,6 +20,7 @@ def merges_of(stack: Path) -> list[tuple[str, str]]:
 def vae_of(stack: Path) -> AutoencoderKL:
     """Its VAE, in fp32; latents of an unchanged encoder are what the stack's other parts know."""
     vae: AutoencoderKL = AutoencoderKL.from_pretrained(stack / "vae", local_files_only=True)
+    vae.register_to_config(shift_factor=0.0)  # which the first stacks left out, and PRX's pipeline adds
     return vae.float()
 
 

@@ -205,12 +205,15 @@ class StackTraining:
     @cached_property
     def transformer(self) -> PRXTransformer2DModel:
         """The denoiser of the newer kind, told by the same text encoder."""
-        settings, text_encoder = self.config.transformer, self.denoiser.text_encoder
+        settings = self.config.transformer
         model = transformer.fresh_transformer(self.config.seed)
-        parts = (text_encoder, self.tokenizer, self.pictures, self.latents, settings.batch_size)
-        self._train("transformer", model, partial(transformer.flow_loss, model, *parts), settings)
-        model.requires_grad_(False)
-        return model
+        if self._start and (self._start / "transformer").is_dir():  # the first stacks had none
+            start.fill(model, self._start / "transformer")
+        aligned = transformer.AlignedTransformer(model, self.config.seed)
+        frozen = (self.denoiser.text_encoder, self.image_tower, self.tokenizer)
+        parts = (*frozen, self.pictures, self.latents, settings.batch_size)
+        self._train("transformer", aligned, partial(transformer.flow_loss, aligned, *parts), settings)
+        return model.requires_grad_(False)
 
     @cached_property
     def ip_adapter(self) -> InstructAdapter:

@@ -1,18 +1,29 @@
-"""The toy base of the newer kind: PRX's transformer with flow matching, in the same latents, told by the same texts."""
+"""The toy base of the newer kind: PRX's transformer with flow matching, in the same latents, told by the same texts.
+
+A transformer without an image's structure built in learns slowly what shapes are. So its tokens also learn to be read
+as the CLIP's tokens of the clean picture (representation alignment, 2410.06940, eq. 6; PRX's authors train so too), by
+a small network that is thrown away.
+"""
 
 import torch
 from diffusers.models.transformers.transformer_prx import PRXTransformer2DModel
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
-from torch import Tensor
-from transformers import CLIPTextModel, CLIPTokenizer
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
 from ipai.objective import Flow, squared_error
+from tools.toy_stack.adapter import encode_condition
+from tools.toy_stack.clip import normalised
 from tools.toy_stack.diffusion import draw_captions
 from tools.toy_stack.rendered_set import Pictures, draw_rows
-from tools.toy_stack.sizes import FLOW_SHIFT, TRANSFORMER
+from tools.toy_stack.sizes import CLIP_VISION, FLOW_SHIFT, TRANSFORMER
 from tools.toy_stack.stage import Losses
 
 _TIMESTEPS = 1000
+_ALIGNMENT = 0.5  # weight of the alignment's loss, as there
+_ALIGNED_BLOCK = 3  # of eight, counted from 0: what comes out of it is read
 
 
 def fresh_transformer(seed: int) -> PRXTransformer2DModel:
@@ -26,21 +37,48 @@ def fresh_transformer(seed: int) -> PRXTransformer2DModel:
     return model
 
 
+class AlignedTransformer(nn.Module):
+    """The transformer, and what reads the CLIP's tokens from its own."""
+
+    def __init__(self, transformer: PRXTransformer2DModel, seed: int) -> None:
+        super().__init__()
+        self.transformer = transformer
+        width = TRANSFORMER["hidden_size"]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.reader = nn.Sequential(
+                nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, CLIP_VISION["width"])
+            )
+
+    def forward(self, latents: Tensor, times: Tensor, texts: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The velocity [B, C, h, w] at times from 0 to 1, and the tokens [B, L, 128] that are read."""
+        seen: list[Tensor] = []
+        block = self.transformer.blocks[_ALIGNED_BLOCK]
+        hook = block.register_forward_hook(lambda *call: seen.append(call[-1]))
+        with sdpa_kernel(SDPBackend.MATH):  # on CPUs the fused kernel's backward pass is slower
+            velocity = self.transformer(
+                hidden_states=latents, timestep=times, encoder_hidden_states=texts, attention_mask=mask
+            ).sample
+        hook.remove()
+        return velocity, self.reader(seen[0])
+
+
 def flow_schedule() -> FlowMatchEulerDiscreteScheduler:
     """The noise schedule that it is trained and drawn with."""
     return FlowMatchEulerDiscreteScheduler(num_train_timesteps=_TIMESTEPS, shift=FLOW_SHIFT)
 
 
 def flow_loss(
-    model: PRXTransformer2DModel,
+    model: AlignedTransformer,
     text_encoder: CLIPTextModel,
+    tower: CLIPVisionModelWithProjection,
     tokenizer: CLIPTokenizer,
     pictures: Pictures,
     latents: Tensor,
     batch_size: int,
     generator: torch.Generator,
 ) -> Losses:
-    """One step of text-to-image training with flow matching (`ipai.objective.Flow`)."""
+    """One step of text-to-image training with flow matching (`ipai.objective.Flow`) and alignment."""
     rows = draw_rows(pictures, batch_size, generator)
     captions = draw_captions(pictures, rows, generator)
     told = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt")
@@ -48,12 +86,12 @@ def flow_loss(
     noise = torch.randn(clean.shape, generator=generator)
     objective = Flow(_TIMESTEPS, FLOW_SHIFT)
     times = objective.timesteps(torch.rand(batch_size, generator=generator, dtype=torch.float64))
-    mask = told.attention_mask.bool()
     with torch.autocast("cpu", torch.bfloat16):
         with torch.no_grad():
             texts = text_encoder(told.input_ids, attention_mask=told.attention_mask).last_hidden_state
-        predicted = model(
-            hidden_states=objective.noised(clean, noise, times), timestep=times / _TIMESTEPS,
-            encoder_hidden_states=texts, attention_mask=mask,
-        ).sample  # fmt: skip
-    return {"loss": squared_error(predicted, objective.target(clean, noise, times)).mean()}
+            patches = encode_condition(tower, normalised(pictures.images(rows)))[:, 1:]
+        noisy, mask = objective.noised(clean, noise, times), told.attention_mask.bool()
+        velocity, read = model(noisy, times / _TIMESTEPS, texts, mask)
+    error = squared_error(velocity, objective.target(clean, noise, times)).mean()
+    likeness = functional.cosine_similarity(read.float(), patches.float(), dim=-1).mean()
+    return {"loss": error + _ALIGNMENT * (1 - likeness), "error": error, "likeness": likeness}

@@ -20,6 +20,7 @@ from tools.toy_stack.clip import model_config, write_open_clip
 from tools.toy_stack.diffusion import noise_schedule
 from tools.toy_stack.sizes import IP_ADAPTER_FILE
 from tools.toy_stack.train import StackTraining
+from tools.toy_stack.transformer import flow_schedule
 
 _PIPELINE = {
     "_class_name": "StableDiffusionPipeline",
@@ -65,6 +66,7 @@ def _write_parts(stack: StackTraining, folder: Path) -> None:
         "vae": stack.finished_vae,
         "image_encoder": stack.image_tower,
         "controlnet": stack.controlnet,
+        "transformer": stack.transformer,
     }
     for name, model in parts.items():
         copy.deepcopy(model).half().save_pretrained(folder / name)
@@ -77,6 +79,7 @@ def _write_parts(stack: StackTraining, folder: Path) -> None:
         write_text(config, json.dumps(said, indent=2) + "\n")
     stack.tokenizer.save_pretrained(folder / "tokenizer")
     noise_schedule().save_pretrained(folder / "scheduler")
+    flow_schedule().save_pretrained(folder / "flow_scheduler")
     _write_instruction_encoder(stack, folder / "instruction_encoder")
     _write_ip_adapter(stack, folder / IP_ADAPTER_FILE)
     for kind, oracle in stack.oracles.items():

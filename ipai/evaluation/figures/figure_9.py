@@ -1,4 +1,4 @@
-"""Figure 9: the same conditions under the instructions of every task, and what IPAdapter+ makes of them."""
+"""Figure 9: the same conditions under the instructions of every task, and what the baselines make of them."""
 
 from pathlib import Path
 

@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from PIL import Image
@@ -54,6 +55,7 @@ class Judge:
     settings: JudgeChoice
     scope: str
     prompt: str = field(default_factory=lambda: _PROMPT.read_text(encoding="utf-8"), init=False)
+    _last: tuple[list[str], list[Verdict | None]] = field(default=([], []), init=False)
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot work, before anything is drawn."""
@@ -62,10 +64,20 @@ class Judge:
             problems.append("judge.mode=batch answers hours later, and an evaluation waits for its numbers; use live")
         if problems:
             raise ConfigError("\n".join(problems))
-        if not cache_path(self.settings).exists():  # else all may be known
+        if not self._asked_before():  # else all may be known
             key_of(self.settings)
 
-    @property
+    def _asked_before(self) -> bool:
+        path = cache_path(self.settings)
+        if not path.exists():
+            return False
+        cache = AnswerCache(path)
+        try:
+            return cache.spent(self.scope).requests > 0
+        finally:
+            cache.close()
+
+    @cached_property
     def identity(self) -> str:
         """Of all that decides an answer but the pictures."""
         settings = self.settings
@@ -79,6 +91,11 @@ class Judge:
             DataError: One is no picture, the budget is used up, or the server refuses or stays down. Answers are kept.
         """
         keys = [_digest([self.identity, _sha(one), _sha(two)]) for one, two in zip(pictures, conditions, strict=True)]
+        if keys != self._last[0]:  # each column asks for the same ones
+            self._last = keys, self._settled(keys, pictures, conditions)
+        return self._last[1]
+
+    def _settled(self, keys: list[str], pictures: Sequence[bytes], conditions: Sequence[bytes]) -> list[Verdict | None]:
         cache = AnswerCache(cache_path(self.settings))
         try:
             known = {key for key in keys if cache.answer(key) is not None}
@@ -119,19 +136,18 @@ class JudgedRespect:
         said = [getattr(one, self.respect, None) for one in self.judge.verdicts(pictures, conditions)]
         return [None if value is None else value / _MOST for value in said]
 
+    def described(self) -> dict[str, str]:
+        """For the record: the model, and what decides its answers."""
+        settings = self.judge.settings
+        return {
+            "weights": settings.model, "identity": self.judge.identity, "licence": "as its server says",
+            "preprocessing": f"JPEG, longer side {settings.side} px at most, detail {settings.detail}",
+        }  # fmt: skip
+
 
 def judged(judge: Judge) -> dict[str, JudgedRespect]:
     """All columns of a judge, by the names of `JUDGED`."""
     return {name: JudgedRespect(judge, respect) for name, respect in JUDGED.items()}
-
-
-def described_judge(judge: Judge) -> dict[str, dict[str, str]]:
-    """For the record: of each column the model, and what decides its answers."""
-    facts = {
-        "weights": judge.settings.model, "identity": judge.identity, "licence": "as its server says",
-        "preprocessing": f"JPEG, longer side {judge.settings.side} px at most, detail {judge.settings.detail}",
-    }  # fmt: skip
-    return dict.fromkeys(JUDGED, facts)
 
 
 def _flaw_of(verdict: Verdict) -> Flaw | None:

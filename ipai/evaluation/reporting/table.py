@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ipai.backbones.config import TOY_BASES
 from ipai.evaluation.config import EDITOR
 from ipai.evaluation.scoring.statistics import SCORES
 from ipai.evaluation.scoring.taken_and_leaked import LEAKED, TAKEN
@@ -76,7 +77,7 @@ def warnings(scores: dict[str, Any]) -> list[str]:
     found = []
     if scores["random_weights"]:
         found.append("The base has RANDOM weights: these numbers only show that the commands run.")
-    elif scores["base"] == "toy":
+    elif scores["base"] in TOY_BASES:
         found.append("Toy world: the numbers compare with each other, not with the paper's.")
     return found
 

@@ -28,9 +28,8 @@ class EditingGenerator:
 
     Args:
         editor: Where the pipeline lies, and how it is told.
-        sampling: By task; the adapter's scale and four-pass guidance mean nothing here.
+        sampling: By task: its steps and negative prompt are read, scales and forms of guidance are an adapter's.
         scheduler: Short name of the sampler.
-        resolution: Side of the square pictures that it is given and draws, px.
         batch_size: Pictures at once.
         device: Where it runs.
 
@@ -43,11 +42,10 @@ class EditingGenerator:
         editor: EditorChoice,
         sampling: dict[str, TaskSampling],
         scheduler: str,
-        resolution: int,
         batch_size: int,
         device: str,
     ) -> None:
-        self._editor, self._sampling, self._resolution, self._batch_size = editor, sampling, resolution, batch_size
+        self._editor, self._sampling, self._batch_size = editor, sampling, batch_size
         self._pipeline = _load(editor, scheduler, resolve_device(device))
 
     def draw(self, part: Part, progress: Callable[[int], object]) -> None:
@@ -60,7 +58,7 @@ class EditingGenerator:
         write_part(part, pictures)
 
     def _square(self, picture: Image.Image) -> Image.Image:
-        side = self._resolution
+        side = self._editor.resolution
         return picture.resize((side, side), Image.Resampling.LANCZOS, box=square_box(picture))
 
     def _edited(self, batch: Sequence[EvalSample], conditions: list[Image.Image]) -> list[Image.Image]:
@@ -70,7 +68,7 @@ class EditingGenerator:
             image=conditions,
             negative_prompt=[sampling.negative] * len(batch),
             num_inference_steps=sampling.steps,
-            guidance_scale=sampling.guidance_scale,
+            guidance_scale=self._editor.guidance_scale,
             image_guidance_scale=self._editor.image_guidance_scale,
             generator=[torch.Generator().manual_seed(question.seed) for question in batch],
         )

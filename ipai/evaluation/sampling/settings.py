@@ -1,4 +1,4 @@
-"""How pictures are drawn for each task: the settings given, else those of the run, else the paper's."""
+"""How pictures are drawn for each task: the settings given, else the run's, else the paper's and the base's."""
 
 from dataclasses import dataclass
 
@@ -37,7 +37,8 @@ def sampling_of(config: EvaluationConfig, evaluated: EvaluatedRun, task: str) ->
     Raises:
         ConfigError: Four-pass guidance is asked of an adapter that reads no instructions.
     """
-    of_run = evaluated.training.validation if evaluated.training is not None else ValidationConfig()
+    alone = ValidationConfig(guidance_scale=evaluated.base.guidance_scale)
+    of_run = evaluated.training.validation if evaluated.training is not None else alone
     scale = config.scale_by_task.get(task)
     scale = config.scale if scale is None else scale
     if scale is None:

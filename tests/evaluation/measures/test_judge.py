@@ -1,7 +1,10 @@
 """A language model as a judge of pairs, against a server of this machine."""
 
 import io
+import subprocess
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import openai._base_client
@@ -11,7 +14,7 @@ from PIL import Image
 
 from ipai.errors import ConfigError, DataError
 from ipai.evaluation.config import EvaluationConfig
-from ipai.evaluation.measures.judge import Judge, described_judge, judged
+from ipai.evaluation.measures.judge import Judge, judged
 from ipai.evaluation.measures.settings import JUDGED, JudgeChoice
 from ipai.evaluation.scoring.statistics import SCORES
 from ipai.evaluation.scoring.taken_and_leaked import LEAKED, TAKEN
@@ -113,9 +116,29 @@ def test_settings_that_cannot_work_are_refused_at_once(tmp_path: Path, changes: 
 
 
 def test_without_a_key_nothing_is_drawn_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(lambda _: says(VERDICT)) as server:
+        judge(tmp_path, server.url).verdicts(PICTURES, CONDITIONS)
     monkeypatch.delenv("OPENAI_API_KEY")
-    with pytest.raises(ConfigError, match="OPENAI_API_KEY is not set"):
-        judge(tmp_path, "http://localhost:1/v1")
+    known = judge(tmp_path, "http://localhost:1/v1")  # these answers may be all that is asked for
+    assert known.verdicts(PICTURES, CONDITIONS)[0] is not None
+    for name in ("answers.sqlite", "none.sqlite"):
+        settings = replace(known.settings, cache=str(tmp_path / name))
+        with pytest.raises(ConfigError, match="OPENAI_API_KEY is not set"):
+            Judge(settings, "another evaluation")
+
+
+def test_what_is_no_answer_is_asked_for_once_for_all_columns(tmp_path: Path) -> None:
+    bad: list[str] = []
+
+    def script(asked: Asked) -> Does:
+        bad.append(asked.about)
+        return says("no JSON") if asked.about == bad[0] else says(VERDICT)
+
+    with serving(script) as server:
+        found = columns(judge(tmp_path, server.url, concurrency=1))
+        assert found["judge_style"] == [None, 0.9]
+        assert found["judge_object"] == [None, 0.0]
+        assert len(server.requests) == asking.ATTEMPTS + 1
 
 
 def test_it_is_chosen_from_the_command_line_and_told_of_by_name(tmp_path: Path) -> None:
@@ -123,8 +146,13 @@ def test_it_is_chosen_from_the_command_line_and_told_of_by_name(tmp_path: Path) 
         raw = compose("evaluate", overrides=["run=x", "measures=[judge]", "judge.model=qwen", "judge.detail=high"])
     chosen = typed(raw, EvaluationConfig).judge
     assert (chosen.model, chosen.detail, chosen.mode, chosen.max_dollars) == ("qwen", "high", "live", 100)
-    told = described_judge(Judge(chosen, "x"))
-    assert told.keys() == JUDGED.keys() <= SCORES.keys()
-    assert {one["weights"] for one in told.values()} == {"qwen"}
+    columns = judged(Judge(chosen, "x"))
+    assert columns.keys() == JUDGED.keys() <= SCORES.keys()
+    assert {one.described()["weights"] for one in columns.values()} == {"qwen"}
     for tables in (TAKEN, LEAKED):
         assert {name for names in tables.values() for name in names if name.startswith("judge")} <= JUDGED.keys()
+
+
+def test_its_library_is_not_needed_by_evaluations_that_do_not_ask_for_it() -> None:
+    blocked = "import sys; sys.modules['openai'] = None; import ipai.evaluation.evaluating"
+    subprocess.run([sys.executable, "-c", blocked], check=True, timeout=120)

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch import Tensor
 
 from ipai.adapter import AdapterSpec, InstructAdapter, host_of, inject
 from ipai.adapter.hosts.inject import start_from_base
@@ -10,38 +9,47 @@ from ipai.backbones.loading import load_part
 from ipai.backbones.shipped import shipped_stack
 from tools.toy_stack.rendered_set import draw_pictures
 from tools.toy_stack.sizes import TRANSFORMER
-from tools.toy_stack.transformer import flow_loss, flow_schedule, fresh_transformer
+from tools.toy_stack.stage import Losses
+from tools.toy_stack.transformer import AlignedTransformer, flow_loss, flow_schedule, fresh_transformer
 
 CPU = torch.device("cpu")
 
 
-def loss_of(model: torch.nn.Module, seed: int) -> Tensor:
-    text_encoder, tokenizer = (
-        load_part(part, shipped_stack() / part, torch.float32, CPU) for part in ("text_encoder", "tokenizer")
+def losses_of(model: AlignedTransformer, seed: int) -> Losses:
+    text_encoder, tower, tokenizer = (
+        load_part(part, shipped_stack() / part, torch.float32, CPU)
+        for part in ("text_encoder", "image_encoder", "tokenizer")
     )
     pictures = draw_pictures(1, 8, 4)
     latents = torch.ones(12, 8, 16, 16)
     generator = torch.Generator().manual_seed(seed)
-    return flow_loss(model, text_encoder, tokenizer, pictures, latents, 6, generator)["loss"]  # type: ignore[arg-type]
+    return flow_loss(model, text_encoder, tower, tokenizer, pictures, latents, 6, generator)  # type: ignore[arg-type]
+
+
+def fresh() -> AlignedTransformer:
+    return AlignedTransformer(fresh_transformer(seed=0), seed=0)
 
 
 def test_at_first_it_says_zero_so_the_loss_is_that_of_noise_and_latents() -> None:
     """The target is noise - latents; with latents of one its mean square is 2."""
-    model = fresh_transformer(seed=0)
-    assert loss_of(model, 0).item() == pytest.approx(2.0, rel=0.03)
-    assert torch.equal(loss_of(model, 0), loss_of(model, 0))
-    assert not torch.equal(loss_of(model, 0), loss_of(model, 1))
+    model = fresh()
+    assert losses_of(model, 0)["error"].item() == pytest.approx(2.0, rel=0.03)
+    assert losses_of(model, 0) == losses_of(model, 0)
+    assert losses_of(model, 0)["error"] != losses_of(model, 1)["error"]
 
 
 def test_it_learns() -> None:
-    model = fresh_transformer(seed=0)
+    """Of both: the velocity, and what the CLIP sees of the clean picture."""
+    model = fresh()
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    before = loss_of(model, 0).item()
+    before = losses_of(model, 0)
     for seed in range(6):
         optimizer.zero_grad()
-        loss_of(model, seed).backward()
+        losses_of(model, seed)["loss"].backward()
         optimizer.step()
-    assert loss_of(model, 0).item() < 0.8 * before
+    after = losses_of(model, 0)
+    assert after["error"] < 0.8 * before["error"]
+    assert after["likeness"] > before["likeness"] + 0.2
 
 
 def test_it_is_small_and_an_adapter_changes_nothing_at_first() -> None:
