@@ -1,4 +1,4 @@
-"""`train.compile` compiles the denoiser's blocks with the adapter inside: each whole, and none again after a first step."""
+"""`train.compile` compiles the denoiser's blocks with the adapter inside: each whole, and no second time."""
 
 from collections.abc import Callable
 
