@@ -81,6 +81,8 @@ class PRX(FlowTransformer):
         """Text to image."""
         from diffusers.pipelines.prx.pipeline_prx import PRXPipeline
 
+        if self.vae.config["shift_factor"] is None:  # which the pipeline adds unasked
+            self.vae.register_to_config(shift_factor=0.0)
         with warnings.catch_warnings():  # its own parent class is deprecated
             warnings.simplefilter("ignore", FutureWarning)
             pipeline = PRXPipeline(**{part: self._part(part) for part in self.drawing} | parts)
