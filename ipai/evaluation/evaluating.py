@@ -199,7 +199,8 @@ def _editor(config: EvaluationConfig) -> dict[str, str]:
         return {}
     editor = config.instruct_pix2pix
     name = Path(editor.id).name if Path(editor.id).expanduser().exists() else editor.id
-    return {EDITOR: f"{name} ({editor.wording!r}, image guidance {editor.image_guidance_scale:g})"}
+    scales = f"guidance {editor.guidance_scale:g}, image guidance {editor.image_guidance_scale:g}"
+    return {EDITOR: f"{name} ({editor.wording!r}, {scales})"}
 
 
 def _facts(config: EvaluationConfig, evaluated: EvaluatedRun, clip: ClipModel) -> dict[str, Any]:
