@@ -107,6 +107,8 @@ def base_of_run(folder: Path) -> BaseConfig:
     path = folder / CONFIG
     try:
         saved = plain(read_yaml(path)["base"])
+        if not isinstance(saved, dict):
+            raise TypeError("its base is no mapping")
         base: BaseConfig = typed(OmegaConf.create(upgraded_base(saved)), BaseConfig)
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise CheckpointError(f"{path} does not say which base the adapter belongs to ({error}); give base=") from error

@@ -14,6 +14,7 @@ from ipai.evaluation.sampling.settings import sampling_of
 from ipai.pipeline import Attachment, Condition, FourPass, attach
 from ipai.pipeline.settings import DrawingConfig
 from ipai.schema import typed
+from tests.helpers.composing import compose
 from tests.helpers.small_pipeline import CONFIG, PICTURE, adapter_for, draw
 from tests.pipeline.test_drawing import raw_settings
 
@@ -111,7 +112,9 @@ def test_the_negative_prompt_of_each_door_reaches_the_third_pass() -> None:
     )
     config = typed(raw_settings(*_DOORS, "run=a", name="evaluate"), EvaluationConfig)
     subject = SimpleNamespace(
-        training=None, adapter=SimpleNamespace(spec=SimpleNamespace(instruction="tokens", prompt_dim=None))
+        training=None,
+        base=compose("data.root=shards").base,
+        adapter=SimpleNamespace(spec=SimpleNamespace(instruction="tokens", prompt_dim=None)),
     )
     sampling = sampling_of(config, cast(Any, subject), "object")
     assert (sampling.negative, cast(FourPass, sampling.guidance).negative) == ("dull", "dull")
