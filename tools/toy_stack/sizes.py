@@ -49,7 +49,7 @@ TRANSFORMER: dict[str, Any] = {  # PRX's: 8 x 8 tokens, 4.3 M parameters
     "depth": 8,
     "axes_dim": [16, 16],
 }
-FLOW_SHIFT = 3.0
+FLOW_SHIFT = 1.0
 # Edges at 64 px to features at 16 px: two halvings.
 CONTROLNET_EMBEDDING = (16, 32, 32)
 SCHEDULER: dict[str, Any] = {  # SD1.5's own

@@ -72,5 +72,5 @@ def test_it_is_small_and_an_adapter_changes_nothing_at_first() -> None:
 
 
 def test_it_is_drawn_with_the_schedule_that_it_learned() -> None:
-    assert flow_schedule().config["shift"] == 3.0
+    assert flow_schedule().config["shift"] == 1.0
     assert flow_schedule().config["num_train_timesteps"] == 1000
