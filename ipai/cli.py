@@ -52,10 +52,10 @@ def started_as(name: str) -> list[str]:
 
 
 def wait_briefly() -> None:
-    """Let OpenMP's threads spin for some microseconds only where one waits for another; before torch is imported.
+    """Let OpenMP's threads spin for 1,000 turns only where one waits for another; before torch is imported.
 
-    By themselves they spin for milliseconds, and on a core that another process wants, all wait for one that does not
-    run (benchmarks/two-cpu-cores.md has the numbers). What the user has set stays.
+    By themselves they spin for 300,000, and on a core that another process wants, all wait for one that does not run
+    (benchmarks/two-cpu-cores.md has the numbers). What the user has set stays.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)

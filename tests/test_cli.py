@@ -2,11 +2,12 @@
 
 import errno
 import os
+import sys
 from collections.abc import Callable
 
 import pytest
 
-from ipai.cli import INTERRUPTED, MISUSE, SPINS, TRY_LATER, guarded, wait_briefly
+from ipai.cli import INTERRUPTED, MISUSE, SPINS, TRY_LATER, command, guarded, wait_briefly
 from ipai.errors import ConfigError, StoreError
 
 
@@ -56,3 +57,10 @@ def test_threads_wait_briefly_unless_the_user_says_how(
     monkeypatch.setattr(os, "environ", dict(said))
     wait_briefly()
     assert os.environ.get("GOMP_SPINCOUNT") == kept
+
+
+def test_every_command_lets_them_wait_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {})
+    monkeypatch.setattr(sys, "argv", ["generate", "--help"])
+    command("generate")(lambda _: None)()
+    assert os.environ["GOMP_SPINCOUNT"] == SPINS

@@ -39,7 +39,7 @@ UNET: dict[str, Any] = {
     "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
     "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
 }
-TRANSFORMER: dict[str, Any] = {  # PRX's: 8 x 8 tokens, 4.3 M parameters
+TRANSFORMER: dict[str, Any] = {  # PRX's: 8 x 8 tokens, 4.5 M parameters
     "in_channels": 8,
     "patch_size": 2,
     "context_in_dim": TEXT_WIDTH,
