@@ -114,7 +114,7 @@ def locate(config: BaseConfig, parts: Iterable[str], *, weights: bool = True) ->
 def locate_refs(
     refs: Mapping[str, WeightsRef], owner: str, key: str, *, weights: bool = True, family: str = ""
 ) -> dict[str, Path]:
-    """As `locate`, for parts of anything: errors call it `owner` and its settings `key`.<part>.id.
+    """As `locate`, for parts of anything: errors call it `owner`, its settings `key`.<part>.id; "" has one id for all.
 
     Raises:
         WeightsError: Names every part that is missing, where it was looked for, why, and which files it needs.
@@ -131,7 +131,8 @@ def locate_refs(
             needs = " or ".join(", ".join(names) for names in sets)
             missing.append(f"  - {part} from {ref}: {error}. It needs {needs}")
     if missing:
-        mend = f"Point {key}.<part>.id (and {key}.<part>.subfolder) at a local folder, or connect once to download."
+        place = f"{key}.<part>.id (and {key}.<part>.subfolder)" if key else f"the id of {owner}"
+        mend = f"Point {place} at a local folder, or connect once to download."
         raise WeightsError("\n".join([f"{owner} lacks {len(missing)} part(s):", *missing, mend]))
     return folders
 

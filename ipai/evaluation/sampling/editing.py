@@ -84,7 +84,7 @@ def _load(editor: EditorChoice, scheduler: str, device: torch.device) -> Any:
     import diffusers
 
     refs = {part: WeightsRef(editor.id, editor.revision, part) for part in _PARTS}
-    folders = locate_refs(refs, "InstructPix2Pix", "instruct_pix2pix")
+    folders = locate_refs(refs, "instruct_pix2pix", "")
     dtype = resolve_dtype("auto", device)
     parts = {part: load_part(part, folder, dtype, device) for part, folder in folders.items()}
     kind, options = DIFFUSION[scheduler]
