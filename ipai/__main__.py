@@ -11,6 +11,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "build": ("data_builders.command", "build the data sets"),
     "inspect": ("ipai.commands.inspect_shards", "look at a data set"),
     "score": ("ipai.commands.score_shards", "add scores to a data set, to filter by"),
+    "repeats": ("ipai.commands.find_repeats", "find samples that show what another shows"),
     "publish": ("data_builders.publish_command", "a folder of a data set for the hub"),
     "cache": ("ipai.commands.cache_latents", "compute latents and image tokens once"),
     "train": ("ipai.commands.train", "train an adapter"),

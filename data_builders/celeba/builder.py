@@ -13,8 +13,8 @@ from data_builders.celeba.geometry import face_square, hq_face_square
 from data_builders.celeba.pairs import FILTERS, NO_CAPTION, Pair, choose
 from data_builders.engine.card import rendered
 from data_builders.engine.image_files import Square, cut, encode_jpeg, middle_square, read_picture
-from data_builders.engine.likeness import hash_distance, perceptual_hash
 from data_builders.engine.records import Drop, Record, Sample, Selection, Source
+from ipai.data.likeness import hash_distance, perceptual_hash
 
 
 class CelebaBuilder:

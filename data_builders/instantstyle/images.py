@@ -8,13 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from data_builders.engine.image_files import decode_picture, read_bytes
-from data_builders.engine.likeness import hash_distance, perceptual_hash
 from data_builders.engine.parquet import ParquetFolder, PictureCells
 from data_builders.engine.records import Drop
 from data_builders.instantstyle.config import StyleSource
+from ipai.data.likeness import first_of_alike, perceptual_hash
 from ipai.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -92,19 +93,19 @@ def find_images(source: StyleSource, drops: Counter[str]) -> list[StyleImage]:
 
 
 def _distinct(found: list[StyleImage | Drop], min_distance: int, drops: Counter[str]) -> list[StyleImage]:
-    kept: list[StyleImage] = []
-    hashes: set[str] = set()
-    for item in found:
-        if isinstance(item, Drop):
-            drops[item.reason] += 1
-        elif item.sha256 in hashes:
+    images = [item for item in found if isinstance(item, StyleImage)]
+    drops.update(item.reason for item in found if isinstance(item, Drop))
+    looks = np.array([image.look for image in images], np.uint64)
+    unlike = first_of_alike(looks, min_distance - 1) if min_distance else np.ones(len(images), bool)
+    kept: dict[str, StyleImage] = {}
+    for image, first in zip(images, unlike.tolist(), strict=True):
+        if image.sha256 in kept:
             drops["duplicate"] += 1
-        elif any(hash_distance(item.look, other.look) < min_distance for other in kept):
+        elif not first:
             drops["near_duplicate"] += 1
         else:
-            kept.append(item)
-            hashes.add(item.sha256)
-    return kept
+            kept[image.sha256] = image
+    return list(kept.values())
 
 
 def _files(root: Path) -> list[Place]:

@@ -2,7 +2,7 @@ import io
 
 from PIL import Image
 
-from data_builders.engine.likeness import hash_distance, perceptual_hash
+from ipai.data.likeness import hash_distance, perceptual_hash
 from tests.helpers.coco_source import jpeg, textured
 
 
