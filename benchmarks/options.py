@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-BENCHMARKS = ("train", "loader", "resume", "generate", "builders", "neighbour")
+BENCHMARKS = ("train", "loader", "resume", "generate", "builders", "neighbour", "planning")
 
 
 @dataclass(frozen=True)

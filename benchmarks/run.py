@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from benchmarks import building, generating, loading, neighbour, resuming, training
+from benchmarks import building, generating, loading, neighbour, planning, resuming, training
 from benchmarks.options import Options
 from benchmarks.report import Report
 from ipai.errors import ConfigError
@@ -13,6 +13,7 @@ _MEASURES: dict[str, tuple[Callable[[Options, Callable[[], object]], Report], tu
     "generate": (generating.measure, generating.CONTESTANTS),
     "loader": (loading.measure, tuple(loading.CONTESTANTS)),
     "neighbour": (neighbour.measure, tuple(neighbour.CONTESTANTS)),
+    "planning": (planning.measure, tuple(planning.CONTESTANTS)),
     "resume": (resuming.measure, tuple(resuming.CONTESTANTS)),
     "train": (training.measure, (training.REFERENCE, *training.OURS)),
 }
@@ -41,5 +42,7 @@ def repetitions(name: str, options: Options) -> int:
 
 
 def _shortened(name: str, options: Options) -> Options:
-    """A start of training takes ten seconds and more, and --quick promises three minutes."""
+    """A start of training takes ten seconds and more, and --quick promises three minutes; a plan is made once."""
+    if name == "planning":
+        return replace(options, rounds=1, repeats=0)
     return replace(options, rounds=1) if name in ("resume", "neighbour") and options.quick else options

@@ -1,6 +1,26 @@
 """Small English that captions and messages need."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+
+class Spaces(dict[int, str]):
+    """For `str.translate`: a space in place of every letter that is none of the wanted ones, found out once each.
+
+    Args:
+        wanted: Says of a letter whether it stays.
+    """
+
+    def __init__(self, wanted: Callable[[str], bool]) -> None:
+        super().__init__()
+        self._wanted = wanted
+
+    def __missing__(self, code: int) -> str:
+        letter = chr(code)
+        self[code] = letter if self._wanted(letter) else " "
+        return self[code]
+
+
+_PRINTABLE = Spaces(str.isprintable)
 
 
 def listed(parts: Sequence[str]) -> str:
@@ -10,4 +30,4 @@ def listed(parts: Sequence[str]) -> str:
 
 def one_line(text: str) -> str:
     """`text` on one line, without leading, trailing or double spaces and without control characters."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return " ".join(text.translate(_PRINTABLE).split())

@@ -14,6 +14,8 @@ neighbour: training while another process keeps one core busy, by how long threa
 
 card: train, generate and loader on one GPU, until --minutes are over, as a page: benchmarks/<card>.md or --output.
 
+planning: the plan of a million candidates for each builder (20,000 with --quick), and near-duplicates among so many.
+
 builders: the engine of data_builders/ with one worker and with two against a plain loop over the same toy samples.
 """
 

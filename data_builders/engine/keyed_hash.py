@@ -4,6 +4,8 @@ import hashlib
 import json
 from typing import Any
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
 
 def rank(seed: int, purpose: str, name: str) -> bytes:
     """A place in a random order: sort names by it to shuffle them. Different purposes give independent orders."""
@@ -17,5 +19,9 @@ def share(seed: int, purpose: str, name: str) -> float:
 
 def digest_of(value: Any) -> str:
     """SHA-256 of a JSON value in canonical form (64 hexadecimal digits). NaN is refused with ValueError."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def canonical(value: Any) -> str:
+    """A JSON value as text, the same for equal values; raises ValueError for NaN."""
+    return _ENCODER.encode(value)

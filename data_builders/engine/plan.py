@@ -1,10 +1,11 @@
 """The plan: which sample goes to which shard. A pure function of the selection and the settings."""
 
+import hashlib
 import heapq
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from data_builders.engine.config import BuildConfig, ValidationSplit
 from data_builders.engine.keyed_hash import digest_of, rank
@@ -61,9 +62,7 @@ def make_plan(selection: Selection, config: BuildConfig) -> Plan:
     for split in ("train", "val"):
         members = [record for record in records if (record.group in held_out) == (split == "val")]
         for number, part in enumerate(_cut(members, config, selection.locality)):
-            shards.append(
-                ShardPlan(split, f"{split}-{number:06d}", tuple(part), digest_of([asdict(record) for record in part]))
-            )
+            shards.append(ShardPlan(split, f"{split}-{number:06d}", tuple(part), _digest(part)))
     return Plan(tuple(shards), selection, digest_of([(shard.name, shard.hash) for shard in shards]))
 
 
@@ -82,6 +81,12 @@ def drawn(records: Iterable[Record], config: BuildConfig) -> list[Record]:
 def validation_size(samples: int, split: ValidationSplit) -> int:
     """How many of `samples` are held out: none of a single one, else `fraction` of them, at least 1, at most `max`."""
     return 0 if samples < 2 else min(split.max, max(1, round(split.fraction * samples)))
+
+
+def _digest(records: list[Record]) -> str:
+    """What `digest_of` says of their list of JSON objects, one record at a time."""
+    text = ",".join(record.text() for record in records)
+    return hashlib.sha256(f"[{text}]".encode()).hexdigest()
 
 
 def _cut(records: list[Record], config: BuildConfig, locality: Locality | None) -> Iterator[list[Record]]:
@@ -120,7 +125,8 @@ def _validation_groups(records: list[Record], split: ValidationSplit, seed: int)
     wanted = validation_size(len(records), split)
     chosen: set[str] = set()
     filled = 0
-    for group in sorted(sizes, key=lambda name: rank(seed, "val", name))[:-1]:
+    most = min(wanted, len(sizes) - 1)  # as each has a sample at least
+    for group in heapq.nsmallest(most, sizes, key=lambda name: rank(seed, "val", name)):
         if filled >= wanted:
             break
         chosen.add(group)

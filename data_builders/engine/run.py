@@ -1,6 +1,8 @@
 """A whole build, from the plan to the card."""
 
+import gc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,7 +42,20 @@ def plan_build(builder: Builder, config: BuildConfig) -> Plan:
     """
     if not config.dry_run:  # before the reading, which may take a minute
         refuse_other_settings(folder_of(config), config, _stamp(builder, config))
-    return make_plan(builder.select(), config)
+    with uncollected():
+        return make_plan(builder.select(), config)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without the cyclic garbage collector, which would look again and again at millions of records that all stay."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def shards_to_build(builder: Builder, config: BuildConfig, plan: Plan) -> list[ShardPlan]:

@@ -3,7 +3,7 @@
 import re
 
 from data_builders.engine.keyed_hash import digest_of
-from ipai.words import one_line
+from ipai.words import Spaces, one_line
 
 _URL = re.compile(r"<?\bhttps?://[^\s>]+>?")
 # Phones turn two hyphens into a dash, or one of them. After a dash, a space, or a word without a space between
@@ -19,7 +19,7 @@ _FLAG = rf"(?:(?<![-\w])--[a-z]+|{_KNOWN})"
 _NUMBER = r"-?(?:\d[\d.]*|\.\d+)"
 # `--no` takes words up to the next flag; `--style` and its like take one word; all others a number, a ratio or nothing.
 _FLAGS = re.compile(
-    r"(?<!-)(?:"
+    r"(?=[-\u2013\u2014])(?<!-)(?:"  # most letters are no dash: they are passed by at once
     rf"(?:(?<!\w){_DASHES}|{_TWO})no\b.*?(?=\s*{_FLAG}|$)"
     rf"|(?:(?<!\w){_DASHES}|{_TWO})(?:style|profile|p)\s+\w+"
     rf"|{_FLAG}(?:\s*=?\s*{_NUMBER}(?:\s?[:/x]\s?\d[\d.]*)?)?"
@@ -27,6 +27,7 @@ _FLAGS = re.compile(
     re.IGNORECASE,
 )
 _WEIGHT = re.compile(r"::\s?(-?\d*\.?\d+)?")
+_LETTERS_AND_DIGITS = Spaces(str.isalnum)
 _COMMAS = re.compile(r"\s*,(?:\s*,)*\s*")
 
 
@@ -48,8 +49,7 @@ def clean(raw: str) -> str:
 
 def group_of(prompt: str) -> str:
     """Names a prompt without telling it: 16 hexadecimal digits. Case and punctuation do not count."""
-    words = "".join(letter if letter.isalnum() else " " for letter in prompt.casefold()).split()
-    return digest_of(words)[:16]
+    return digest_of(prompt.casefold().translate(_LETTERS_AND_DIGITS).split())[:16]
 
 
 def _wanted_parts(text: str) -> list[str]:

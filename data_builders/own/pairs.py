@@ -11,7 +11,7 @@ GROUPED = ("style", "face")
 """Tasks whose condition is another picture of the same group."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pair:
     """A target, and what its condition is.
 

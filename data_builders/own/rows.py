@@ -15,7 +15,7 @@ TEXTS = ("prompt", "cond_prompt", "slot", "group", "licence")
 _ALSO = {"target": ("file_name",), "prompt": ("text", "caption", "txt")}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # of which there may be millions
 class Row:
     """One picture, and what is known of it.
 
