@@ -89,7 +89,7 @@ def test_metrics_of_an_interrupted_run_have_no_gap_and_no_double(
     "overrides",
     [
         pytest.param(("train.micro_batch_size=4",), marks=pytest.mark.long),
-        ("launch.processes=2", "checkpoint.signal_check_every=1"),
+        pytest.param(("launch.processes=2", "checkpoint.signal_check_every=1"), marks=pytest.mark.long),
     ],
     ids=["1 x 4 x 2", "2 x 4"],
 )

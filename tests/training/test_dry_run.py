@@ -30,7 +30,7 @@ OF_A_FLOW = ("sd3", "flux", "prx")
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in ("sd15", "sd3") else pytest.mark.long) for name in DENOISER]
+    "name", [pytest.param(name, marks=[] if name == "sd15" else pytest.mark.long) for name in DENOISER]
 )
 def test_sizes_arithmetic_and_memory_are_told_without_weights(tmp_path: Path, name: str) -> None:
     flow = ["objective=flow"] if name in OF_A_FLOW else []

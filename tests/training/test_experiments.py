@@ -18,11 +18,16 @@ pytestmark = pytest.mark.slow
 
 Configure = Callable[..., TrainingRun]
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+SINGLE = {"single_copy", "single_face", "single_object", "single_structure"}
 RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))
 
 
 @pytest.mark.parametrize(("experiment", "recipe"), [
-    *((name, "smoke") for name in EXPERIMENTS), *(("joint", name) for name in RECIPES if name != "smoke"),
+    *(
+        # The single tasks differ in their data alone.
+        pytest.param(name, "smoke", marks=[pytest.mark.long] if name in SINGLE else []) for name in EXPERIMENTS
+    ),
+    *(("joint", name) for name in RECIPES if name != "smoke"),
 ])  # fmt: skip
 def test_it_trains(configure: Configure, tmp_path: Path, experiment: str, recipe: str) -> None:
     config = configure(f"experiment={experiment}", f"recipe={recipe}", "data.workers=0")
@@ -53,6 +58,7 @@ def test_options_train_too(configure: Configure, tmp_path: Path, overrides: list
     )
 
 
+@pytest.mark.long
 def test_a_compiled_run_trains_and_saves_plain_names(configure: Configure, tmp_path: Path) -> None:
     assert train(configure("train.compile=true")) == 0
     load_adapter(tmp_path / "run/checkpoints/latest/adapter.safetensors")  # strict by name

@@ -45,7 +45,9 @@ MICRO = {
 }
 """What chooses the miniature of each family."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.parametrize("base", MICRO.values())]
+# prx_clip is prx with another text encoder.
+BASES = [pytest.param(base, marks=[pytest.mark.long] if family == "prx_clip" else []) for family, base in MICRO.items()]
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("base", BASES)]
 Assemble = Callable[..., Parts]
 
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +12,13 @@ import torch
 
 from ipai.clip.model import TOY, ClipModel
 from ipai.clip.scores import clip_i, clip_s, clip_score
+from ipai.commands.score_shards import main
 from ipai.data.inspection import survey
 from ipai.data.sample_filter import SampleFilter, filtered
 from ipai.data.shard_scores import read_scores, scored_record, scores_path
 from ipai.data.shards import RawSample, ShardSet
 from ipai.errors import DataError
 from ipai.evaluation.scoring.shard_scorers import CLIP_SCORES, Scorer, score_shard, scorers
-from tests.helpers.building import ROOT, environment
 from tests.helpers.shard_writer import encode, noise_image, sample, write_shard, write_shards
 
 ALL = (*CLIP_SCORES, "sharpness")
@@ -135,28 +134,19 @@ def test_scores_of_another_shard_and_damaged_ones_are_refused(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_the_command_scores_every_part(tmp_path: Path) -> None:
+def test_the_command_scores_every_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for split in ("train", "val"):
         write_shards(tmp_path, "style", 4, split=split)
-    words = [
-        sys.executable,
-        str(ROOT / "scripts" / "score_shards.py"),
-        str(tmp_path),
-        "--clip",
-        "toy",
-        "--scores",
-        "clip_s",
-    ]
+    words = ["score_shards.py", str(tmp_path), "--clip", "toy", "--scores", "clip_s"]
     for part in ("1/3", "2/3", "3/3"):
-        done = subprocess.run(
-            [*words, "--part", part], env=environment(), capture_output=True, text=True, timeout=120, check=False
-        )
-        assert done.returncode == 0, done.stderr
+        monkeypatch.setattr(sys, "argv", [*words, "--part", part])
+        assert main() == 0
     scored = {path.name: json.loads(path.read_text()) for path in (tmp_path / "style").glob("*.scores")}
     assert sorted(scored) == [f"{split}-00000{number}.scores" for split in ("train", "val") for number in range(2)]
     assert all(np.isfinite(list(one["values"]["clip_s"].values())).all() for one in scored.values())
-    done = subprocess.run(
-        [*words, "--part", "4/3"], env=environment(), capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 2
-    assert "4/3 is no part" in done.stderr
+    monkeypatch.setattr(sys, "argv", [*words, "--part", "4/3"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "4/3 is no part" in capsys.readouterr().err

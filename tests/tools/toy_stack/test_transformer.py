@@ -16,18 +16,18 @@ CPU = torch.device("cpu")
 
 
 def losses_of(model: AlignedTransformer, seed: int) -> Losses:
-    text_encoder, tower, tokenizer = (
-        load_part(part, shipped_stack() / part, torch.float32, CPU)
-        for part in ("text_encoder", "image_encoder", "tokenizer")
+    tower, tokenizer = (
+        load_part(part, shipped_stack() / part, torch.float32, CPU) for part in ("image_encoder", "tokenizer")
     )
     pictures = draw_pictures(1, 8, 4)
     latents = torch.ones(12, 8, 16, 16)
     generator = torch.Generator().manual_seed(seed)
-    return flow_loss(model, text_encoder, tower, tokenizer, pictures, latents, 6, generator)  # type: ignore[arg-type]
+    return flow_loss(model, tower, tokenizer, pictures, latents, 6, generator)  # type: ignore[arg-type]
 
 
 def fresh() -> AlignedTransformer:
-    return AlignedTransformer(fresh_transformer(seed=0), seed=0)
+    text_encoder = load_part("text_encoder", shipped_stack() / "text_encoder", torch.float32, CPU)
+    return AlignedTransformer(fresh_transformer(seed=0), text_encoder.requires_grad_(True), seed=0)  # type: ignore[arg-type]
 
 
 def test_at_first_it_says_zero_so_the_loss_is_that_of_noise_and_latents() -> None:
@@ -50,6 +50,7 @@ def test_it_learns() -> None:
     after = losses_of(model, 0)
     assert after["error"] < 0.8 * before["error"]
     assert after["likeness"] > before["likeness"] + 0.2
+    assert all(parameter.grad is not None for parameter in model.text_encoder.parameters())
 
 
 def test_it_is_small_and_an_adapter_changes_nothing_at_first() -> None:
