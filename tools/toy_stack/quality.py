@@ -22,7 +22,7 @@ from diffusers import (
 from open_clip import SimpleTokenizer, create_model_and_transforms
 from torch import Tensor
 from torch.nn import functional
-from transformers import CLIPVisionModelWithProjection
+from transformers import CLIPTextModel, CLIPVisionModelWithProjection
 
 from data_builders.teachers.one_each import OneEachPipeline
 from ipai.adapter.adapter import InstructAdapter
@@ -111,7 +111,7 @@ def load_transformer_pipeline(folder: Path) -> Any:
     pipeline: Any = PRXPipeline(
         PRXTransformer2DModel.from_pretrained(folder / "transformer", torch_dtype=torch.float32, local_files_only=True),
         FlowMatchEulerDiscreteScheduler.from_pretrained(folder / "flow_scheduler", local_files_only=True),
-        shared.text_encoder,
+        CLIPTextModel.from_pretrained(folder / "transformer_text_encoder", dtype=torch.float32, local_files_only=True),
         shared.tokenizer,
         shared.vae,
     )

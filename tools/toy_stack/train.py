@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.controlnets.controlnet import ControlNetModel
-from diffusers.models.transformers.transformer_prx import PRXTransformer2DModel
 from open_clip import SimpleTokenizer
 from torch import Tensor, nn
 from transformers import CLIPTokenizer, CLIPVisionModelWithProjection
@@ -203,16 +202,18 @@ class StackTraining:
         return model
 
     @cached_property
-    def transformer(self) -> PRXTransformer2DModel:
-        """The denoiser of the newer kind, told by the same text encoder."""
+    def transformer(self) -> transformer.AlignedTransformer:
+        """The denoiser of the newer kind, with its text encoder."""
         settings = self.config.transformer
-        model = transformer.fresh_transformer(self.config.seed)
-        if self._start and (self._start / "transformer").is_dir():  # the first stacks had none
-            start.fill(model, self._start / "transformer")
-        aligned = transformer.AlignedTransformer(model, self.config.seed)
-        frozen = (self.denoiser.text_encoder, self.image_tower, self.tokenizer)
-        parts = (*frozen, self.pictures, self.latents, settings.batch_size)
-        self._train("transformer", aligned, partial(transformer.flow_loss, aligned, *parts), settings)
+        text_encoder = copy.deepcopy(self.denoiser.text_encoder).requires_grad_(True)
+        model = transformer.AlignedTransformer(
+            transformer.fresh_transformer(self.config.seed), text_encoder, self.config.seed
+        )
+        for part, name in ((model.transformer, "transformer"), (text_encoder, "transformer_text_encoder")):
+            if self._start and (self._start / name).is_dir():  # the first stacks had none
+                start.fill(part, self._start / name)
+        parts = (self.image_tower, self.tokenizer, self.pictures, self.latents, settings.batch_size)
+        self._train("transformer", model, partial(transformer.flow_loss, model, *parts), settings)
         return model.requires_grad_(False)
 
     @cached_property

@@ -1,4 +1,7 @@
-"""The toy base of the newer kind: PRX's transformer with flow matching, in the same latents, told by the same texts.
+"""The toy base of the newer kind: PRX's transformer with flow matching, in the same latents.
+
+Its text encoder begins as the UNet's and learns on with it: what the UNet reads of a background stands mostly in the
+padding after a caption, which PRX's attention masks, and hardly in the background's own words.
 
 A transformer without an image's structure built in learns slowly what shapes are. So its tokens also learn to be read
 as the CLIP's tokens of the clean picture (representation alignment, 2410.06940, eq. 6; PRX's authors train so too), by
@@ -38,11 +41,11 @@ def fresh_transformer(seed: int) -> PRXTransformer2DModel:
 
 
 class AlignedTransformer(nn.Module):
-    """The transformer, and what reads the CLIP's tokens from its own."""
+    """The transformer, its text encoder, and what reads the CLIP's tokens from the transformer's own."""
 
-    def __init__(self, transformer: PRXTransformer2DModel, seed: int) -> None:
+    def __init__(self, transformer: PRXTransformer2DModel, text_encoder: CLIPTextModel, seed: int) -> None:
         super().__init__()
-        self.transformer = transformer
+        self.transformer, self.text_encoder = transformer, text_encoder
         width = TRANSFORMER["hidden_size"]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -50,8 +53,12 @@ class AlignedTransformer(nn.Module):
                 nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, CLIP_VISION["width"])
             )
 
-    def forward(self, latents: Tensor, times: Tensor, texts: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """The velocity [B, C, h, w] at times from 0 to 1, and the tokens [B, L, 128] that are read."""
+    def forward(self, latents: Tensor, times: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The velocity [B, C, h, w] at times from 0 to 1, and the tokens [B, L, 128] that are read.
+
+        `ids` are the captions', int [B, T], `mask` bool [B, T] says which are no padding.
+        """
+        texts = self.text_encoder(ids, attention_mask=mask).last_hidden_state
         seen: list[Tensor] = []
         block = self.transformer.blocks[_ALIGNED_BLOCK]
         hook = block.register_forward_hook(lambda *call: seen.append(call[-1]))
@@ -70,7 +77,6 @@ def flow_schedule() -> FlowMatchEulerDiscreteScheduler:
 
 def flow_loss(
     model: AlignedTransformer,
-    text_encoder: CLIPTextModel,
     tower: CLIPVisionModelWithProjection,
     tokenizer: CLIPTokenizer,
     pictures: Pictures,
@@ -88,10 +94,9 @@ def flow_loss(
     times = objective.timesteps(torch.rand(batch_size, generator=generator, dtype=torch.float64))
     with torch.autocast("cpu", torch.bfloat16):
         with torch.no_grad():
-            texts = text_encoder(told.input_ids, attention_mask=told.attention_mask).last_hidden_state
             patches = encode_condition(tower, normalised(pictures.images(rows)))[:, 1:]
-        noisy, mask = objective.noised(clean, noise, times), told.attention_mask.bool()
-        velocity, read = model(noisy, times / _TIMESTEPS, texts, mask)
+        noisy = objective.noised(clean, noise, times)
+        velocity, read = model(noisy, times / _TIMESTEPS, told.input_ids, told.attention_mask.bool())
     error = squared_error(velocity, objective.target(clean, noise, times)).mean()
     likeness = functional.cosine_similarity(read.float(), patches.float(), dim=-1).mean()
     return {"loss": error + _ALIGNMENT * (1 - likeness), "error": error, "likeness": likeness}

@@ -66,7 +66,8 @@ def _write_parts(stack: StackTraining, folder: Path) -> None:
         "vae": stack.finished_vae,
         "image_encoder": stack.image_tower,
         "controlnet": stack.controlnet,
-        "transformer": stack.transformer,
+        "transformer": stack.transformer.transformer,
+        "transformer_text_encoder": stack.transformer.text_encoder,
     }
     for name, model in parts.items():
         copy.deepcopy(model).half().save_pretrained(folder / name)
