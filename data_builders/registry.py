@@ -28,6 +28,9 @@ BUILDERS = {
     "style": Entry(
         "data_builders.instantstyle.config:StyleBuild", "data_builders.instantstyle.builder:InstantStyleBuilder"
     ),
+    "catalog_copy": Entry(
+        "data_builders.commoncanvas.config:CatalogCopyBuild", "data_builders.commoncanvas.copies:CatalogCopyBuilder"
+    ),
     "own": Entry("data_builders.own.config:OwnBuild", "data_builders.own.builder:OwnBuilder"),
     "worded_style": Entry(
         "data_builders.worded_style.config:WordedStyleBuild", "data_builders.worded_style.builder:WordedStyleBuilder"

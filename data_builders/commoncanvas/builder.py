@@ -1,6 +1,5 @@
 """The builder of task `structure` (as in the paper: CommonCanvas and the scribble ControlNet)."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,14 +7,14 @@ from typing import Any
 from PIL import Image
 
 from data_builders.commoncanvas.config import StructureBuild
-from data_builders.commoncanvas.filters import DUPLICATE, FILTERS, in_order, passing
+from data_builders.commoncanvas.filters import DUPLICATE, FILTERS
 from data_builders.commoncanvas.lines import agreement, density, edge_map
-from data_builders.commoncanvas.rows import PICTURE, Row, files_of, rows_of
+from data_builders.commoncanvas.rows import PICTURE
+from data_builders.commoncanvas.selecting import selected
 from data_builders.engine.card import rendered
 from data_builders.engine.image_files import cut, decode_picture, encode_jpeg, middle_square
 from data_builders.engine.parquet import PictureCells
-from data_builders.engine.plan import drawn
-from data_builders.engine.records import Drop, Locality, Record, Sample, Selection, Source
+from data_builders.engine.records import Drop, Record, Sample, Selection, Source
 from data_builders.teachers.batches import Draft, make_alone, make_in_batches, seed_of
 from data_builders.teachers.loaded import fetch
 from data_builders.teachers.request import Request
@@ -31,31 +30,12 @@ class CommonCanvasBuilder:
         self.config = config
 
     def select(self) -> Selection:
-        """Filter the rows; see `data_builders.commoncanvas.filters`. It holds no more records than `limit`.
+        """Filter the rows; see `data_builders.commoncanvas.selecting`.
 
         Raises:
             DataError: The source is missing or damaged.
         """
-        source, drops = self.config.source, Counter[str]()
-        files = files_of(source)
-        passed = 0
-
-        def records() -> Iterator[Record]:
-            nonlocal passed
-            for row in passing(rows_of(source, files), self.config, drops):
-                passed += 1
-                yield _record(row)
-
-        chosen = drawn(records(), self.config)
-        return Selection(
-            records=chosen,
-            considered=passed + drops.total(),
-            drops=in_order(drops),
-            facts={"files": len(files)},
-            not_drawn=passed - len(chosen),
-            # A row group is read from its beginning, so its records share a shard; a thin draw has one of each.
-            locality=Locality("place", most=self.config.shard_size),
-        )
+        return selected(self.config.source, self.config)
 
     def fetch(self) -> None:
         """Download what of the teacher is not there; raises WeightsError if it is not to be had."""
@@ -124,15 +104,3 @@ class _Preparation:
             )
 
         return Draft((Request(fields["prompt"], seed, lines),), finish)
-
-
-def _record(row: Row) -> Record:
-    assert row.photo is not None  # the filters saw to it
-    source = {
-        "dataset": "commoncatalog",
-        "id": row.photo,
-        "licence": row.licence,
-        "attribution": row.attribution,
-    }
-    fields = {"place": row.place, "row": row.row, "prompt": row.prompt, "source": source}
-    return Record(f"flickr-{row.photo}", row.photo, fields)

@@ -1,8 +1,9 @@
-"""Settings of the CommonCanvas builder. The paper gives the models only; size and thresholds are ours."""
+"""Settings of the two builders of CommonCatalog. The paper gives the models only; size and thresholds are ours."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from data_builders.engine.config import BuildConfig
 from data_builders.teachers.build import TaughtBuild
 from data_builders.teachers.config import EdgeTeacher
 from ipai.schema import above, at_least, one_of
@@ -59,11 +60,28 @@ class StructureBuild(TaughtBuild):
         edges = self.edges
         if self.task != "structure":
             yield f"task={self.task} is not what CommonCanvas serves; set task=structure"
-        if self.captioner.name != "dataset":
-            yield f"captioner={self.captioner.name}: CommonCatalog has a caption for each row; set captioner=dataset"
-        if self.source.files.startswith("/") or ".." in self.source.files.split("/"):
-            yield f"source.files={self.source.files} must be a pattern below source.root"
+        yield from _source_problems(self, self.source)
         if not 0 < edges.low <= edges.high:
             yield f"edges.low={edges.low} must be above 0 and at most edges.high={edges.high}"
         if not 0 <= edges.min_density < edges.max_density <= 1:
             yield f"edges.min_density={edges.min_density} must be below edges.max_density={edges.max_density}, in 0..1"
+
+
+@dataclass(kw_only=True)
+class CatalogCopyBuild(BuildConfig):
+    """Everything the builder of copies knows; `builder` is its name in the registry."""
+
+    builder: str
+    source: CatalogSource
+
+    def problems(self) -> Iterator[str]:
+        """The engine's problems, and those of these settings."""
+        yield from super().problems()
+        yield from _source_problems(self, self.source)
+
+
+def _source_problems(config: BuildConfig, source: CatalogSource) -> Iterator[str]:
+    if config.captioner.name != "dataset":
+        yield f"captioner={config.captioner.name}: CommonCatalog has a caption for each row; set captioner=dataset"
+    if source.files.startswith("/") or ".." in source.files.split("/"):
+        yield f"source.files={source.files} must be a pattern below source.root"

@@ -239,8 +239,10 @@ def test_the_permissive_recipe_asks_only_sources_that_may_be_shared_and_drops_th
     done = run("scripts/build_datasets.py", "recipe=permissive", *places(demo), "dry_run=true")
     lines = [line.split() for line in done.stdout.splitlines()]
     assert {line[0] for line in lines if line[-1:] == ["planned"] or "MISSING," in line} == {
+        "copy",
         "style",
         "object",
         "structure",
+        "face",
     }
     assert "dropped: licence " in done.stdout, done.stdout[-3000:]
