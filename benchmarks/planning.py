@@ -12,6 +12,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,15 @@ _WITHIN = 3  # bits
 _BY = "http://creativecommons.org/licenses/by/2.0/"
 _ADJECTIVES = ("red", "tiny", "ancient", "glowing", "quiet", "broken", "golden", "huge")
 _NOUNS = ("castle", "robot", "fox", "river", "lamp", "city", "tree", "dragon")
+ALIKE = "hashes alike"
+_WORDS = {
+    "copy": ("task=copy", "source.root={root}"),
+    "object": ("task=object", "source.root={root}"),
+    "structure": ("task=structure", "source.root={root}", "source.files=*.parquet"),
+    "face": ("task=face", "source.root={root}", "pairs.max_per_identity=null"),
+    "own_copy": ("task=own_copy", "source.root={root}"),
+}
+CONTESTANTS = (*_WORDS, ALIKE)
 _LANDMARKS = "lefteye_x lefteye_y righteye_x righteye_y nose_x nose_y leftmouth_x leftmouth_y rightmouth_x rightmouth_y"
 
 
@@ -38,57 +49,47 @@ def measure(options: Options, done: Callable[[], object]) -> Report:
     """Plan with each builder, once; then compare the hashes of so many pictures."""
     count = _FEW if options.quick else _CANDIDATES
     rows: list[Row] = []
-    for name in options.chosen(list(CONTESTANTS)):
-        root = options.work / f"planning-{count}" / name
-        if not root.exists():
-            _PREPARE[name](root, count)
-        rows.append({"plan": name, **CONTESTANTS[name](root, count)})
-        done()
+    # Lists are written and hashes compared in processes of their own: one that was begun by a large one is told that it
+    # was as large itself.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as apart:
+        for name in options.chosen(list(CONTESTANTS)):
+            root = options.work / f"planning-{count}" / name
+            if not root.exists():
+                apart.submit(_PREPARE[name], root, count).result()
+            found = apart.submit(_compare, count).result() if name == ALIKE else _plan(_WORDS[name], root)
+            rows.append({"plan": name, **found})
+            done()
     return Report("planning", options.quick, rows, notes=["Lists without pictures; hashes are random numbers."])
 
 
-def _plan(task: str, *words: str) -> Callable[[Path, int], Row]:
-    def run(root: Path, _count: int) -> Row:
-        script = Path(__file__).parents[1] / "scripts" / "build_datasets.py"
-        settings = (word.format(root=root) for word in words)
-        command = [sys.executable, str(script), f"task={task}", *settings, "limit=null", "dry_run=true"]
-        with subprocess.Popen(
-            [*command, f"output={root}/out"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as process:
-            assert process.stdout is not None
-            said = process.stdout.read()
-            _, status, used = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise IpaiError(f"{' '.join(command)} ended with {process.returncode}:\n{said[-2000:]}")
-        counts = dict(line.rsplit(None, 1) for line in said.splitlines() if line.startswith(("candidates", "records")))
-        return {
-            "candidates": counts["candidates"],
-            "planned": counts["records planned"],
-            "CPU s": used.ru_utime + used.ru_stime,
-            "MiB": used.ru_maxrss >> 10,
-        }
-
-    return run
+def _plan(words: tuple[str, ...], root: Path) -> Row:
+    script = Path(__file__).parents[1] / "scripts" / "build_datasets.py"
+    command = [sys.executable, str(script), *(word.format(root=root) for word in words), "limit=null", "dry_run=true"]
+    with subprocess.Popen(
+        [*command, f"output={root}/out"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        said = process.stdout.read()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise IpaiError(f"{' '.join(command)} ended with {process.returncode}:\n{said[-2000:]}")
+    counts = dict(line.rsplit(None, 1) for line in said.splitlines() if line.startswith(("candidates", "records")))
+    return {
+        "candidates": counts["candidates"],
+        "planned": counts["records planned"],
+        "CPU s": used.ru_utime + used.ru_stime,
+        "MiB": used.ru_maxrss >> 10,
+    }
 
 
-def _compare(_root: Path, count: int) -> Row:
+def _compare(count: int) -> Row:
     hashes = np.unique(np.random.default_rng(0).integers(0, 2**64, count, dtype=np.uint64))
     began = time.process_time()
     near_pairs(hashes, _WITHIN)
     seconds = time.process_time() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     return {"candidates": f"{len(hashes):,}", "planned": None, "CPU s": seconds, "MiB": peak}
-
-
-CONTESTANTS: dict[str, Callable[[Path, int], Row]] = {
-    "copy": _plan("copy", "source.root={root}"),
-    "object": _plan("object", "source.root={root}"),
-    "structure": _plan("structure", "source.root={root}", "source.files=*.parquet"),
-    "face": _plan("face", "source.root={root}", "pairs.max_per_identity=null"),
-    "own_copy": _plan("own_copy", "source.root={root}"),
-    "hashes alike": _compare,
-}
 
 
 def _prompts(count: int) -> Iterator[str]:
@@ -191,5 +192,5 @@ _PREPARE: dict[str, Callable[[Path, int], None]] = {
     "structure": _commoncatalog,
     "face": _celeba,
     "own_copy": _metadata,
-    "hashes alike": _nothing,
+    ALIKE: _nothing,
 }

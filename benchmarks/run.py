@@ -13,7 +13,7 @@ _MEASURES: dict[str, tuple[Callable[[Options, Callable[[], object]], Report], tu
     "generate": (generating.measure, generating.CONTESTANTS),
     "loader": (loading.measure, tuple(loading.CONTESTANTS)),
     "neighbour": (neighbour.measure, tuple(neighbour.CONTESTANTS)),
-    "planning": (planning.measure, tuple(planning.CONTESTANTS)),
+    "planning": (planning.measure, planning.CONTESTANTS),
     "resume": (resuming.measure, tuple(resuming.CONTESTANTS)),
     "train": (training.measure, (training.REFERENCE, *training.OURS)),
 }

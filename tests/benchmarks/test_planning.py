@@ -20,4 +20,4 @@ def test_every_builder_plans_its_list(tmp_path: Path, monkeypatch: pytest.Monkey
     assert rows["object"]["planned"] == str(1900 // 7)  # one a photograph
     assert all(row["CPU s"] > 0 and row["MiB"] > 20 for row in report.rows)
     with pytest.raises(IpaiError, match="ended with 2"):
-        planning.CONTESTANTS["copy"](tmp_path / "nowhere", 5)
+        planning._plan(planning._WORDS["copy"], tmp_path / "nowhere")

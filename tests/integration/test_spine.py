@@ -17,6 +17,7 @@ def metrics(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.long
 def test_the_loss_on_fixed_noise_falls(undisturbed: Path) -> None:
     losses = [line["validation/loss"] for line in metrics(undisturbed.parents[1]) if "validation/loss" in line]
     assert len(losses) == 3  # before the first step, half-way, at the end
