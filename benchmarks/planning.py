@@ -5,15 +5,11 @@ the real command in a process of its own, with no limit, so that all of it is he
 """
 
 import json
-import os
 import random
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +29,16 @@ _WITHIN = 3  # bits
 _BY = "http://creativecommons.org/licenses/by/2.0/"
 _ADJECTIVES = ("red", "tiny", "ancient", "glowing", "quiet", "broken", "golden", "huge")
 _NOUNS = ("castle", "robot", "fox", "river", "lamp", "city", "tree", "dragon")
+# A process that is begun by a large one is told that it was as large itself: so a small one begins each.
+_METER = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print("CPU s", used.ru_utime + used.ru_stime)
+print("MiB", used.ru_maxrss >> 10)
+sys.exit(code)
+"""
+_SAID = ("candidates", "records planned", "CPU s", "MiB")
 ALIKE = "hashes alike"
 _WORDS = {
     "copy": ("task=copy", "source.root={root}"),
@@ -49,37 +55,29 @@ def measure(options: Options, done: Callable[[], object]) -> Report:
     """Plan with each builder, once; then compare the hashes of so many pictures."""
     count = _FEW if options.quick else _CANDIDATES
     rows: list[Row] = []
-    # Lists are written and hashes compared in processes of their own: one that was begun by a large one is told that it
-    # was as large itself.
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as apart:
-        for name in options.chosen(list(CONTESTANTS)):
-            root = options.work / f"planning-{count}" / name
-            if not root.exists():
-                apart.submit(_PREPARE[name], root, count).result()
-            found = apart.submit(_compare, count).result() if name == ALIKE else _plan(_WORDS[name], root)
-            rows.append({"plan": name, **found})
-            done()
+    for name in options.chosen(list(CONTESTANTS)):
+        root = options.work / f"planning-{count}" / name
+        if not root.exists():
+            _PREPARE[name](root, count)
+        rows.append({"plan": name, **(_compare(count) if name == ALIKE else _plan(_WORDS[name], root))})
+        done()
     return Report("planning", options.quick, rows, notes=["Lists without pictures; hashes are random numbers."])
 
 
 def _plan(words: tuple[str, ...], root: Path) -> Row:
     script = Path(__file__).parents[1] / "scripts" / "build_datasets.py"
     command = [sys.executable, str(script), *(word.format(root=root) for word in words), "limit=null", "dry_run=true"]
-    with subprocess.Popen(
-        [*command, f"output={root}/out"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdout is not None
-        said = process.stdout.read()
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise IpaiError(f"{' '.join(command)} ended with {process.returncode}:\n{said[-2000:]}")
-    counts = dict(line.rsplit(None, 1) for line in said.splitlines() if line.startswith(("candidates", "records")))
+    done = subprocess.run(
+        [sys.executable, "-c", _METER, *command, f"output={root}/out"], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise IpaiError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    said = dict(line.rsplit(None, 1) for line in done.stdout.splitlines() if line.startswith(_SAID))
     return {
-        "candidates": counts["candidates"],
-        "planned": counts["records planned"],
-        "CPU s": used.ru_utime + used.ru_stime,
-        "MiB": used.ru_maxrss >> 10,
+        "candidates": said["candidates"],
+        "planned": said["records planned"],
+        "CPU s": float(said["CPU s"]),
+        "MiB": int(said["MiB"]),
     }
 
 
@@ -87,9 +85,7 @@ def _compare(count: int) -> Row:
     hashes = np.unique(np.random.default_rng(0).integers(0, 2**64, count, dtype=np.uint64))
     began = time.process_time()
     near_pairs(hashes, _WITHIN)
-    seconds = time.process_time() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    return {"candidates": f"{len(hashes):,}", "planned": None, "CPU s": seconds, "MiB": peak}
+    return {"candidates": f"{len(hashes):,}", "planned": None, "CPU s": time.process_time() - began, "MiB": None}
 
 
 def _prompts(count: int) -> Iterator[str]:

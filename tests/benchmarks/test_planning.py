@@ -18,6 +18,7 @@ def test_every_builder_plans_its_list(tmp_path: Path, monkeypatch: pytest.Monkey
     assert {name: row["candidates"] for name, row in rows.items()} == dict.fromkeys(rows, "1,900")
     assert rows["face"]["planned"] == "1,900"
     assert rows["object"]["planned"] == str(1900 // 7)  # one a photograph
-    assert all(row["CPU s"] > 0 and row["MiB"] > 20 for row in report.rows)
+    assert all(row["CPU s"] > 0 for row in report.rows)
+    assert all(20 < rows[name]["MiB"] < 1000 for name in planning._WORDS)
     with pytest.raises(IpaiError, match="ended with 2"):
         planning._plan(planning._WORDS["copy"], tmp_path / "nowhere")
