@@ -40,7 +40,7 @@ class WarmProcess:
         order = {"words": list(words), "cwd": str(cwd), "environment": dict(environment)}
         socket.send_fds(server, [json.dumps(order).encode()], [self._output.fileno(), theirs.fileno()])
         theirs.close()
-        self.pid: int = self._hear(60)["pid"]
+        self.pid: int = self._hear(180)["pid"]
 
     def poll(self) -> int | None:
         """The exit code if the command has ended."""
