@@ -6,6 +6,7 @@ the real command in a process of its own, with no limit, so that all of it is he
 
 import json
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -58,7 +59,10 @@ def measure(options: Options, done: Callable[[], object]) -> Report:
     for name in options.chosen(list(CONTESTANTS)):
         root = options.work / f"planning-{count}" / name
         if not root.exists():
-            _PREPARE[name](root, count)
+            aside = root.with_name(f".{name}")
+            shutil.rmtree(aside, ignore_errors=True)
+            _PREPARE[name](aside, count)
+            aside.rename(root)
         rows.append({"plan": name, **(_compare(count) if name == ALIKE else _plan(_WORDS[name], root))})
         done()
     return Report("planning", options.quick, rows, notes=["Lists without pictures; hashes are random numbers."])

@@ -90,8 +90,8 @@ def refuse_forbidden(found: Sequence[TaskFacts]) -> None:
         raise DataError(
             "this set may not be published:\n"
             + "\n".join(lines)
-            + "\nBuild it of pictures whose licences permit it (objects, structures: source.licences=permissive), leave"
-            " the task out, or say --accept LICENCE if you know better"
+            + "\nBuild it of pictures whose licences permit it (objects, structures: source.licences=permissive; "
+            "copies: task=catalog_copy), leave the task out, or say --accept LICENCE if you know better"
         )
 
 

@@ -91,7 +91,7 @@ class PRX(FlowTransformer):
 
 
 class PRXWithClip(PRX):
-    """PRX's transformer told by a CLIP text encoder: the toy world's, whose text encoder its UNet has too."""
+    """PRX's transformer told by a CLIP text encoder: the toy world's, which began as its UNet's."""
 
     called = "PRX with a CLIP text encoder"
     terms = "the project's own, Apache-2.0"

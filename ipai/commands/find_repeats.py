@@ -2,10 +2,10 @@
 
     python scripts/find_repeats.py data/shards my-shards
 
-Two scores to filter by go beside each shard. `repeats` is 1 where the target looks like the target of a sample of the
-same task before it (validation comes first, then the folders as they are given), `in_val` where a training sample shows
-what a validation sample of any of the folders shows; else they are 0. Pictures are compared by perceptual hashes, which
-see copies of other size and compression, not other cuts. A killed pass goes on where it was.
+Two scores to filter by go beside each shard. `repeats` is 1 where target and condition look like those of a sample of
+the same task before it (validation comes first, then the folders as they are given), `in_val` where a training sample
+shows what a validation sample of any of the folders shows; else they are 0. Pictures are compared by perceptual hashes,
+which see copies of other size and compression, not other cuts. A killed pass goes on where it was.
 """
 
 import argparse
@@ -34,6 +34,8 @@ def main() -> int:
     for task in arguments.tasks or ():
         get_task(task)
     roots = [root.expanduser() for root in arguments.roots]
+    if len({root.resolve() for root in roots}) < len(roots):
+        raise DataError("one folder is given twice; every sample of it would be a repeat")
     named = [
         (root, ShardSet.open(root, task, split))
         for root in roots
@@ -41,8 +43,11 @@ def main() -> int:
         for split in SPLITS
         if any((root / task).glob(f"{split}-*.tar"))
     ]
-    if not named:
-        raise DataError(f"there are no shards of {', '.join(arguments.tasks)} in {', '.join(map(str, roots))}")
+    if empty := [str(root) for root in roots if root not in {found for found, _ in named}]:
+        asked = f" of {', '.join(arguments.tasks)}" if arguments.tasks else " of train or val"
+        raise DataError(
+            f"there are no shards{asked} in {', '.join(empty)}; give the folder that holds <task>/train-*.tar"
+        )
     sets = [held for _, held in named]
     total = sum(map(len, sets))
     bar = tqdm(desc="samples", unit=" samples", total=total, file=sys.stderr, disable=None)
@@ -59,7 +64,7 @@ def main() -> int:
         print(line)
         if found.example:
             print("  such as {} and {}".format(*found.example))
-    print('leave them out with "data.filter.TASK=scores.repeats == 0 and scores.in_val == 0"')
+    print('leave them out: "data.filter.TASK=scores.repeats == 0 and scores.in_val == 0", or as filter of data.sources')
     return 0
 
 

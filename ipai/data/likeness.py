@@ -55,19 +55,24 @@ def near_pairs(hashes: np.ndarray, within: int) -> np.ndarray:
     return np.stack(np.divmod(np.unique(np.concatenate(found)), max(len(hashes), 1)), axis=1)
 
 
-def first_of_alike(hashes: np.ndarray, within: int) -> np.ndarray:
-    """Which of uint64 [N] to keep so that no two kept ones differ in `within` bits or fewer: bool [N].
+def first_alike(hashes: np.ndarray, within: int) -> np.ndarray:
+    """For each of uint64 [N] the index of the first that is kept and alike: its own where it is kept itself, int64 [N].
 
-    Each is kept unless one that is kept before it is alike.
+    A hash is kept unless one that is kept before it differs in at most `within` bits; so no two kept ones are alike.
     """
-    _, firsts = np.unique(hashes, return_index=True)
+    _, firsts, values = np.unique(hashes, return_index=True, return_inverse=True)
     order = np.argsort(firsts)  # the values, as they appear
-    kept = np.zeros(len(hashes), bool)
+    place = np.argsort(order)
     earlier: dict[int, list[int]] = defaultdict(list)
     for one, other in near_pairs(hashes[firsts[order]], within).tolist():
         earlier[other].append(one)
-    values = np.ones(len(firsts), bool)
+    found = np.arange(len(order))
     for value in sorted(earlier):
-        values[value] = not values[earlier[value]].any()
-    kept[firsts[order[values]]] = True
-    return kept
+        found[value] = min((one for one in earlier[value] if found[one] == one), default=value)
+    result: np.ndarray = firsts[order[found[place[values]]]] if len(hashes) else np.zeros(0, np.int64)
+    return result
+
+
+def first_of_alike(hashes: np.ndarray, within: int) -> np.ndarray:
+    """Which of uint64 [N] to keep so that no two kept ones differ in `within` bits or fewer: bool [N]."""
+    return first_alike(hashes, within) == np.arange(len(hashes))

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ipai.data.images import MAX_PIXELS, ImageError, decode_image
-from ipai.data.likeness import BITS, first_of_alike, near_pairs, perceptual_hash
+from ipai.data.likeness import BITS, first_alike, near_pairs, perceptual_hash
 from ipai.data.shard_scores import ShardScores, read_scores, write_scores
 from ipai.data.shards import RawSample, ShardSet
 from ipai.errors import DataError, SampleError
@@ -45,9 +45,9 @@ class Repeats:
     Attributes:
         samples: How many there are.
         unusable: How many of them cannot be decoded; they get no score.
-        repeats: How many have a target like that of a sample of the task before them.
+        repeats: How many have target and condition like those of a sample of the task before them.
         in_val: How many training samples show what a validation sample of any of the sets shows.
-        example: A training sample and the validation sample that it is like, as `task/train-000000.tar/key`.
+        example: A training sample and the validation sample that it is like, as `SHARD/KEY`.
     """
 
     samples: int
@@ -96,7 +96,9 @@ def compare(sets: Sequence[ShardSet], within: int) -> list[Repeats]:
     repeated = np.zeros(len(rows.targets), bool)
     for task in {held.task for held in sets}:
         members = np.concatenate([np.flatnonzero(rows.sets == one) for one in order if sets[one].task == task])
-        repeated[members] = ~first_of_alike(rows.targets[members], within)
+        alike = [first_alike(pictures[members], within) for pictures in (rows.targets, rows.conditions)]
+        _, firsts = np.unique(np.stack(alike), axis=1, return_index=True)
+        repeated[np.delete(members, firsts)] = True
     seen = _like_validation(rows, np.array([held.split == "val" for held in sets])[rows.sets], within)
     by = f"difference hash of {BITS} bits, within {within}, among {_digest(sets)}"
     found = []
@@ -105,7 +107,7 @@ def compare(sets: Sequence[ShardSet], within: int) -> list[Repeats]:
         values = {REPEATS: repeated[members], IN_VAL: seen[members] >= 0}
         _write(held, [rows.names[row] for row in members], values, by)
         leaks = members[seen[members] >= 0]
-        example = (rows.where(sets, leaks[0]), rows.where(sets, seen[leaks[0]])) if leaks.size else None
+        example = (rows.where(leaks[0]), rows.where(seen[leaks[0]])) if leaks.size else None
         repeats, in_val = (int(values[name].sum()) for name in (REPEATS, IN_VAL))
         found.append(Repeats(len(held), len(held) - len(members), repeats, in_val, example))
     return found
@@ -120,9 +122,8 @@ class _Rows:
     sets: np.ndarray
     names: list[tuple[Path, str]]
 
-    def where(self, sets: Sequence[ShardSet], row: int) -> str:
-        shard, key = self.names[row]
-        return f"{sets[self.sets[row]].task}/{shard.name}/{key}"
+    def where(self, row: int) -> str:
+        return "/".join(map(str, self.names[row]))
 
 
 def _rows(sets: Sequence[ShardSet]) -> _Rows:
@@ -184,6 +185,8 @@ def _known(shard: Path) -> ShardLooks | None:
         return None
     except (OSError, RecordError) as error:
         raise DataError(f"{looks_path(shard)} is damaged ({error}); remove it, and repeat the command") from error
+    if any(len(looks) != 2 or not all(0 <= look < 1 << BITS for look in looks) for looks in found.pictures.values()):
+        raise DataError(f"{looks_path(shard)} is damaged (no two hashes); remove it, and repeat the command")
     return found if found.shard == fingerprint(shard) else None
 
 

@@ -108,6 +108,8 @@ def load_pipeline(folder: Path) -> Any:
 def load_transformer_pipeline(folder: Path) -> Any:
     """The stack with its transformer as diffusers' own pipeline."""
     shared = load_pipeline(folder)
+    if shared.vae.config.shift_factor is None:  # of the first stacks; PRX's pipeline adds it unasked
+        shared.vae.register_to_config(shift_factor=0.0)
     pipeline: Any = PRXPipeline(
         PRXTransformer2DModel.from_pretrained(folder / "transformer", torch_dtype=torch.float32, local_files_only=True),
         FlowMatchEulerDiscreteScheduler.from_pretrained(folder / "flow_scheduler", local_files_only=True),
