@@ -29,7 +29,7 @@ def near_pairs(hashes: np.ndarray, within: int) -> np.ndarray:
     """All pairs that differ in at most `within` bits, int64 [P, 2], the smaller index first.
 
     Hashes that differ in d bits agree in at least 8 - d of their 8 bytes, so only those that agree in some choice of as
-    many bytes are compared: near-linear for `within` up to 5, and every pair is compared from 8 on.
+    many bytes are compared: near-linear while few unlike hashes agree so far, and every pair is compared from 8 on.
 
     Args:
         hashes: uint64 [N], each once.

@@ -1,7 +1,7 @@
 """The toy base of the newer kind: PRX's transformer with flow matching, in the same latents.
 
-Its text encoder begins as the UNet's and learns on with it: what the UNet reads of a background stands mostly in the
-padding after a caption, which PRX's attention masks, and hardly in the background's own words.
+Its text encoder begins as the UNet's and learns on with it: in the UNet's the words of a background hardly differ from
+each other, and the padding after a caption, which the UNet reads too, is masked by PRX's attention.
 
 A transformer without an image's structure built in learns slowly what shapes are. So its tokens also learn to be read
 as the CLIP's tokens of the clean picture (representation alignment, 2410.06940, eq. 6; PRX's authors train so too), by
