@@ -12,7 +12,7 @@ from data_builders.engine.keyed_hash import canonical
 class Record:
     """A sample that is planned. It must hold all that `Builder.make` needs, so that any process can build it.
 
-    Its fields are kept as JSON: a plan may hold millions of records, and dictionaries take three times the room.
+    Its fields are kept as JSON: a plan may hold millions of records, and dictionaries take more room.
 
     Attributes:
         key: Name of the sample, of the letters `[a-z0-9_-]`, unique in the task.
