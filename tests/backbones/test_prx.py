@@ -48,14 +48,22 @@ def test_prompts_are_encoded_as_diffusers_pipeline_does(base: Backbone) -> None:
     assert torch.equal(ours.arguments["attention_mask"], mask)
 
 
-def image_attention(transformer: Any, layer: Any, latents: Tensor, tokens: Tensor) -> Tensor:
-    """What an image attention adds, written out head by head."""
+def turned(states: Tensor, ids: Tensor) -> Tensor:
+    """Rotary positions (2104.09864, eq. 34) on [B, L, 16]: eight tell the row of `ids` [L, 2], eight the column."""
+    angles = torch.cat([ids[:, [axis]] / 10_000 ** (torch.arange(4) / 4) for axis in (0, 1)], dim=1)
+    pairs = torch.view_as_complex(states.unflatten(-1, (8, 2)).contiguous())
+    return torch.view_as_real(pairs * torch.polar(torch.ones_like(angles), angles)).flatten(-2)
+
+
+def image_attention(transformer: Any, layer: Any, latents: Tensor, tokens: Tensor, ids: Tensor) -> Tensor:
+    """What an image attention adds to latents at the places `ids`, written out head by head."""
     attn, heads = transformer.blocks[0].attention, []
     queries = attn.img_qkv_proj(latents)[..., :32]
     for head in range(2):
         own = slice(16 * head, 16 * head + 16)
         query = queries[..., own]
         query = query / (query.square().mean(-1, keepdim=True) + 1e-6).sqrt() * attn.norm_q.weight
+        query = turned(query, ids)
         key = layer.to_k_ip(tokens)[..., own]
         key = key / (key.square().mean(-1, keepdim=True) + 1e-6).sqrt() * layer.norm_k_ip[own]
         heads.append(torch.softmax(query @ key.mT / 4, dim=-1) @ layer.to_v_ip(tokens)[..., own])
@@ -68,12 +76,14 @@ def test_a_second_softmax_is_added_to_the_blocks_own(base: Backbone) -> None:
     adapter, transformer = loud_adapter(CONFIG), base.denoiser
     attn, latents, texts, tokens = transformer.blocks[0].attention, *(torch.randn(2, n, 32) for n in (9, 5, 16))
     layer: Any = adapter.ip_adapter["0"]
-    plain = attn(latents, texts)
+    ids = torch.cartesian_prod(torch.arange(3.0), torch.arange(3.0))
+    rotary = transformer.pe_embedder(ids[None])
+    plain = attn(latents, texts, image_rotary_emb=rotary)
     injection = inject(transformer, adapter, scale=0.7)
     texts.ip_hidden_states = [tokens]  # type: ignore[attr-defined]
-    ours = attn(latents, texts)
+    ours = attn(latents, texts, image_rotary_emb=rotary)
     injection.eject()
-    torch.testing.assert_close(ours, plain + 0.7 * image_attention(transformer, layer, latents, tokens))
+    torch.testing.assert_close(ours, plain + 0.7 * image_attention(transformer, layer, latents, tokens, ids))
 
 
 @torch.no_grad()

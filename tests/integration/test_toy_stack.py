@@ -28,6 +28,8 @@ PARTS = (
     "transformer",
     "ip_adapter",
     "ip_adapter_detail",
+    "transformer_ip_adapter",
+    "transformer_ip_adapter_detail",
     "controlnet",
     "oracles",
 )
@@ -73,6 +75,7 @@ def test_the_stack_lies_in_the_hubs_layout_with_card_and_scores(trained: Path) -
         "transformer",
         "controlnet",
         "ip_adapter",
+        "transformer_ip_adapter",
     }
     assert scores["settings"]["samples"] == 2
     assert "steps" in (stack / "README.md").read_text()

@@ -19,6 +19,7 @@ from diffusers import (
     PRXTransformer2DModel,
     StableDiffusionControlNetPipeline,
 )
+from hydra import compose
 from open_clip import SimpleTokenizer, create_model_and_transforms
 from torch import Tensor
 from torch.nn import functional
@@ -28,8 +29,12 @@ from data_builders.teachers.one_each import OneEachPipeline
 from ipai.adapter.adapter import InstructAdapter
 from ipai.adapter.formats import load_ip_adapter_plus
 from ipai.adapter.hosts.inject import inject
+from ipai.backbones.config import BaseConfig
+from ipai.config import parse
+from ipai.evaluation.sampling.asking import Sampling, answer
 from ipai.evaluation.scoring.pixel_scores import edge_f1
 from ipai.image_io import to_image
+from ipai.pipeline.picture_generator import PictureGenerator
 from ipai.toyworld.captions import WORDINGS
 from ipai.toyworld.factors import IDENTITY, Portraits, Scenes
 from ipai.toyworld.oracles import Oracle, agreement, truth_of
@@ -38,7 +43,7 @@ from tools.toy_stack.clip import normalised
 from tools.toy_stack.clip_text import told_apart
 from tools.toy_stack.controlnet import edges_of
 from tools.toy_stack.rendered_set import Pictures
-from tools.toy_stack.sizes import IP_ADAPTER_FILE, RESOLUTION
+from tools.toy_stack.sizes import IP_ADAPTER_FILE, RESOLUTION, TRANSFORMER_IP_ADAPTER_FILE
 from tools.toy_stack.tokens import MERGES_FILE
 from tools.toy_stack.vae import reconstruct
 
@@ -53,7 +58,7 @@ def measure(
     folder: Path, oracles: dict[str, Oracle], held_out: Pictures, samples: int, progress: Progress
 ) -> dict[str, Any]:
     """Scores of every part on `samples` held-out pictures of each kind (as far as there are so many)."""
-    scenes, portraits = _first(held_out, "scenes", samples), _first(held_out, "portraits", samples)
+    scenes, portraits = first(held_out, "scenes", samples), first(held_out, "portraits", samples)
     scores: dict[str, Any] = {"settings": {"samples": samples, "steps": STEPS, "guidance_scale": GUIDANCE_SCALE}}
     for name, score in (
         ("oracles", lambda: {kind: oracle.accuracy for kind, oracle in oracles.items()}),
@@ -63,13 +68,14 @@ def measure(
         ("transformer", lambda: _text_scores(load_transformer_pipeline(folder), oracles, scenes, portraits)),
         ("controlnet", lambda: _controlnet_scores(folder, oracles, scenes)),
         ("ip_adapter", lambda: _adapter_scores(folder, oracles, scenes, portraits)),
+        ("transformer_ip_adapter", lambda: transformer_adapter_scores(folder, oracles, scenes, portraits)),
     ):
         progress(name)
         scores[name] = score()
     return scores
 
 
-class _Some:
+class Some:
     """Some pictures of one kind: factors, pixels uint8 [N, 3, 64, 64] and plain captions."""
 
     def __init__(self, kind: str, factors: Scenes | Portraits, pixels: Tensor, captions: list[str]) -> None:
@@ -79,11 +85,11 @@ class _Some:
         return truth_of(self.factors, oracle.net.factors)
 
 
-def _first(pictures: Pictures, kind: str, count: int) -> _Some:
+def first(pictures: Pictures, kind: str, count: int) -> Some:
     factors = getattr(pictures, kind)[:count]
     start = 0 if kind == "scenes" else len(pictures.scenes)
     rows = torch.arange(start, start + len(factors))
-    return _Some(kind, factors, pictures.pixels[rows], pictures.plain(rows, rows % WORDINGS))
+    return Some(kind, factors, pictures.pixels[rows], pictures.plain(rows, rows % WORDINGS))
 
 
 def generate(pipeline: Any, prompts: list[str], **inputs: Any) -> Tensor:
@@ -136,7 +142,7 @@ def _quick(pipeline: Any) -> Any:
     return pipeline
 
 
-def _vae_scores(folder: Path, oracles: dict[str, Oracle], *parts: _Some) -> dict[str, float]:
+def _vae_scores(folder: Path, oracles: dict[str, Oracle], *parts: Some) -> dict[str, float]:
     """How often a reconstruction is read as its original is."""
     vae = AutoencoderKL.from_pretrained(folder / "vae", local_files_only=True)
     scores: dict[str, float] = {}
@@ -164,7 +170,7 @@ def _clip_scores(folder: Path, held_out: Pictures) -> dict[str, float]:
     }
 
 
-def _text_scores(pipeline: Any, oracles: dict[str, Oracle], scenes: _Some, portraits: _Some) -> dict[str, float]:
+def _text_scores(pipeline: Any, oracles: dict[str, Oracle], scenes: Some, portraits: Some) -> dict[str, float]:
     scores: dict[str, float] = {}
     for some, factors in ((scenes, ("object", "colour", "background")), (portraits, ("background",))):
         starts = range(0, len(some.captions), _BATCH)
@@ -174,7 +180,7 @@ def _text_scores(pipeline: Any, oracles: dict[str, Oracle], scenes: _Some, portr
     return scores
 
 
-def _controlnet_scores(folder: Path, oracles: dict[str, Oracle], scenes: _Some) -> dict[str, float]:
+def _controlnet_scores(folder: Path, oracles: dict[str, Oracle], scenes: Some) -> dict[str, float]:
     controlnet = ControlNetModel.from_pretrained(folder / "controlnet", local_files_only=True)
     pipeline = _quick(
         StableDiffusionControlNetPipeline.from_pretrained(
@@ -192,7 +198,7 @@ def _controlnet_scores(folder: Path, oracles: dict[str, Oracle], scenes: _Some) 
 
 
 @torch.no_grad()
-def _adapter_scores(folder: Path, oracles: dict[str, Oracle], *parts: _Some) -> dict[str, float]:
+def _adapter_scores(folder: Path, oracles: dict[str, Oracle], *parts: Some) -> dict[str, float]:
     """What IPAdapter+ gives back of a picture without any prompt."""
     pipeline = load_pipeline(folder)
     tower = CLIPVisionModelWithProjection.from_pretrained(
@@ -212,6 +218,24 @@ def _adapter_scores(folder: Path, oracles: dict[str, Oracle], *parts: _Some) -> 
         oracle = oracles[some.kind]
         read = oracle.read(torch.cat(pictures))
         scores |= _prefixed(some.kind, agreement(read, some.truth(oracle), oracle.net.factors))
+    return scores
+
+
+def transformer_base(folder: Path) -> BaseConfig:
+    """The stack with its transformer as `base=toy_prx` has it; to be called by a command of Hydra's."""
+    words = ["recipe=toy", "base=toy_prx", "objective=flow", f"base.transformer.id={folder}", "data.root=unread"]
+    return parse(compose("train", overrides=words)).base
+
+
+def transformer_adapter_scores(folder: Path, oracles: dict[str, Oracle], *parts: Some) -> dict[str, float]:
+    """What the transformer's IPAdapter+ gives back of a picture without any prompt."""
+    generator = PictureGenerator(transformer_base(folder), folder / TRANSFORMER_IP_ADAPTER_FILE, "cpu")
+    generator.pipeline.set_progress_bar_config(disable=True)
+    scores: dict[str, float] = {}
+    for some in parts:
+        count, oracle = len(some.pixels), oracles[some.kind]
+        drawn = answer(generator, some.pixels, [""] * count, [None] * count, Sampling(STEPS, GUIDANCE_SCALE))
+        scores |= _prefixed(some.kind, agreement(oracle.read(drawn), some.truth(oracle), oracle.net.factors))
     return scores
 
 

@@ -28,6 +28,8 @@ _PARTS = (
     "transformer",
     "ip_adapter",
     "ip_adapter_detail",
+    "transformer_ip_adapter",
+    "transformer_ip_adapter_detail",
     "controlnet",
     "oracles",
 )

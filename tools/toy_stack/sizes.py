@@ -74,3 +74,4 @@ SD_TEXT: dict[str, Any] = {
 RESAMPLER = ResamplerSize(width=128, depth=4, heads=2, head_dim=64, num_queries=16)
 # In the stack's folder; the other parts lie where diffusers looks for them.
 IP_ADAPTER_FILE = "ip_adapter/ip-adapter-plus_toy.safetensors"
+TRANSFORMER_IP_ADAPTER_FILE = "ip_adapter/ip-adapter-plus_toy-prx.safetensors"

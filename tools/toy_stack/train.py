@@ -33,12 +33,22 @@ from tools.toy_stack import (
     vae,
 )
 from tools.toy_stack.rendered_set import HELD_OUT_SEED, TRAIN_SEED, Pictures, draw_pictures
-from tools.toy_stack.sizes import IP_ADAPTER_FILE, PROMPT_CONTEXT
+from tools.toy_stack.sizes import IP_ADAPTER_FILE, PROMPT_CONTEXT, TRANSFORMER_IP_ADAPTER_FILE
 from tools.toy_stack.stage import Losses, Stage, StageSettings
 
 log = logging.getLogger(__name__)
 
-PARTS = ("vae", "clip", "finished_vae", "denoiser", "transformer", "ip_adapter", "controlnet", "oracles")
+PARTS = (
+    "vae",
+    "clip",
+    "finished_vae",
+    "denoiser",
+    "transformer",
+    "ip_adapter",
+    "transformer_ip_adapter",
+    "controlnet",
+    "oracles",
+)
 """What `only` may name: properties of `StackTraining`."""
 
 
@@ -57,8 +67,8 @@ class StackConfig:
         scenes, portraits: Pictures to train on.
         vae_gate: Refuse to train on a VAE that does not beat the best linear code of its length.
         samples: Held-out pictures of each kind that are measured at the end.
-        vae, clip, clip_text, decoder, unet, transformer, ip_adapter, ip_adapter_detail, controlnet, oracles: Length and
-            rate of each part.
+        vae, clip, clip_text, decoder, unet, transformer, ip_adapter, ip_adapter_detail, transformer_ip_adapter,
+            transformer_ip_adapter_detail, controlnet, oracles: Length and rate of each part.
     """
 
     output: str
@@ -79,6 +89,8 @@ class StackConfig:
     transformer: StageSettings
     ip_adapter: StageSettings
     ip_adapter_detail: StageSettings
+    transformer_ip_adapter: StageSettings
+    transformer_ip_adapter_detail: StageSettings
     controlnet: StageSettings
     oracles: StageSettings
 
@@ -232,6 +244,29 @@ class StackTraining:
         for name, stage in (("ip_adapter", settings), ("ip_adapter_detail", self.config.ip_adapter_detail)):
             parts = (self.pictures, self.latents, stage.batch_size, name == "ip_adapter_detail")
             self._train(name, model, partial(adapter.adapter_loss, model, *frozen, *parts), stage)
+        injection.eject()
+        return model
+
+    @cached_property
+    def transformer_ip_adapter(self) -> InstructAdapter:
+        """IPAdapter+ for the transformer; it begins to read pictures as the UNet's does."""
+        base = self.transformer
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed)
+            model = InstructAdapter(adapter.plus_spec(base.transformer))
+        start_from_base(model, base.transformer, self.config.seed)
+        file = self._start / TRANSFORMER_IP_ADAPTER_FILE if self._start else None
+        if file and file.exists():  # the first stacks had none
+            load_ip_adapter_plus(model, file)
+        else:
+            adapter.take_over_reading(model, self.ip_adapter)
+        injection = inject(base.transformer, model)
+        frozen = (base.text_encoder, self.image_tower, self.tokenizer)
+        for name in ("transformer_ip_adapter", "transformer_ip_adapter_detail"):
+            settings: StageSettings = getattr(self.config, name)
+            loss = partial(adapter.flow_adapter_loss, injection, *frozen, self.pictures, self.latents)
+            drawn = {"batch_size": settings.batch_size, "detail": name.endswith("_detail")}
+            self._train(name, model, partial(loss, **drawn), settings)
         injection.eject()
         return model
 

@@ -12,13 +12,14 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from ipai.adapter.adapter import InstructAdapter
 from ipai.adapter.formats import export_ip_adapter
 from ipai.files import sync, write_json, write_text
 from ipai.toyworld.oracles import save_oracle
 from tools.toy_stack import tokens
 from tools.toy_stack.clip import model_config, write_open_clip
 from tools.toy_stack.diffusion import noise_schedule
-from tools.toy_stack.sizes import IP_ADAPTER_FILE
+from tools.toy_stack.sizes import IP_ADAPTER_FILE, TRANSFORMER_IP_ADAPTER_FILE
 from tools.toy_stack.train import StackTraining
 from tools.toy_stack.transformer import flow_schedule
 
@@ -82,7 +83,9 @@ def _write_parts(stack: StackTraining, folder: Path) -> None:
     noise_schedule().save_pretrained(folder / "scheduler")
     flow_schedule().save_pretrained(folder / "flow_scheduler")
     _write_instruction_encoder(stack, folder / "instruction_encoder")
-    _write_ip_adapter(stack, folder / IP_ADAPTER_FILE)
+    (folder / IP_ADAPTER_FILE).parent.mkdir()
+    write_ip_adapter(stack.ip_adapter, folder / IP_ADAPTER_FILE)
+    write_ip_adapter(stack.transformer_ip_adapter, folder / TRANSFORMER_IP_ADAPTER_FILE)
     for kind, oracle in stack.oracles.items():
         save_oracle(oracle, folder / "oracles" / f"{kind}.safetensors")
     write_text(folder / "model_index.json", json.dumps(_PIPELINE, indent=2) + "\n")
@@ -94,8 +97,8 @@ def _write_instruction_encoder(stack: StackTraining, folder: Path) -> None:
     tokens.write_open_clip_merges(sorted(tokenizer.bpe_ranks, key=tokenizer.bpe_ranks.__getitem__), folder)
 
 
-def _write_ip_adapter(stack: StackTraining, path: Path) -> None:
-    path.parent.mkdir(parents=True)
-    export_ip_adapter(stack.ip_adapter, path)
+def write_ip_adapter(adapter: InstructAdapter, path: Path) -> None:
+    """Write an IPAdapter+ as it ships, in half precision."""
+    export_ip_adapter(adapter, path)
     halved = {name: value.half() for name, value in load_file(path).items()}
     save_file(halved, path, metadata={"format": "pt"})

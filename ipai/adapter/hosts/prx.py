@@ -1,14 +1,15 @@
 """An adapter in the transformer of PRX, whose latents ask texts and latents at once, and whose texts never change.
 
 A second softmax, over the condition tokens, is then what IP-Adapter adds to a UNet (2308.06721, section 3.2.2). Queries
-and keys are normed as the base norms its own, and values begin at zero, so that step 0 is the base.
+are those that ask the texts: normed, and turned by their place, without which a token could not say where something is.
+Keys are normed as the base norms its own, and values begin at zero, so that step 0 is the base.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch.nn.functional as F
-from diffusers.models.transformers.transformer_prx import PRXAttention, PRXTransformer2DModel
+from diffusers.models.transformers.transformer_prx import PRXAttention, PRXTransformer2DModel, apply_rope
 from torch import Tensor, nn
 
 from ipai.adapter.attentions import ImageAttention, NormedKeysValues
@@ -31,12 +32,20 @@ class PRXImageProcessor(ImageProcessor):
         self.own = own
 
     def __call__(
-        self, attn: PRXAttention, hidden_states: Tensor, encoder_hidden_states: Tensor, **arguments: Any
+        self,
+        attn: PRXAttention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor,
+        image_rotary_emb: Tensor | None = None,
+        **arguments: Any,
     ) -> Tensor:
         """Attend from latents [B, L, D]; the texts carry the condition tokens."""
-        attended: Tensor = self.own(attn, hidden_states, encoder_hidden_states, **arguments)
-        # Without their places: the condition has none.
+        attended: Tensor = self.own(
+            attn, hidden_states, encoder_hidden_states, image_rotary_emb=image_rotary_emb, **arguments
+        )
         query = attn.norm_q(split_heads(_queries(attn, hidden_states), attn.heads))
+        if image_rotary_emb is not None:
+            query = apply_rope(query, image_rotary_emb)
         tokens_of_each = given(getattr(encoder_hidden_states, TOKENS, None))
         for layer, scale, tokens in zip(self.layers, self.scales, tokens_of_each, strict=True):
             key = F.rms_norm(split_heads(layer.to_k_ip(tokens), attn.heads), (attn.head_dim,), eps=_EPSILON)
