@@ -1,13 +1,14 @@
 """A short joint training in the toy world, whole or broken in a named way, and what the oracles say of it.
 
-`python -m tests.learning.lesson 5` prints the numbers of five seeds and of every way to break the method: the margins
-of `test_learning.py` come from there, and docs/toy-world.md holds its output.
+`python -m tests.learning.lesson 5` prints the numbers of five seeds and of every way to break the method, and with
+`toy_prx` behind it those of the toy transformer: the margins of `test_learning.py` come from there, and
+docs/toy-world.md holds its output.
 """
 
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +84,11 @@ def build_pairs(folder: Path) -> Path:
     return folder
 
 
-def teach(shards: Path, run: Path, seed: int, broken: str | None = None) -> Lesson:
+OTHER_BASE = ("base=toy_prx", "objective=flow_noisy")
+"""What makes the lesson one of the toy transformer."""
+
+
+def teach(shards: Path, run: Path, seed: int, broken: str | None = None, others: Sequence[str] = ()) -> Lesson:
     """Train in `run`, then ask.
 
     Args:
@@ -91,11 +96,12 @@ def teach(shards: Path, run: Path, seed: int, broken: str | None = None) -> Less
         run: A new folder.
         seed: Of the training.
         broken: A key of `BROKEN`, or None for the method as it is.
+        others: Further settings, see `OTHER_BASE`.
     """
     config = compose(
         "experiment=joint", "recipe=toy", "logger=none", f"data.root={shards}", f"run={run}", f"train.seed={seed}",
         f"train.steps={STEPS}", f"validation.every={STEPS}", "validation.images=0",
-        "validation.samples=40", f"checkpoint.every={STEPS}",
+        "validation.samples=40", f"checkpoint.every={STEPS}", *others,
     )  # fmt: skip
     with BROKEN[broken]() if broken else nullcontext():
         assert train(config) == 0
@@ -184,13 +190,13 @@ def _zeros() -> Iterator[None]:
 BROKEN: dict[str, Callable[[], Any]] = {"swapped": _swapped, "frozen": _frozen, "zeros": _zeros}
 
 
-def main(seeds: int) -> None:
-    """Print the numbers of so many seeds, and of each way to break the method."""
+def main(seeds: int, others: Sequence[str]) -> None:
+    """Print the numbers of so many seeds, and of each way to break the method; `others` as in `teach`."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shards = build_pairs(folder / "shards")
         for seed, broken in [*((seed, None) for seed in range(seeds)), *((0, broken) for broken in BROKEN)]:
-            lesson = teach(shards, folder / f"{broken}-{seed}", seed, broken)
+            lesson = teach(shards, folder / f"{broken}-{seed}", seed, broken, others)
             losses = " ".join(f"{task} {ratio:.3f}" for task, ratio in lesson.losses.items())
             taken = "  ".join(
                 f"{name}: " + " ".join(f"{factor} {share:.2f}" for factor, share in getattr(lesson, name).items())
@@ -201,4 +207,4 @@ def main(seeds: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5, OTHER_BASE if "toy_prx" in sys.argv else ())
