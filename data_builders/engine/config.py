@@ -8,6 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from data_builders.engine.executors.config import ExecutorConfig, RayExecutor, SlurmExecutor
 from data_builders.engine.keyed_hash import digest_of
+from ipai.errors import ConfigError
+from ipai.files import CONF
 from ipai.llm import config as llm
 from ipai.schema import SEED, above, at_least, between, one_of, refuse, typed
 from ipai.tasks import TASKS
@@ -18,7 +20,17 @@ ALL = "all"
 # None of these changes a byte of the shards (a moved source or another prompt is recognised by its plan), so they may
 # differ between starts of one build.
 CHANGEABLE = (
-    *("output", "dry_run", "probe", "verify", "executor", "max_drop_fraction", "source.root", "captioner.prompt"),
+    *(
+        "output",
+        "base",
+        "dry_run",
+        "probe",
+        "verify",
+        "executor",
+        "max_drop_fraction",
+        "source.root",
+        "captioner.prompt",
+    ),
     *(f"captioner.{name}" for name in llm.CHANGEABLE),
 )
 
@@ -69,6 +81,7 @@ class BuildConfig:
         output: Folder in which the folder of the task is made.
         limit: At most this many planned samples (an unbiased draw), or None for all.
         seed: Decides split, order, draws and colours.
+        base: The base model that the set is for: where nothing else is said, `image_size` is its resolution.
         image_size: Side of the square pictures, px.
         jpeg_quality: 1..100, as libjpeg counts it.
         shard_size: Planned samples a shard.
@@ -85,6 +98,7 @@ class BuildConfig:
     val: ValidationSplit = field(default_factory=ValidationSplit)
     limit: int | None = field(default=None, metadata=above(0))
     seed: int = field(default=0, metadata=SEED)
+    base: str = "sd15"
     image_size: int = field(default=512, metadata=between(1, MAX_SIDE))
     jpeg_quality: int = field(default=95, metadata=between(1, 100))
     shard_size: int = field(default=1000, metadata=above(0))
@@ -109,6 +123,21 @@ class BuildConfig:
             yield f"probe={self.probe} is how many samples a dry run makes for a measurement: set dry_run=true, or 0"
         if isinstance(self.captioner, OpenaiCaptioner):
             yield from self.captioner.problems()
+
+
+def resolution_of(base: str) -> int:
+    """The side of the pictures, px, that a base of `conf/base` is trained on: `${resolution_of:sdxl}` in `conf`.
+
+    Raises:
+        ConfigError: There is no such base.
+    """
+    known = sorted(path.stem for path in (CONF / "base").glob("*.yaml"))
+    if base not in known:
+        raise ConfigError(f"base={base} is none of conf/base: {', '.join(known)}; or give image_size=... itself")
+    return int(OmegaConf.select(OmegaConf.load(CONF / "base" / f"{base}.yaml"), "resolution"))
+
+
+OmegaConf.register_new_resolver("resolution_of", resolution_of, replace=True)
 
 
 def parse(raw: DictConfig, schema: type[BuildConfig]) -> Any:

@@ -6,15 +6,18 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 
 from data_builders.coco.builder import CocoBuilder
+from data_builders.engine.config import BuildConfig, parse
 from data_builders.engine.executors import run_jobs
 from data_builders.engine.executors.config import ExecutorConfig
 from data_builders.engine.folder import locked
 from data_builders.engine.run import build, plan_build
+from data_builders.registry import schema_of
 from ipai.errors import ConfigError, DataError
 from ipai.files import sha256_of
-from tests.helpers.building import build_all, configure, digests, samples_in
+from tests.helpers.building import ROOT, build_all, configure, digests, samples_in
 from tests.helpers.coco_source import CocoWriter, write_coco_source
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -210,3 +213,17 @@ def test_the_lock_is_let_go_when_a_build_is_abandoned(tmp_path: Path, coco: Path
 def test_settings_that_cannot_work_are_refused(tmp_path: Path, overrides: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         configure(tmp_path, tmp_path, *overrides)
+
+
+def test_pictures_are_as_large_as_the_base_wants_them() -> None:
+    def side(*overrides: str) -> int:
+        with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf" / "build")):
+            words = ["task=copy", "source.root=.", "output=.", *overrides]
+            raw = compose("build_datasets", overrides=words)
+        config: BuildConfig = parse(raw, schema_of(raw.task, None))
+        return config.image_size
+
+    assert [side(), *(side(f"base={base}") for base in ("sdxl", "prx"))] == [512, 1024, 512]
+    assert side("base=sdxl", "image_size=768") == 768
+    with pytest.raises(ConfigError, match=r"base=sdx is none of conf/base: .*sdxl"):
+        side("base=sdx")
