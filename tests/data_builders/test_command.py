@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import resource
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 
 from tests.helpers.building import ROOT, command, digests, environment, run_command, samples_in
 from tests.helpers.coco_source import write_coco_source
+from tests.helpers.killing import killed_ten_times, wait_for_a_shard
 
 
 def test_a_build_and_its_repetition(tmp_path: Path, coco: Path) -> None:
@@ -100,43 +100,7 @@ def test_killed_ten_times_at_random_moments_gives_the_same_bytes(tmp_path: Path)
     assert run_command(command(source, tmp_path / "whole", *settings), tmp_path).returncode == 0
     expected = digests(tmp_path / "whole" / "object")
     words = command(source, tmp_path / "killed", *settings)
-    folder = tmp_path / "killed" / "object"
-    draw = random.Random(0)
-    counts: list[int] = []
-    for attempt in range(10):
-        victim = subprocess.Popen(
-            words, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        if attempt % 2:
-            time.sleep(draw.uniform(0.1, 1.5))  # any moment, start-up and planning too
-        else:
-            wait_for_a_shard(folder, victim, draw.uniform(0.0, 0.3))
-        victim.send_signal(signal.SIGKILL)
-        victim.wait(timeout=30)
-        counts.append(len(list(folder.glob("*-*.json"))))
-        if (folder / "card.md").exists():  # it had finished: open it again
-            for path in [folder / "card.md", *sorted(folder.glob("train-*.tar"))[:10]]:
-                path.unlink()
-    assert any(0 < count < len(expected) // 2 for count in counts), f"no kill fell into the building: {counts}"
-    done = run_command(words, tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert digests(folder) == expected
-
-
-def wait_for_a_shard(folder: Path, victim: subprocess.Popen[bytes], then: float) -> None:
-    """Wait until a shard is begun, or the command has ended, and then for `then` seconds."""
-    before = names_in(folder)
-    until = time.monotonic() + 120
-    while victim.poll() is None and time.monotonic() < until:
-        if any(name.startswith((".train-", ".val-")) for name in names_in(folder) - before):
-            break
-        time.sleep(0.005)
-    time.sleep(then)
-
-
-def names_in(folder: Path) -> set[str]:
-    """Names of the files of a folder, which may not be there yet."""
-    return {path.name for path in folder.iterdir()} if folder.exists() else set()
+    assert killed_ten_times(words, tmp_path / "killed" / "object", len(expected)) == expected
 
 
 def test_workers_leave_when_their_parent_is_killed(tmp_path: Path) -> None:
