@@ -22,11 +22,10 @@ from tests.helpers.composing import compose
 from tools.toy_stack.clip import normalised
 from tools.toy_stack.quality import identity_kept
 from tools.toy_stack.rendered_set import draw_pictures
+from tools.toy_stack.sizes import TRANSFORMER_IP_ADAPTER_FILE
 
-LIMIT, OF_THE_TRANSFORMER = (
-    25_000_000,
-    10 << 20,
-)  # bytes of all weights but the transformer's, and of its and its texts'
+LIMIT, OF_THE_TRANSFORMER, OF_ITS_ADAPTER = 25_000_000, 10 << 20, 2_500_000
+"""Bytes of the UNet's whole stack, of the transformer with its text encoder, and of its IPAdapter+."""
 
 OF_ITS_PARTS = [
     f"StableDiffusion{kind}Pipeline"
@@ -38,16 +37,18 @@ OF_ITS_PARTS = [
 """Classes that need nothing beside the stack's own parts."""
 
 
-def toy_run() -> TrainingRun:
-    return compose("experiment=joint", "recipe=toy", "data.root=shards")
+def toy_run(*overrides: str) -> TrainingRun:
+    return compose("experiment=joint", "recipe=toy", "data.root=shards", *overrides)
 
 
 def test_it_is_small_and_holds_no_pickles() -> None:
     files = [path for path in shipped_stack().rglob("*") if path.is_file()]
     sizes = {path: path.stat().st_size for path in files}
     transformer = sum(size for path, size in sizes.items() if path.parent.name.startswith("transformer"))
+    adapter = (shipped_stack() / TRANSFORMER_IP_ADAPTER_FILE).stat().st_size
     assert transformer <= OF_THE_TRANSFORMER
-    assert sum(sizes.values()) - transformer <= LIMIT
+    assert adapter <= OF_ITS_ADAPTER
+    assert sum(sizes.values()) - transformer - adapter <= LIMIT
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".txt", ".gz", ".md"}
 
 
@@ -72,8 +73,9 @@ def test_both_forms_of_its_image_tower_agree() -> None:
         torch.testing.assert_close(theirs(pixels).image_embeds, ours.eval().encode_image(pixels), atol=2e-4, rtol=1e-3)
 
 
-def test_an_adapter_starts_as_its_ip_adapter_plus() -> None:
-    config = toy_run()
+@pytest.mark.parametrize("base_of", [(), ("base=toy_prx", "objective=flow")])
+def test_an_adapter_starts_as_its_ip_adapter_plus(base_of: tuple[str, ...]) -> None:
+    config = toy_run(*base_of)
     base = load_base(config.base, "cpu", only=("image_encoder",))
     spec = spec_of(config.adapter, config.base, read_dims(config.base))
     adapter = InstructAdapter(spec)
