@@ -84,7 +84,10 @@ def build_pairs(folder: Path) -> Path:
     return folder
 
 
-OTHER_BASE = ("base=toy_prx", "objective=flow_noisy")
+OTHER_BASE = (
+    *("base=toy_prx", "objective=flow_noisy", "train.learning_rate=6e-4"),
+    "data.weights={style: 2.0, object: 1.5, copy: 1.5}",
+)
 """What makes the lesson one of the toy transformer."""
 
 

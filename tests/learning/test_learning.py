@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.learning.lesson import BROKEN, Lesson, build_pairs, teach
+from tests.learning.lesson import BROKEN, OTHER_BASE, Lesson, build_pairs, teach
 
 pytestmark = pytest.mark.learning
 
@@ -27,8 +27,11 @@ def listens(lesson: Lesson) -> bool:
     )
 
 
-def test_joint_training_lowers_the_losses_and_listens_to_instructions(shards: Path, tmp_path: Path) -> None:
-    lesson = teach(shards, tmp_path / "run", seed=0)
+@pytest.mark.parametrize("others", [pytest.param((), id="unet"), pytest.param(OTHER_BASE, id="transformer")])
+def test_joint_training_lowers_the_losses_and_listens_to_instructions(
+    shards: Path, tmp_path: Path, others: tuple[str, ...]
+) -> None:
+    lesson = teach(shards, tmp_path / "run", seed=0, others=others)
     assert {task: ratio for task, ratio in lesson.losses.items() if ratio >= LOSS_MARGIN[task]} == {}
     assert listens(lesson), lesson
     assert lesson.object["colour"] > OBJECTS_COLOUR > lesson.style["colour"], lesson
