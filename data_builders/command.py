@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from data_builders.engine.base_resolution import resolution_of
 from ipai.cli import MISUSE, command
 from ipai.errors import DataError
 
@@ -38,6 +39,7 @@ def main(raw: DictConfig) -> int | None:
     from data_builders.engine.config import ALL
     from data_builders.instructions.config import NAME as INSTRUCTIONS
 
+    resolution_of(raw.base)  # a misspelt one is refused once, before anything is planned
     if raw.task == ALL:
         return run_all(raw)
     if raw.task == INSTRUCTIONS:

@@ -8,8 +8,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from data_builders.engine.executors.config import ExecutorConfig, RayExecutor, SlurmExecutor
 from data_builders.engine.keyed_hash import digest_of
-from ipai.errors import ConfigError
-from ipai.files import CONF
 from ipai.llm import config as llm
 from ipai.schema import SEED, above, at_least, between, one_of, refuse, typed
 from ipai.tasks import TASKS
@@ -123,21 +121,6 @@ class BuildConfig:
             yield f"probe={self.probe} is how many samples a dry run makes for a measurement: set dry_run=true, or 0"
         if isinstance(self.captioner, OpenaiCaptioner):
             yield from self.captioner.problems()
-
-
-def resolution_of(base: str) -> int:
-    """The side of the pictures, px, that a base of `conf/base` is trained on: `${resolution_of:sdxl}` in `conf`.
-
-    Raises:
-        ConfigError: There is no such base.
-    """
-    known = sorted(path.stem for path in (CONF / "base").glob("*.yaml"))
-    if base not in known:
-        raise ConfigError(f"base={base} is none of conf/base: {', '.join(known)}; or give image_size=... itself")
-    return int(OmegaConf.select(OmegaConf.load(CONF / "base" / f"{base}.yaml"), "resolution"))
-
-
-OmegaConf.register_new_resolver("resolution_of", resolution_of, replace=True)
 
 
 def parse(raw: DictConfig, schema: type[BuildConfig]) -> Any:

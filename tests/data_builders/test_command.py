@@ -12,7 +12,7 @@ import pytest
 
 from tests.helpers.building import ROOT, command, digests, environment, run_command, samples_in
 from tests.helpers.coco_source import write_coco_source
-from tests.helpers.killing import killed_ten_times, wait_for_a_shard
+from tests.helpers.killing import killed_ten_times, shards_of, wait_for_a_shard
 
 
 def test_a_build_and_its_repetition(tmp_path: Path, coco: Path) -> None:
@@ -100,7 +100,7 @@ def test_killed_ten_times_at_random_moments_gives_the_same_bytes(tmp_path: Path)
     assert run_command(command(source, tmp_path / "whole", *settings), tmp_path).returncode == 0
     expected = digests(tmp_path / "whole" / "object")
     words = command(source, tmp_path / "killed", *settings)
-    assert killed_ten_times(words, tmp_path / "killed" / "object", len(expected)) == expected
+    assert killed_ten_times(words, tmp_path / "killed" / "object", shards_of(expected)) == expected
 
 
 def test_workers_leave_when_their_parent_is_killed(tmp_path: Path) -> None:

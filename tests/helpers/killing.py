@@ -1,22 +1,36 @@
-"""Kills a build at random moments, and lets it go on."""
+"""Kills the real command with SIGKILL, when its first shard is done or at random moments, and lets it go on."""
 
 import random
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tests.helpers.building import digests, environment, run_command
 
 
-def killed_ten_times(words: Sequence[str], folder: Path, files: int) -> dict[str, str]:
+def killed_and_continued(words: list[str], folder: Path) -> tuple[int, dict[str, str]]:
+    """Run, kill, run again; returns how many shards were done at the kill, and the hashes of all files in the end."""
+    victim = subprocess.Popen(words, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while victim.poll() is None and not list(folder.glob("*-*.json")) and time.monotonic() < until:
+        time.sleep(0.002)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait(timeout=30)
+    done = len(list(folder.glob("*-*.json")))
+    again = run_command(words, folder.parent)
+    assert again.returncode == 0, again.stderr
+    return done, digests(folder)
+
+
+def killed_ten_times(words: Sequence[str], folder: Path, shards: int) -> dict[str, str]:
     """The digests of what a build leaves in `folder` that was killed ten times and then let go on.
 
     Args:
         words: The command.
         folder: Of the task.
-        files: How many an undisturbed build leaves; at least one kill must fall before half of them are there.
+        shards: Of an undisturbed build; at least one kill must fall when some of them are done, and not all.
     """
     draw, counts = random.Random(0), []
     for attempt in range(10):
@@ -33,7 +47,7 @@ def killed_ten_times(words: Sequence[str], folder: Path, files: int) -> dict[str
         if (folder / "card.md").exists():  # it had finished: open it again
             for path in [folder / "card.md", *sorted(folder.glob("train-*.tar"))[:10]]:
                 path.unlink()
-    assert any(0 < count < files // 2 for count in counts), f"no kill fell into the building: {counts}"
+    assert any(0 < count < shards for count in counts), f"no kill fell into the building: {counts}"
     done = run_command(list(words), folder.parents[1])
     assert done.returncode == 0, done.stderr
     return digests(folder)
@@ -53,3 +67,8 @@ def wait_for_a_shard(folder: Path, victim: subprocess.Popen[bytes], then: float,
 def names_in(folder: Path) -> set[str]:
     """Names of the files of a folder, which may not be there yet."""
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
+
+
+def shards_of(files: Iterable[str]) -> int:
+    """How many of the files of a folder are shards."""
+    return sum(name.endswith(".tar") for name in files)

@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 
 from tests.data_builders.own.test_sources import write_shard
 from tests.helpers.building import command, digests, run_command
-from tests.helpers.killing import killed_ten_times
+from tests.helpers.killing import killed_ten_times, shards_of
 
 COUNT = 60
 
@@ -79,4 +79,4 @@ def test_killed_ten_times_at_random_moments_gives_the_same_bytes(tmp_path: Path,
     assert whole.returncode == 0, whole.stderr
     expected = digests(tmp_path / "whole" / task)
     killed = command(tmp_path / "source", tmp_path / "killed", *settings)
-    assert killed_ten_times(killed, tmp_path / "killed" / task, len(expected)) == expected
+    assert killed_ten_times(killed, tmp_path / "killed" / task, shards_of(expected)) == expected
