@@ -57,7 +57,7 @@ Progress = Callable[[str], None]
 def measure(
     folder: Path, oracles: dict[str, Oracle], held_out: Pictures, samples: int, progress: Progress
 ) -> dict[str, Any]:
-    """Scores of every part on `samples` held-out pictures of each kind, as far as there are so many; in Hydra commands."""
+    """Scores of every part on `samples` held-out pictures of each kind, if there are so many; in Hydra commands."""
     scenes, portraits = first(held_out, "scenes", samples), first(held_out, "portraits", samples)
     scores: dict[str, Any] = {"settings": {"samples": samples, "steps": STEPS, "guidance_scale": GUIDANCE_SCALE}}
     for name, score in (
