@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from data_builders.engine.base_resolution import resolution_of
 from data_builders.engine.executors.config import ExecutorConfig, RayExecutor, SlurmExecutor
 from data_builders.engine.keyed_hash import digest_of
 from ipai.llm import config as llm
@@ -117,6 +118,7 @@ class BuildConfig:
 
     def problems(self) -> Iterator[str]:
         """Values that cannot work, one message each; builders extend this."""
+        resolution_of(self.base)  # raises where there is none, though a task may fix image_size
         if self.probe < 0 or (self.probe and not self.dry_run):
             yield f"probe={self.probe} is how many samples a dry run makes for a measurement: set dry_run=true, or 0"
         if isinstance(self.captioner, OpenaiCaptioner):
