@@ -1,7 +1,7 @@
 """An adapter in the transformer of PRX, whose latents ask texts and latents at once, and whose texts never change.
 
 A second softmax, over the condition tokens, is then what IP-Adapter adds to a UNet (2308.06721, section 3.2.2). Queries
-are those that ask the texts: normed, and turned by their place, without which a token could not say where something is.
+are those that ask the texts: normed, and turned by their place, so that a token can say where something is.
 Keys are normed as the base norms its own, and values begin at zero, so that step 0 is the base.
 """
 
