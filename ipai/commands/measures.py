@@ -8,8 +8,6 @@ import argparse
 import sys
 from pathlib import Path
 
-PARTS = {"csd": ("csd",), "dino": ("dino_i", "dino_structure")}
-"""Weights -> the measures that they give."""
 _BATCH = 32
 
 
@@ -19,8 +17,8 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=400, help="answers to each task (default: 400)")
     parser.add_argument("--seed", type=int, default=0, help="of answers and intervals (default: 0)")
     parser.add_argument("--output", type=Path, help="also write the page there", metavar="FILE.md")
-    for part, names in PARTS.items():
-        parser.add_argument(f"--{part}", help=f"weights for {' and '.join(names)}: a safetensors file", metavar="FILE")
+    for part, names in _measures_of_parts().items():
+        parser.add_argument(f"--{part.replace('_', '-')}", help=f"weights for {' and '.join(names)}", metavar="FILE")
     arguments = parser.parse_args()
     if arguments.count < 10:
         parser.error("--count must be at least 10: intervals are of resampled answers")
@@ -28,22 +26,19 @@ def main() -> int:
     import torch
     from tqdm import tqdm
 
-    from ipai.backbones.config import WeightsFile
     from ipai.clip.model import TOY, ClipModel, embedding_cache
     from ipai.evaluation.measures.agreement import agreement
     from ipai.evaluation.measures.known_answers import tasks_and_kinds
     from ipai.evaluation.measures.likeness import likenesses
     from ipai.evaluation.measures.measures import MEASURES, of_likeness
     from ipai.evaluation.measures.page import page
-    from ipai.evaluation.measures.settings import LikenessWeights
+    from ipai.evaluation.measures.settings import PARTS, LikenessWeights
     from ipai.files import write_text
 
-    weights, measures = LikenessWeights(), dict(MEASURES)
-    for part, names in PARTS.items():
-        if given := getattr(arguments, part):
-            setattr(weights, part, WeightsFile(given, Path(given).name))
-            loaded = likenesses(names, weights, torch.device("cpu"), _BATCH, embedding_cache())
-            measures |= {name: of_likeness(name, likeness) for name, likeness in loaded.items()}
+    weights = LikenessWeights.given({part: getattr(arguments, part) for part in _measures_of_parts()})
+    names = [name for name, parts in PARTS.items() if all(getattr(arguments, part) for part in parts)]
+    loaded = likenesses(names, weights, torch.device("cpu"), _BATCH, embedding_cache())
+    measures = MEASURES | {name: of_likeness(name, likeness) for name, likeness in loaded.items()}
     clip, questions = ClipModel(TOY, None, cache=embedding_cache()), tasks_and_kinds()
     with tqdm(total=len(questions) * len(measures), unit=" scores", file=sys.stderr, disable=None) as bar:
         lines = agreement(questions, measures, clip, arguments.count, arguments.seed, bar.update)
@@ -53,3 +48,14 @@ def main() -> int:
         write_text(arguments.output, text)
     print(text)
     return 0
+
+
+def _measures_of_parts() -> dict[str, list[str]]:
+    """Weights -> the measures that need them."""
+    from ipai.evaluation.measures.settings import PARTS
+
+    found: dict[str, list[str]] = {}
+    for name, parts in PARTS.items():
+        for part in parts:
+            found.setdefault(part, []).append(name)
+    return found

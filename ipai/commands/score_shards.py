@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 SPLITS = ("train", "val")
+_WEIGHTS = {"csd": "CSD", "dino": "a DINO", "face_detector": "YuNet", "face_recogniser": "SFace"}
 
 
 def main() -> int:
@@ -20,7 +21,6 @@ def main() -> int:
     import torch
     from tqdm import tqdm
 
-    from ipai.backbones.config import WeightsFile
     from ipai.clip.model import ClipModel
     from ipai.data.inspection import tasks_in
     from ipai.data.shards import ShardSet
@@ -30,10 +30,7 @@ def main() -> int:
     from ipai.tasks import get_task
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    weights = LikenessWeights()
-    for part in ("csd", "dino"):
-        if given := getattr(arguments, part):
-            setattr(weights, part, WeightsFile(given, Path(given).name))
+    weights = LikenessWeights.given({part: getattr(arguments, part) for part in _WEIGHTS})
     clip = None
     if set(arguments.scores) & set(CLIP_SCORES):
         clip = ClipModel(arguments.clip, arguments.pretrained, device, arguments.batch_size)
@@ -70,13 +67,14 @@ def _arguments() -> argparse.Namespace:
         required=True,
         choices=("clip_i", "clip_t", "clip_s", "clip_slot", "sharpness", *LIKENESSES),
         help="of target and: condition | prompt | both beyond the texts | object's name; the target alone; "
-        "target and condition by CSD or DINO",
+        "target and condition by CSD, DINO, or the largest face in each",
     )
     parser.add_argument("--tasks", nargs="+", metavar="TASK", help="these only (default: all that are there)")
     parser.add_argument("--clip", default="ViT-L-14", help="open_clip's name, a folder, or toy (default: ViT-L-14)")
     parser.add_argument("--pretrained", default="openai", help="open_clip's tag of its weights (default: openai)")
-    parser.add_argument("--csd", metavar="FILE", help="weights of CSD (default: from the hub)")
-    parser.add_argument("--dino", metavar="FILE", help="weights of a DINO (default: from the hub)")
+    for part, called in _WEIGHTS.items():
+        option = f"--{part.replace('_', '-')}"
+        parser.add_argument(option, metavar="FILE", help=f"weights of {called} (default: from the hub)")
     parser.add_argument("--batch-size", type=int, default=32, help="pictures at once (default: 32)")
     parser.add_argument("--part", type=_part, default=(1, 1), metavar="I/N", help="every N-th shard, from the I-th on")
     return parser.parse_args()

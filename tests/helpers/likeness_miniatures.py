@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
+import onnx
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Config, Dinov2Model
@@ -59,3 +62,70 @@ def write_dino(folder: Path) -> Path:
     config = Dinov2Config(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, patch_size=14, image_size=224)
     Dinov2Model(config).save_pretrained(folder)
     return folder / "model.safetensors"
+
+
+def write_faces(folder: Path) -> tuple[Path, Path]:
+    """A detector and a recogniser with the inputs and outputs of YuNet and SFace.
+
+    The detector finds a face of 128 px around each white square of 32 px of its canvas and, surer, one of 64 px around
+    each of 16 px; the recogniser's weights are random.
+    """
+    detector, recogniser = folder / "yunet.onnx", folder / "sface.onnx"
+    onnx.save(_yunet(), detector)
+    weights = numpy_helper.from_array(np.random.default_rng(0).normal(size=(128, 3, 112, 112)).astype("f4"), "weights")
+    nodes = [
+        helper.make_node("Conv", ["data", "weights"], ["features"]),
+        helper.make_node("Flatten", ["features"], ["fc1"]),
+    ]
+    ends = [helper.make_tensor_value_info("data", _FLOAT, [1, 3, 112, 112])]
+    ends.append(helper.make_tensor_value_info("fc1", _FLOAT, [1, 128]))
+    onnx.save(_model(helper.make_graph(nodes, "sface", ends[:1], ends[1:], [weights])), recogniser)
+    return detector, recogniser
+
+
+_FLOAT = TensorProto.FLOAT
+_CANVAS = 640
+_SURE = {8: 0.0, 16: 1.0, 32: 0.9}  # of a face in a white square of so many pixels
+# What is added to each output: the box is 4 strides wide, and the landmarks lie in it as a face's do.
+_BIAS = {
+    "cls": (0.0,),
+    "obj": (0.0,),
+    "bbox": (0.5, 0.5, np.log(4), np.log(4)),
+    "kps": (-0.5, -0.5, 1.5, -0.5, 0.5, 0.5, -0.3, 1.3, 1.3, 1.3),
+}
+
+
+def _yunet() -> onnx.ModelProto:
+    nodes, constants = [], []
+    for stride in _SURE:
+        nodes.append(
+            helper.make_node(
+                "AveragePool", ["input"], [f"pool{stride}"], kernel_shape=[stride] * 2, strides=[stride] * 2
+            )
+        )
+        for kind, bias in _BIAS.items():
+            name = f"{kind}_{stride}"
+            bright = _SURE[stride] / 3 / 255 if len(bias) == 1 else 0
+            constants += [
+                numpy_helper.from_array(np.full((len(bias), 3, 1, 1), bright, "f4"), f"{name}_weight"),
+                numpy_helper.from_array(np.array(bias, "f4"), f"{name}_bias"),
+                numpy_helper.from_array(np.array([1, -1, len(bias)]), f"{name}_shape"),
+            ]
+            inputs = [f"pool{stride}", f"{name}_weight", f"{name}_bias"]
+            nodes += [
+                helper.make_node("Conv", inputs, [f"{name}_map"]),
+                helper.make_node("Transpose", [f"{name}_map"], [f"{name}_last"], perm=[0, 2, 3, 1]),
+                helper.make_node("Reshape", [f"{name}_last", f"{name}_shape"], [name]),
+            ]
+    outputs = [
+        helper.make_tensor_value_info(f"{kind}_{stride}", _FLOAT, [1, (_CANVAS // stride) ** 2, len(bias)])
+        for kind, bias in _BIAS.items()
+        for stride in _SURE
+    ]
+    picture = helper.make_tensor_value_info("input", _FLOAT, [1, 3, _CANVAS, _CANVAS])
+    return _model(helper.make_graph(nodes, "yunet", [picture], outputs, constants))
+
+
+def _model(graph: onnx.GraphProto) -> onnx.ModelProto:
+    """In a version that OpenCV 4.11 reads as well."""
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=6)

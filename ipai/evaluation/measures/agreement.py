@@ -12,6 +12,7 @@ from ipai.evaluation.measures.measures import Measure
 
 _RESAMPLES = 1000
 _LEVEL = 0.95
+_FEWEST = 3
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,11 @@ def agreement(
 
 
 def correlation(scores: np.ndarray, truth: np.ndarray, seed: int) -> Correlation:
-    """Of the pictures whose truth is known."""
-    known = ~np.isnan(truth)
+    """Of the pictures whose truth is known and that have the score; NaN where fewer than three have both."""
+    known = ~np.isnan(truth) & ~np.isnan(scores)
     scores, truth = scores[known], truth[known]
+    if len(scores) < _FEWEST:
+        return Correlation(np.nan, np.nan, np.nan, len(scores))
     found = bootstrap(
         (scores, truth), _spearman, paired=True, n_resamples=_RESAMPLES, confidence_level=_LEVEL, method="percentile",
         rng=np.random.default_rng(seed),

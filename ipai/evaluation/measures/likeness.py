@@ -1,6 +1,7 @@
 """Likeness of a generated picture to its condition by encoders that need weights (`evaluate.measures`)."""
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from ipai.clip.model import EmbeddingFile
 from ipai.data.images import MAX_PIXELS, decode_image
-from ipai.evaluation.measures.settings import LICENCES, LikenessWeights
+from ipai.evaluation.measures.settings import LICENCES, PARTS, LikenessWeights
 
 
 class PictureEncoder(Protocol):
@@ -30,7 +31,7 @@ class PictureEncoder(Protocol):
         ...
 
     def embed(self, pixels: Tensor) -> Tensor:
-        """Unit vectors, fp32 [N, D], of prepared pictures [N, 3, S, S]."""
+        """Unit vectors, fp32 [N, D], of prepared pictures [N, 3, S, S]; NaN where a picture lacks what is compared."""
         ...
 
 
@@ -51,14 +52,15 @@ class Likeness:
         self.encoder, self._batch_size = encoder, batch_size
         self._kept = None if cache is None else EmbeddingFile(cache / f"{encoder.identity}.sqlite")
 
-    def __call__(self, pictures: Sequence[bytes], conditions: Sequence[bytes]) -> list[float]:
-        """A number for each pair of picture files, -1..1.
+    def __call__(self, pictures: Sequence[bytes], conditions: Sequence[bytes]) -> list[float | None]:
+        """A number for each pair of picture files, -1..1; None where one of them lacks what is compared.
 
         Raises:
             DataError: One is no picture.
         """
         rows = self._rows([*pictures, *conditions])
-        return (rows[: len(pictures)] * rows[len(pictures) :]).sum(1).tolist()
+        cosines = (rows[: len(pictures)] * rows[len(pictures) :]).sum(1).tolist()
+        return [None if math.isnan(cosine) else cosine for cosine in cosines]
 
     def _rows(self, contents: Sequence[bytes]) -> Tensor:
         keys = [hashlib.sha256(content).digest() for content in contents]
@@ -75,9 +77,6 @@ class Likeness:
                 self._kept.write(rows)
             known |= rows
         return torch.stack([known[key] for key in keys])
-
-
-_PARTS = {"csd": "csd", "dino_i": "dino", "dino_structure": "dino"}
 
 
 def likenesses(
@@ -99,11 +98,13 @@ def likenesses(
         return {}
     # Only now: transformers and torchvision take seconds to import.
     from ipai.evaluation.measures.encoders import CsdEncoder, DinoEncoder
+    from ipai.evaluation.measures.faces import FaceEncoder
 
     made: dict[str, Callable[[], PictureEncoder]] = {
         "csd": lambda: CsdEncoder(weights.csd, device),
         "dino_i": lambda: DinoEncoder(weights.dino, "subject", device),
         "dino_structure": lambda: DinoEncoder(weights.dino, "structure", device),
+        "face_id": lambda: FaceEncoder(weights.face_detector, weights.face_recogniser),
     }
     return {name: Likeness(made[name](), batch_size, cache) for name in names}
 
@@ -113,14 +114,15 @@ def described(found: dict[str, Likeness], weights: LikenessWeights) -> dict[str,
     default = LikenessWeights()
     result = {}
     for name, likeness in found.items():
-        part = _PARTS[name]
-        ref = getattr(weights, part)
-        licence = LICENCES[part] if ref.id == getattr(default, part).id else "as its owner says"
+        refs = {part: getattr(weights, part) for part in PARTS[name]}
+        theirs = all(ref.id == getattr(default, part).id for part, ref in refs.items())
+        local = any(Path(ref.id).expanduser().exists() for ref in refs.values())
         encoder = likeness.encoder
         result[name] = {
             # A folder of this machine would go into the card of an export.
-            "weights": encoder.identity if Path(ref.id).expanduser().exists() else str(ref),
-            "identity": encoder.identity, "licence": licence,
+            "weights": encoder.identity if local else " and ".join(map(str, refs.values())),
+            "identity": encoder.identity,
+            "licence": " and ".join(LICENCES[part] for part in refs) if theirs else "as its owner says",
             "preprocessing": encoder.preprocessing,
-        }  # fmt: skip
+        }
     return result

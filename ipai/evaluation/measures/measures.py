@@ -69,7 +69,6 @@ MEASURES = {
 """By name."""
 
 NEED_WEIGHTS = {
-    "a face recogniser (ArcFace's kind, 1801.07698)": "identity",
     "LPIPS (1801.03924), DreamSim (2306.09344)": "structure",
     "VQAScore (2404.01291)": "what a question asks",
 }
@@ -79,6 +78,7 @@ WITH_WEIGHTS = {
     "csd": "CSD (style descriptors, 2404.01292)",
     "dino_i": "DINOv2's class token (2304.07193)",
     "dino_structure": "self-similarity of DINOv2's patches (2201.00424)",
+    "face_id": "SFace (2205.12010) on the largest face that YuNet finds",
 }
 """Those of `evaluate.measures`, which run here where their weights are given."""
 
@@ -90,6 +90,6 @@ def of_likeness(name: str, likeness: Likeness) -> Measure:
         answers, conditions = (
             [png(np.asarray(picture)) for picture in pictures] for pictures in (asked.answers, asked.conditions)
         )
-        return np.array(likeness(answers, conditions))
+        return np.array(likeness(answers, conditions), np.float64)
 
     return Measure(WITH_WEIGHTS[name], score)

@@ -1,5 +1,6 @@
 """The agreement as a page of Markdown."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from ipai.evaluation.measures.agreement import Correlation, Line
@@ -35,4 +36,4 @@ def page(lines: Sequence[Line], measures: Mapping[str, Measure], count: int, cli
 
 
 def _words(of: Correlation) -> str:
-    return f"{of.value:+.2f} ({of.low:+.2f} to {of.high:+.2f})"
+    return f"only {of.n} scored" if math.isnan(of.value) else f"{of.value:+.2f} ({of.low:+.2f} to {of.high:+.2f})"

@@ -1,19 +1,28 @@
 """What `evaluate.measures` may name, and where the weights of those lie. Imports nothing slow."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ipai.backbones.config import WeightsFile
 from ipai.llm.config import LanguageModel
 from ipai.schema import above, at_least, one_of
 
-LIKENESSES = ("csd", "dino_i", "dino_structure")
-"""Measures that need weights, see `ipai.evaluation.measures.likeness`."""
+PARTS = {
+    "csd": ("csd",),
+    "dino_i": ("dino",),
+    "dino_structure": ("dino",),
+    "face_id": ("face_detector", "face_recogniser"),
+}
+"""Measures that compare a picture with its condition -> which of `LikenessWeights` they need."""
+
+LIKENESSES = tuple(PARTS)
 
 JUDGE = "judge"
 JUDGED = {f"judge_{respect}": respect for respect in ("style", "composition", "object", "face")}
 """What the measure `judge` gives, by the respect that its columns are about; see `ipai.evaluation.measures.judge`."""
 
-LICENCES = {"csd": "CC-BY-4.0", "dino": "Apache-2.0"}
+LICENCES = {"csd": "CC-BY-4.0", "dino": "Apache-2.0", "face_detector": "MIT", "face_recogniser": "Apache-2.0"}
 """Of the weights that are the default."""
 
 
@@ -23,6 +32,17 @@ class LikenessWeights:
 
     csd: WeightsFile = field(default_factory=lambda: WeightsFile("yuxi-liu-wired/CSD", "model.safetensors"))
     dino: WeightsFile = field(default_factory=lambda: WeightsFile("facebook/dinov2-base", "model.safetensors"))
+    face_detector: WeightsFile = field(
+        default_factory=lambda: WeightsFile("opencv/face_detection_yunet", "face_detection_yunet_2023mar.onnx")
+    )
+    face_recogniser: WeightsFile = field(
+        default_factory=lambda: WeightsFile("opencv/face_recognition_sface", "face_recognition_sface_2021dec.onnx")
+    )
+
+    @classmethod
+    def given(cls, files: Mapping[str, str | None]) -> "LikenessWeights":
+        """From files of this machine by part; those that are None stay the hub's."""
+        return cls(**{part: WeightsFile(file, Path(file).name) for part, file in files.items() if file})
 
 
 @dataclass(kw_only=True)

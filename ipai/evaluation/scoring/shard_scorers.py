@@ -108,7 +108,7 @@ def _with(score: Callable[[ClipModel, Sequence[RawSample]], Values], clip: ClipM
 def _like(likeness: Likeness) -> Callable[[Sequence[RawSample]], Values]:
     def values(samples: Sequence[RawSample]) -> Values:
         found = likeness([sample.target for sample in samples], [sample.condition for sample in samples])
-        return dict(zip((sample.key for sample in samples), found, strict=True))
+        return {sample.key: value for sample, value in zip(samples, found, strict=True) if value is not None}
 
     return values
 

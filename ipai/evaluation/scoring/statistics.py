@@ -19,6 +19,7 @@ SCORES: dict[str, str] = {
     "csd": "CSD",
     "dino_i": "DINO-I",
     "dino_structure": "DINO structure",
+    "face_id": "face identity",
     "judge_style": "judged style",
     "judge_composition": "judged composition",
     "judge_object": "judged object",

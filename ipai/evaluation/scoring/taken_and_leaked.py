@@ -1,13 +1,13 @@
 """Which scores say for a task that the right thing was taken, and which that another came along.
 
-By what each measure sees: style descriptors the look, edges and self-similarity the layout, class tokens the subject. A
-face is told by the judge alone.
+By what each measure sees: style descriptors the look, edges and self-similarity the layout, class tokens the subject, a
+face recogniser who it is. Where a picture shows no face there is no score of it.
 """
 
 _LOOK = ("csd", "judge_style")
 _LAYOUT = ("edge_f1", "dino_structure", "judge_composition")
 _SUBJECT = ("dino_i", "judge_object")
-_FACE = ("judge_face",)
+_FACE = ("face_id", "judge_face")
 
 TAKEN: dict[str, tuple[str, ...]] = {
     "copy": (*_LOOK, *_LAYOUT, *_SUBJECT, *_FACE),

@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,6 +18,7 @@ from ipai.clip.model import TOY, ClipModel
 from ipai.errors import WeightsError
 from ipai.evaluation.measures.agreement import agreement
 from ipai.evaluation.measures.encoders import CsdEncoder, DinoEncoder
+from ipai.evaluation.measures.faces import FaceEncoder
 from ipai.evaluation.measures.likeness import described, likenesses
 from ipai.evaluation.measures.measures import of_likeness
 from ipai.evaluation.measures.page import page
@@ -25,7 +27,7 @@ from ipai.evaluation.reporting.table import table
 from ipai.evaluation.scoring.statistics import SCORES
 from ipai.evaluation.scoring.taken_and_leaked import LEAKED, TAKEN
 from ipai.tasks import TASKS
-from tests.helpers.likeness_miniatures import clip_vision, write_csd, write_dino
+from tests.helpers.likeness_miniatures import clip_vision, write_csd, write_dino, write_faces
 
 CPU = torch.device("cpu")
 
@@ -40,12 +42,26 @@ def dino(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dino(tmp_path_factory.mktemp("dino"))
 
 
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return write_faces(tmp_path_factory.mktemp("faces"))
+
+
+@pytest.fixture(scope="module")
+def weights(csd: Path, dino: Path, faces: tuple[Path, Path]) -> LikenessWeights:
+    return LikenessWeights(ref(csd), ref(dino), ref(faces[0]), ref(faces[1]))
+
+
 def ref(path: Path) -> WeightsFile:
     return WeightsFile(str(path.parent), path.name)
 
 
-def picture(seed: int, side: int = 96) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8))
+def picture(seed: int, side: int = 160) -> Image.Image:
+    """Noise, with a square that the miniature detector takes for a face's middle."""
+    pixels = np.random.default_rng(seed).integers(0, 200, (side, side, 3), np.uint8)
+    middle = slice(side * 4 // 10, side * 6 // 10)
+    pixels[middle, middle] = 255
+    return Image.fromarray(pixels)
 
 
 def png(image: Image.Image) -> bytes:
@@ -78,26 +94,59 @@ def test_dino_reads_the_class_token_or_how_alike_patches_are(dino: Path) -> None
     torch.testing.assert_close(found, alike / alike.norm(), atol=1e-5, rtol=1e-4)
 
 
-def test_a_picture_is_most_like_itself_and_rows_are_kept(csd: Path, dino: Path, tmp_path: Path) -> None:
-    weights = LikenessWeights(ref(csd), ref(dino))
+def test_a_face_is_compared_as_opencv_itself_compares_it(faces: tuple[Path, Path]) -> None:
+    found = likenesses(
+        ["face_id"], LikenessWeights(face_detector=ref(faces[0]), face_recogniser=ref(faces[1])), CPU, 2, None
+    )
+    shown = [picture(seed, 320) for seed in range(2)]
+    detector = cv2.FaceDetectorYN.create(str(faces[0]), "", (640, 640), 0.7, 0.3)
+    recogniser, features = cv2.FaceRecognizerSF.create(str(faces[1]), ""), []
+    for each in shown:
+        canvas = np.zeros((640, 640, 3), np.uint8)
+        canvas[:320, :320] = np.asarray(each)[:, :, ::-1]
+        faces_of_both_sizes = detector.detect(canvas)[1]
+        assert round(faces_of_both_sizes[0][2]) == 64, "the surest is not the largest"
+        detected = next(face for face in faces_of_both_sizes if round(face[2]) == 128)
+        features.append(recogniser.feature(recogniser.alignCrop(canvas, detected)))
+    wanted = recogniser.match(*features, cv2.FaceRecognizerSF_FR_COSINE)
+    assert found["face_id"]([png(shown[0])], [png(shown[1])]) == pytest.approx([wanted], abs=1e-5)
+
+
+def test_a_picture_without_a_face_has_no_identity(faces: tuple[Path, Path], tmp_path: Path) -> None:
+    weights = LikenessWeights(face_detector=ref(faces[0]), face_recogniser=ref(faces[1]))
+    face, none = png(picture(0)), png(Image.new("RGB", (90, 120)))
+    for _ in range(2):  # computed, and read back
+        measure = likenesses(["face_id"], weights, CPU, 2, tmp_path)["face_id"]
+        assert measure([none], [none]) == [None]
+        assert measure([face, none, face], [face, face, none]) == [pytest.approx(1.0), None, None]
+
+
+def test_a_picture_is_most_like_itself_and_rows_are_kept(weights: LikenessWeights, tmp_path: Path) -> None:
     contents = [png(picture(seed)) for seed in range(3)]
     found = likenesses(LIKENESSES, weights, CPU, 2, tmp_path)
     for name, likeness in found.items():
         assert likeness(contents, contents) == pytest.approx([1.0] * 3), name
         apart = likeness(contents[:2], contents[1:])
-        assert max(apart) < 0.99999, name
+        assert all(value is not None and value < 0.99999 for value in apart), name
         again = likenesses([name], weights, CPU, 2, tmp_path)[name]
         again.encoder.embed = None  # type: ignore[method-assign,assignment]  # nothing is computed twice
         assert again(contents[:2], contents[1:]) == apart, name
         assert likenesses([name], weights, CPU, 2, None)[name](contents[1:2], contents[2:3]) == apart[1:], name
     told = described(found, weights)
     assert told["csd"]["licence"] == "as its owner says"
-    assert str(csd.parent) not in str(told), "a folder of this machine"
+    assert not {ref.id for ref in vars(weights).values()} & set(str(told).split("'")), "a folder of this machine"
     assert described(found, LikenessWeights())["dino_i"]["licence"] == "Apache-2.0"
+    theirs = described(found, LikenessWeights())["face_id"]
+    assert theirs["licence"] == "MIT and Apache-2.0"
+    assert theirs["weights"].startswith("opencv/face_detection_yunet")
     assert "middle 112 px" in told["dino_structure"]["preprocessing"]
 
 
-def test_weights_that_are_none_are_named(csd: Path, dino: Path, tmp_path: Path) -> None:
+def test_weights_that_are_none_are_named(csd: Path, dino: Path, faces: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="is no face detector that OpenCV can read"):
+        FaceEncoder(ref(dino), ref(faces[1]))
+    with pytest.raises(WeightsError, match="are no YuNet and SFace"):
+        FaceEncoder(ref(faces[1]), ref(faces[0]))
     with pytest.raises(WeightsError, match=r"cannot find .*nowhere"):
         likenesses(["csd"], LikenessWeights(csd=WeightsFile("./nowhere", "model.safetensors")), CPU, 2, None)
     (tmp_path / "text.safetensors").write_text("no tensors")
@@ -120,8 +169,8 @@ def test_weights_that_are_none_are_named(csd: Path, dino: Path, tmp_path: Path) 
         DinoEncoder(WeightsFile(str(tmp_path / "vit"), "model.safetensors"), "structure", CPU)
 
 
-def test_they_can_be_held_against_what_was_taken(csd: Path, dino: Path) -> None:
-    found = likenesses(LIKENESSES, LikenessWeights(ref(csd), ref(dino)), CPU, 8, None)
+def test_they_can_be_held_against_what_was_taken(weights: LikenessWeights) -> None:
+    found = likenesses(LIKENESSES, weights, CPU, 8, None)
     measures = {name: of_likeness(name, likeness) for name, likeness in found.items()}
     lines = agreement([("style", "scenes")], measures, ClipModel(TOY, None), 20, 0, lambda _: None)
     text = page(lines, measures, 20, "toy", "a command")
