@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # the workers of the pool import this file and need none of i
     from data_builders.engine.config import BuildConfig
     from data_builders.engine.plan import Plan, ShardPlan
     from data_builders.engine.records import Builder
+    from ipai.evaluation.scoring.shard_scorers import Scorer
     from ipai.llm.asking import Report, Tally
 
 
@@ -142,14 +143,40 @@ def room_of(found: Planned) -> int:
 
 
 def make(found: Planned) -> None:
-    """Fetch the weights, ask for the captions, and build."""
+    """Fetch the weights, ask for the captions, build, and score what was built."""
     from data_builders.engine.run import fetch_weights
 
     if found.shards:
         fetch_weights(found.builder)
+    asked = scorers_of(found.config)
     if found.captioner is not None:
         caption_with_bar(found.builder, found.captioner, found.config, found.shards)
     build_with_bar(found.builder, found.config, found.plan)
+    if asked:
+        score_with_bar(found.config, asked)
+
+
+def scorers_of(config: "BuildConfig") -> "dict[str, Scorer]":
+    """The models that score, loaded before anything slow; empty where nothing is scored, which imports nothing."""
+    if not config.scores:
+        return {}
+    from ipai.evaluation.scoring.scoring_pass import load_scorers
+
+    return load_scorers(config.scores)
+
+
+def score_with_bar(config: "BuildConfig", asked: "dict[str, Scorer]") -> None:
+    """Add the scores that the shards do not have yet, with a bar on stderr."""
+    from tqdm import tqdm
+
+    from ipai.evaluation.scoring.scoring_pass import shards_to_score
+    from ipai.evaluation.scoring.shard_scorers import score_shard
+
+    work = shards_to_score(Path(config.output).expanduser(), [config.task])
+    total = sum(held.counts[number] for held, number in work)
+    with tqdm(total=total, unit=" samples", desc=f"{config.task} scores", file=sys.stderr, disable=None) as bar:
+        unusable = sum(score_shard(held, number, asked, bar.update) for held, number in work)
+    print(f"{config.task}: {', '.join(asked)} of {total:,} samples; {unusable:,} could not be scored now", flush=True)
 
 
 def print_bill(builder: "Builder", captioner: "ModelCaptioner", config: "BuildConfig", plan: "Plan") -> None:

@@ -37,7 +37,10 @@ def explained(error: Exception, conf: Path, name: str) -> str:
     """
     text = str(error)
     if found := _NO_KEY.search(text):
-        return f"there is no key {found['key']}{suggestion(found['key'], known_keys(conf, name)) or '; see --help'}"
+        known = known_keys(conf, name)
+        if found["key"] in known:  # a dictionary, to which entries are added
+            return f"{found['key']} takes what is added to it: '+{found['key']}.NAME=...'; see --help"
+        return f"there is no key {found['key']}{suggestion(found['key'], known) or '; see --help'}"
     if found := _NO_CHOICE.search(text):
         choices = sorted(path.stem for path in (conf / found["group"]).glob("*.yaml"))
         return f"{found['group']}={found['name']} is none of {', '.join(choices)}{suggestion(found['name'], choices)}"

@@ -106,6 +106,11 @@ def test_what_was_made_readable_stays() -> None:
             "toy, toy_prx; did you mean sd15?",
         ),
         ("train", ["experiment=joint,single_style"], "names several; add -m"),
+        (
+            "train",
+            ["data.sources={mine: {task: style}}"],
+            "data.sources takes what is added to it: '+data.sources.NAME=...'",
+        ),
         ("generate", ["xyzzy=1"], "there is no key xyzzy; see --help"),
         ("evaluate", ["wieghts=raw"], "did you mean weights?"),
         ("build/build_datasets", ["task=objct"], "did you mean object?"),

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from data_builders.engine.base_resolution import resolution_of
 from data_builders.engine.executors.config import ExecutorConfig, RayExecutor, SlurmExecutor
 from data_builders.engine.keyed_hash import digest_of
+from ipai.evaluation.scoring.scoring_settings import ShardScoring
 from ipai.llm import config as llm
 from ipai.schema import SEED, above, at_least, between, one_of, refuse, typed
 from ipai.tasks import TASKS
@@ -26,6 +27,7 @@ CHANGEABLE = (
         "probe",
         "verify",
         "executor",
+        "scores",
         "max_drop_fraction",
         "source.root",
         "captioner.prompt",
@@ -83,6 +85,7 @@ class BuildConfig:
         base: The base model that the set is for: where nothing else is said, `image_size` is its resolution.
         image_size: Side of the square pictures, px.
         jpeg_quality: 1..100, as libjpeg counts it.
+        scores: Added to the finished shards, which they leave as they are.
         shard_size: Planned samples a shard.
         max_drop_fraction: A shard that loses more than this share when its source is read stops the build.
         verify: Check the SHA-256 of finished shards and build damaged ones anew.
@@ -95,6 +98,7 @@ class BuildConfig:
     captioner: CaptionerConfig
     executor: ExecutorConfig = field(default_factory=ExecutorConfig)
     val: ValidationSplit = field(default_factory=ValidationSplit)
+    scores: ShardScoring = field(default_factory=ShardScoring)
     limit: int | None = field(default=None, metadata=above(0))
     seed: int = field(default=0, metadata=SEED)
     base: str = "sd15"
@@ -121,6 +125,7 @@ class BuildConfig:
         resolution_of(self.base)  # raises where there is none, though a task may fix image_size
         if self.probe < 0 or (self.probe and not self.dry_run):
             yield f"probe={self.probe} is how many samples a dry run makes for a measurement: set dry_run=true, or 0"
+        yield from self.scores.problems("scores")
         if isinstance(self.captioner, OpenaiCaptioner):
             yield from self.captioner.problems()
 

@@ -14,6 +14,7 @@ from ipai.data.shard_scores import ShardScores, read_scores, write_scores
 from ipai.data.shards import RawSample, ShardSet
 from ipai.errors import SampleError
 from ipai.evaluation.measures.likeness import Likeness
+from ipai.evaluation.scoring.scoring_settings import CLIP_SCORES, SHARPNESS
 
 _SHARPNESS_SIDE = 256  # px: sharpness is compared at one size
 _BATCH = 64
@@ -39,7 +40,7 @@ def scorers(names: Sequence[str], clip: ClipModel | None, likenesses: Mapping[st
     """The scores that are asked for, by name.
 
     Args:
-        names: Of `CLIP_SCORES`, `sharpness`, and keys of `likenesses`.
+        names: Of `SHARD_SCORES`.
         clip: For those of `CLIP_SCORES`.
         likenesses: Measures with weights of their own.
     """
@@ -47,10 +48,10 @@ def scorers(names: Sequence[str], clip: ClipModel | None, likenesses: Mapping[st
     if clip is not None:
         clip.remember(2 * _BATCH)  # several scores look at the same pictures, one after another
     for name in names:
-        if name in CLIP_SCORES:
+        if name in _OF_CLIP:
             assert clip is not None
-            found[name] = Scorer(clip.identity, _with(CLIP_SCORES[name], clip))
-        elif name == "sharpness":
+            found[name] = Scorer(clip.identity, _with(_OF_CLIP[name], clip))
+        elif name == SHARPNESS:
             found[name] = Scorer(f"variance of the Laplacian at {_SHARPNESS_SIDE} px", _sharpness)
         else:
             found[name] = Scorer(likenesses[name].encoder.identity, _like(likenesses[name]))
@@ -141,13 +142,9 @@ def _clip_s(clip: ClipModel, samples: Sequence[RawSample]) -> Values:
     return _keyed(told, clip_s(targets, prompts, conditions, captions).tolist())
 
 
-CLIP_SCORES: dict[str, Callable[[ClipModel, Sequence[RawSample]], Values]] = {
-    "clip_i": _clip_i,
-    "clip_t": _clip_t,
-    "clip_s": _clip_s,
-    "clip_slot": _clip_slot,
-}
-"""Scores by the CLIP that scores: target and condition; and its prompt; beyond the texts; and its object's name."""
+_OF_CLIP: dict[str, Callable[[ClipModel, Sequence[RawSample]], Values]] = dict(
+    zip(CLIP_SCORES, (_clip_i, _clip_t, _clip_s, _clip_slot), strict=True)
+)
 
 
 def _sharpness(samples: Sequence[RawSample]) -> Values:

@@ -18,7 +18,8 @@ from ipai.data.sample_filter import SampleFilter, filtered
 from ipai.data.shard_scores import read_scores, scored_record, scores_path
 from ipai.data.shards import RawSample, ShardSet
 from ipai.errors import DataError
-from ipai.evaluation.scoring.shard_scorers import CLIP_SCORES, Scorer, score_shard, scorers
+from ipai.evaluation.scoring.scoring_settings import CLIP_SCORES
+from ipai.evaluation.scoring.shard_scorers import Scorer, score_shard, scorers
 from tests.helpers.shard_writer import encode, noise_image, sample, write_shard, write_shards
 
 ALL = (*CLIP_SCORES, "sharpness")
