@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ipai.evaluation.scoring.scoring_settings import Classifier, ShardScoring
 
 _WEIGHTS = {"csd": "CSD", "dino": "a DINO", "face_detector": "YuNet", "face_recogniser": "SFace"}
+_WEIGHTS |= {"vgg": "VGG-16", "lpips": "LPIPS"}
 
 
 def main() -> int:

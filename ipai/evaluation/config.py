@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from ipai.backbones.config import BaseConfig
 from ipai.backbones.samplers import DIFFUSION
-from ipai.evaluation.measures.settings import JUDGE, LIKENESSES, JudgeChoice, LikenessWeights
+from ipai.evaluation.measures.settings import JUDGE, LIKENESSES, VQA, JudgeChoice, MeasureWeights
 from ipai.pipeline.settings import GUIDANCES, FourPassScales
 from ipai.schema import SEED, STEPS, above, at_least, one_of, out_of_bounds, refuse
 from ipai.tasks import TASKS
@@ -61,8 +61,8 @@ class EvaluationConfig:
     scheduler: str = field(metadata=one_of(*DIFFUSION))
     clip: ClipChoice
     instruct_pix2pix: EditorChoice
-    measures: list[str] = field(metadata=one_of(*LIKENESSES, JUDGE))
-    measure_weights: LikenessWeights
+    measures: list[str] = field(metadata=one_of(*LIKENESSES, VQA, JUDGE))
+    measure_weights: MeasureWeights
     judge: JudgeChoice
     oracles: int = field(metadata=at_least(0))
     shown: int = field(metadata=above(0))

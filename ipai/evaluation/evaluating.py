@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow
 import pyarrow.parquet
@@ -21,8 +21,8 @@ from ipai.errors import CheckpointError
 from ipai.evaluation.config import EDITOR, EvaluationConfig, check
 from ipai.evaluation.evaluated_run import EvaluatedRun, resolve
 from ipai.evaluation.layout import PARQUET, SCORES, TABLE
-from ipai.evaluation.measures.likeness import Likeness, Measured, described, likenesses
-from ipai.evaluation.measures.settings import JUDGE
+from ipai.evaluation.measures.likeness import Measured, PictureMeasure, described, likenesses
+from ipai.evaluation.measures.settings import JUDGE, LIKENESSES, VQA, VQA_COLUMNS
 from ipai.evaluation.reporting.table import table
 from ipai.evaluation.sampling.cross_task import Crossed, crossed_sources
 from ipai.evaluation.sampling.editing import EditingGenerator
@@ -36,6 +36,9 @@ from ipai.evaluation.scoring.statistics import Row, summarise
 from ipai.files import atomic_path, held_alone, sha256_of, write_json, write_text
 from ipai.runs.run_folder import git_state
 from ipai.toyworld.oracles import load_oracles
+
+if TYPE_CHECKING:
+    from ipai.evaluation.measures.questions import YesProbability
 
 FORMAT = 1
 _LIBRARIES = ("ipai", "torch", "diffusers", "transformers", "open_clip_torch", "numpy", "pillow")
@@ -83,13 +86,14 @@ def evaluate(config: EvaluationConfig, bar: Bar) -> Evaluated:
         size = -(-config.part_size // config.seeds_per_sample) * config.seeds_per_sample  # a sample stays together
         parts, asked, side_by_side = (parts_of(images, kind, size) for kind in (held_out, oracles, crossed))
         everything = [*parts, *asked, *side_by_side]
+        # Loaded before an hour of drawing, so that what is missing is said first.
+        clip, measures, asking = _clip(config, evaluated), _encoders(config) | of_judge, _questions(config)
         with bar("drawing", sum(len(part.questions) for part in everything)) as progress:
             draw_missing(everything, processes(config), progress, artist, config.device)
-        clip, measures = _clip(config, evaluated), _encoders(config) | of_judge
         with bar("scoring", sum(len(part.questions) for part in parts)) as progress:
-            rows = [row for part in parts for row in score_part(part, part.source, clip, measures, progress)]  # type: ignore[arg-type]
+            rows = [row for part in parts for row in score_part(part, part.source, clip, measures, asking, progress)]  # type: ignore[arg-type]
         scores = _facts(config, evaluated, clip) | {
-            **({"measures": _described(config, measures)} if measures else {}),
+            **({"measures": _described(config, measures, asking)} if measures or asking else {}),
             "tasks": {task: {name: asdict(mean) for name, mean in of.items()} for task, of in summarise(rows).items()},
             "oracles": oracle_report(asked, load_oracles()) if asked else None,
         }
@@ -171,11 +175,20 @@ def _clip(config: EvaluationConfig, evaluated: EvaluatedRun) -> ClipModel:
     return ClipModel(name, pretrained, device, config.clip.batch_size, embedding_cache())
 
 
-def _encoders(config: EvaluationConfig) -> dict[str, Measured]:
+def _encoders(config: EvaluationConfig) -> dict[str, PictureMeasure]:
     device = torch.device("cuda" if torch.cuda.is_available() and config.device != "cpu" else "cpu")
-    names = [name for name in config.measures if name != JUDGE]
-    found = likenesses(names, config.measure_weights, device, config.clip.batch_size, embedding_cache())
-    return dict(found)
+    names = [name for name in config.measures if name in LIKENESSES]
+    return likenesses(names, config.measure_weights, device, config.clip.batch_size, embedding_cache())
+
+
+def _questions(config: EvaluationConfig) -> "YesProbability | None":
+    """The model that answers questions, if it is asked for; it takes seconds to import."""
+    if VQA not in config.measures:
+        return None
+    from ipai.evaluation.measures.questions import YesProbability
+
+    device = torch.device("cuda" if torch.cuda.is_available() and config.device != "cpu" else "cpu")
+    return YesProbability(config.measure_weights.vqa, device, embedding_cache())
 
 
 def _judge(config: EvaluationConfig, folder: Path) -> dict[str, Measured]:
@@ -187,9 +200,13 @@ def _judge(config: EvaluationConfig, folder: Path) -> dict[str, Measured]:
     return dict(judged(Judge(config.judge, str(folder.resolve()))))
 
 
-def _described(config: EvaluationConfig, measures: dict[str, Measured]) -> dict[str, dict[str, str]]:
-    encoders = {name: measure for name, measure in measures.items() if isinstance(measure, Likeness)}
+def _described(
+    config: EvaluationConfig, measures: dict[str, Measured], asking: "YesProbability | None"
+) -> dict[str, dict[str, str]]:
+    encoders: dict[str, Any] = {name: measure for name, measure in measures.items() if name in LIKENESSES}
     others = {name: measure.described() for name, measure in measures.items() if name not in encoders}  # type: ignore[attr-defined]
+    if asking is not None:
+        others |= dict.fromkeys(VQA_COLUMNS, asking.described(config.measure_weights.vqa))
     return described(encoders, config.measure_weights) | others
 
 

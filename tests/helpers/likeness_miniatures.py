@@ -8,6 +8,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save_file
 from torch import Tensor
+from torchvision.models import vgg16
 from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Config, Dinov2Model
 
 # What follows the number of a block: transformers' name and OpenAI's.
@@ -83,6 +84,18 @@ def write_faces(folder: Path) -> tuple[Path, Path]:
     return detector, recogniser
 
 
+def write_lpips(folder: Path) -> tuple[Path, Path]:
+    """VGG-16's features and LPIPS's heads in their authors' names and sizes, with random weights."""
+    torch.manual_seed(0)
+    backbone, heads = folder / "vgg.safetensors", folder / "vgg_lpips.pth"
+    with torch.device("meta"):
+        shapes = {name: value.shape for name, value in vgg16().features.state_dict().items()}
+    save_file({f"features.{name}": 0.03 * torch.randn(shape) for name, shape in shapes.items()}, backbone)
+    torch.save({f"lin{n}.model.1.weight": torch.rand(1, width, 1, 1) for n, width in enumerate(LPIPS_WIDTHS)}, heads)
+    return backbone, heads
+
+
+LPIPS_WIDTHS = (64, 128, 256, 512, 512)
 _FLOAT = TensorProto.FLOAT
 _CANVAS = 640
 _SURE = {8: 0.0, 16: 1.0, 32: 0.9}  # of a face in a white square of so many pixels

@@ -27,8 +27,9 @@ from ipai.evaluation.evaluating import Evaluated, evaluate
 from ipai.evaluation.sampling.image_shards import read_part
 from ipai.files import sha256_of
 from ipai.schema import typed
+from tests.helpers.answering_miniature import write_llava
 from tests.helpers.composing import CONF
-from tests.helpers.likeness_miniatures import write_csd, write_dino
+from tests.helpers.likeness_miniatures import write_csd, write_dino, write_faces
 from tests.helpers.model_server import KEY, says, serving
 from tests.helpers.small_pipeline import make_pipeline
 from tests.integration.conftest import run, start
@@ -80,11 +81,14 @@ def test_measures_with_weights_of_their_own_are_asked_for_by_name(folder: Path, 
         (tmp_path / name).mkdir()
     write_csd(tmp_path / "csd")
     write_dino(tmp_path / "dino")
-    weights = [f"measure_weights.{name}.id={tmp_path / name}" for name in ("csd", "dino")]
-    done = evaluation(
-        f"run={folder}", f"output={tmp_path}/out", "measures=[csd,dino_i,dino_structure]", *weights, "limit=2"
-    )
-    assert {"csd", "dino_i", "dino_structure"} <= done.scores["tasks"]["object"].keys()
+    files = dict(zip(("face_detector", "face_recogniser"), write_faces(tmp_path), strict=True))
+    places = {name: tmp_path / name for name in ("csd", "dino")} | files | {"vqa": write_llava(tmp_path / "llava")}
+    weights = [f"measure_weights.{name}.id={place}" for name, place in places.items()]
+    names = "measures=[csd,dino_i,dino_structure,face_id,vqa]"
+    done = evaluation(f"run={folder}", f"output={tmp_path}/out", names, *weights, "limit=2")
+    assert {"csd", "dino_i", "dino_structure", "vqa_p", "vqa_t"} <= done.scores["tasks"]["object"].keys()
+    assert str(tmp_path) not in json.dumps(done.scores["measures"]), "a folder of this machine"
+    assert done.scores["measures"]["face_id"]["identity"].startswith("face-")
     assert done.scores["measures"]["csd"]["identity"].startswith("csd-")
     assert "## Taken and leaked" in (tmp_path / "out" / "table.md").read_text()
     assert "csd" in pyarrow.parquet.read_table(tmp_path / "out" / "scores.parquet").column_names
@@ -92,6 +96,7 @@ def test_measures_with_weights_of_their_own_are_asked_for_by_name(folder: Path, 
         evaluation(
             f"run={folder}", f"output={tmp_path}/b", "measures=[csd]", "measure_weights.csd.id=./none", "limit=2"
         )
+    assert not list((tmp_path / "b").rglob("*.tar")), "said before anything was drawn"
     with pytest.raises(ConfigError, match="measures=clip is none of csd"):
         evaluation(f"run={folder}", f"output={tmp_path}/b", "measures=[clip]")
 

@@ -35,6 +35,22 @@ class PictureEncoder(Protocol):
         ...
 
 
+class PictureMeasure(Protocol):
+    """A number for each picture and its condition, by weights of its own.
+
+    Attributes:
+        identity: Names the weights; equal wherever they lie.
+        preprocessing: What is done to a picture first, in words.
+    """
+
+    identity: str
+    preprocessing: str
+
+    def __call__(self, pictures: Sequence[bytes], conditions: Sequence[bytes]) -> list[float | None]:
+        """For each pair of picture files; None where one of them lacks what is compared."""
+        ...
+
+
 Measured = Callable[[Sequence[bytes], Sequence[bytes]], Sequence[float | None]]
 """From picture files and their conditions to a number each, None where there is none."""
 
@@ -50,6 +66,7 @@ class Likeness:
 
     def __init__(self, encoder: PictureEncoder, batch_size: int, cache: Path | None) -> None:
         self.encoder, self._batch_size = encoder, batch_size
+        self.identity, self.preprocessing = encoder.identity, encoder.preprocessing
         self._kept = None if cache is None else EmbeddingFile(cache / f"{encoder.identity}.sqlite")
 
     def __call__(self, pictures: Sequence[bytes], conditions: Sequence[bytes]) -> list[float | None]:
@@ -81,7 +98,7 @@ class Likeness:
 
 def likenesses(
     names: Sequence[str], weights: LikenessWeights, device: torch.device, batch_size: int, cache: Path | None
-) -> dict[str, Likeness]:
+) -> dict[str, PictureMeasure]:
     """The measures that are asked for, loaded.
 
     Args:
@@ -99,30 +116,34 @@ def likenesses(
     # Only now: transformers and torchvision take seconds to import.
     from ipai.evaluation.measures.encoders import CsdEncoder, DinoEncoder
     from ipai.evaluation.measures.faces import FaceEncoder
+    from ipai.evaluation.measures.perceptual import PerceptualLikeness
 
-    made: dict[str, Callable[[], PictureEncoder]] = {
-        "csd": lambda: CsdEncoder(weights.csd, device),
-        "dino_i": lambda: DinoEncoder(weights.dino, "subject", device),
-        "dino_structure": lambda: DinoEncoder(weights.dino, "structure", device),
-        "face_id": lambda: FaceEncoder(weights.face_detector, weights.face_recogniser),
+    def kept(encoder: PictureEncoder) -> Likeness:
+        return Likeness(encoder, batch_size, cache)
+
+    made: dict[str, Callable[[], PictureMeasure]] = {
+        "csd": lambda: kept(CsdEncoder(weights.csd, device)),
+        "dino_i": lambda: kept(DinoEncoder(weights.dino, "subject", device)),
+        "dino_structure": lambda: kept(DinoEncoder(weights.dino, "structure", device)),
+        "face_id": lambda: kept(FaceEncoder(weights.face_detector, weights.face_recogniser)),
+        "lpips": lambda: PerceptualLikeness(weights.vgg, weights.lpips, device),
     }
-    return {name: Likeness(made[name](), batch_size, cache) for name in names}
+    return {name: made[name]() for name in names}
 
 
-def described(found: dict[str, Likeness], weights: LikenessWeights) -> dict[str, dict[str, str]]:
+def described(found: dict[str, PictureMeasure], weights: LikenessWeights) -> dict[str, dict[str, str]]:
     """For the record: of each measure its weights, their content, licence and preprocessing."""
     default = LikenessWeights()
     result = {}
-    for name, likeness in found.items():
+    for name, measure in found.items():
         refs = {part: getattr(weights, part) for part in PARTS[name]}
         theirs = all(ref.id == getattr(default, part).id for part, ref in refs.items())
         local = any(Path(ref.id).expanduser().exists() for ref in refs.values())
-        encoder = likeness.encoder
         result[name] = {
             # A folder of this machine would go into the card of an export.
-            "weights": encoder.identity if local else " and ".join(map(str, refs.values())),
-            "identity": encoder.identity,
+            "weights": measure.identity if local else " and ".join(map(str, refs.values())),
+            "identity": measure.identity,
             "licence": " and ".join(LICENCES[part] for part in refs) if theirs else "as its owner says",
-            "preprocessing": encoder.preprocessing,
+            "preprocessing": measure.preprocessing,
         }
     return result

@@ -10,7 +10,7 @@ from torch import Tensor
 from ipai.clip.model import ClipModel
 from ipai.clip.scores import CLIP_SCORE_SCALE, clip_i, clip_s, clip_score
 from ipai.evaluation.measures.known_answers import KnownAnswers
-from ipai.evaluation.measures.likeness import Likeness
+from ipai.evaluation.measures.likeness import PictureMeasure
 from ipai.evaluation.scoring.pixel_scores import edge_f1, palette_distance
 from ipai.toyworld.sources.source_files import png
 
@@ -68,22 +68,17 @@ MEASURES = {
 }
 """By name."""
 
-NEED_WEIGHTS = {
-    "LPIPS (1801.03924), DreamSim (2306.09344)": "structure",
-    "VQAScore (2404.01291)": "what a question asks",
-}
-"""What peers report besides and what it is for; none of it is in this project yet."""
-
 WITH_WEIGHTS = {
     "csd": "CSD (style descriptors, 2404.01292)",
     "dino_i": "DINOv2's class token (2304.07193)",
     "dino_structure": "self-similarity of DINOv2's patches (2201.00424)",
+    "lpips": "1 - LPIPS (1801.03924)",
     "face_id": "SFace (2205.12010) on the largest face that YuNet finds",
 }
 """Those of `evaluate.measures`, which run here where their weights are given."""
 
 
-def of_likeness(name: str, likeness: Likeness) -> Measure:
+def of_likeness(name: str, likeness: PictureMeasure) -> Measure:
     """A measure of `evaluate.measures` as one of these."""
 
     def score(asked: KnownAnswers, _: ClipModel) -> np.ndarray:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ipai.evaluation.measures.agreement import Correlation, Line
-from ipai.evaluation.measures.measures import NEED_WEIGHTS, WITH_WEIGHTS, Measure
+from ipai.evaluation.measures.measures import WITH_WEIGHTS, Measure
 from ipai.pages import render_page
 
 
@@ -31,7 +31,6 @@ def page(lines: Sequence[Line], measures: Mapping[str, Measure], count: int, cli
     waiting = [
         (called, f"`evaluate.measures`, {name}") for name, called in WITH_WEIGHTS.items() if name not in measures
     ]
-    waiting += [(called, use) for called, use in NEED_WEIGHTS.items()]
     return render_page("measures.md.jinja", count=count, clip=clip, command=command, rows=rows, waiting=waiting)
 
 

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
@@ -11,10 +12,14 @@ from torch import Tensor
 from ipai.clip.model import ClipModel
 from ipai.clip.scores import CLIP_SCORE_SCALE, clip_i, clip_s, clip_score, diversity
 from ipai.evaluation.measures.likeness import Measured
+from ipai.evaluation.measures.settings import VQA_COLUMNS
 from ipai.evaluation.sampling.eval_samples import EvalSample, HeldOut
 from ipai.evaluation.sampling.image_shards import Part, read_part
 from ipai.evaluation.scoring.pixel_scores import edge_f1, palette_distance
 from ipai.evaluation.scoring.statistics import Row
+
+if TYPE_CHECKING:  # transformers' models take seconds to import
+    from ipai.evaluation.measures.questions import YesProbability
 
 
 def score_part(
@@ -22,9 +27,10 @@ def score_part(
     source: HeldOut,
     clip: ClipModel,
     measures: Mapping[str, Measured],
+    asking: "YesProbability | None",
     progress: Callable[[int], object],
 ) -> list[Row]:
-    """A row for each picture of a part, with the scores of `measures` under their names.
+    """A row for each picture of a part, with the scores of `measures` under their names, and what `asking` answers.
 
     Raises:
         DataError: A picture is missing or damaged.
@@ -34,6 +40,10 @@ def score_part(
     columns = _clip_columns(clip, source, questions, generated)
     conditions = [source.condition_bytes(question) for question in questions] if measures else []
     columns |= {name: list(measure(contents, conditions)) for name, measure in measures.items()}
+    if asking is not None:
+        of_prompt, of_caption = VQA_COLUMNS
+        columns[of_prompt] = asking(contents, [question.prompt for question in questions])
+        columns[of_caption] = asking(contents, [question.caption for question in questions])
     rows = []
     for place, (question, content) in enumerate(zip(questions, contents, strict=True)):
         picture, condition = Image.open(io.BytesIO(content)).convert("RGB"), source.condition(question)

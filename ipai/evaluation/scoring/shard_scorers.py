@@ -13,7 +13,7 @@ from ipai.data.images import MAX_PIXELS, ImageError, decode_image
 from ipai.data.shard_scores import ShardScores, read_scores, write_scores
 from ipai.data.shards import RawSample, ShardSet
 from ipai.errors import SampleError
-from ipai.evaluation.measures.likeness import Likeness
+from ipai.evaluation.measures.likeness import PictureMeasure
 from ipai.evaluation.scoring.scoring_settings import CLIP_SCORES, SHARPNESS
 
 _SHARPNESS_SIDE = 256  # px: sharpness is compared at one size
@@ -36,7 +36,9 @@ class Scorer:
     values: Callable[[Sequence[RawSample]], Values]
 
 
-def scorers(names: Sequence[str], clip: ClipModel | None, likenesses: Mapping[str, Likeness]) -> dict[str, Scorer]:
+def scorers(
+    names: Sequence[str], clip: ClipModel | None, likenesses: Mapping[str, PictureMeasure]
+) -> dict[str, Scorer]:
     """The scores that are asked for, by name.
 
     Args:
@@ -54,7 +56,7 @@ def scorers(names: Sequence[str], clip: ClipModel | None, likenesses: Mapping[st
         elif name == SHARPNESS:
             found[name] = Scorer(f"variance of the Laplacian at {_SHARPNESS_SIDE} px", _sharpness)
         else:
-            found[name] = Scorer(likenesses[name].encoder.identity, _like(likenesses[name]))
+            found[name] = Scorer(likenesses[name].identity, _like(likenesses[name]))
     return found
 
 
@@ -106,7 +108,7 @@ def _with(score: Callable[[ClipModel, Sequence[RawSample]], Values], clip: ClipM
     return lambda samples: score(clip, samples)
 
 
-def _like(likeness: Likeness) -> Callable[[Sequence[RawSample]], Values]:
+def _like(likeness: PictureMeasure) -> Callable[[Sequence[RawSample]], Values]:
     def values(samples: Sequence[RawSample]) -> Values:
         found = likeness([sample.target for sample in samples], [sample.condition for sample in samples])
         return {sample.key: value for sample, value in zip(samples, found, strict=True) if value is not None}

@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
+from torchvision.models import vgg16
+from torchvision.transforms import v2
 from transformers import Dinov2Model, ViTConfig, ViTModel
 
 from ipai.backbones.config import WeightsFile
@@ -19,15 +21,16 @@ from ipai.errors import WeightsError
 from ipai.evaluation.measures.agreement import agreement
 from ipai.evaluation.measures.encoders import CsdEncoder, DinoEncoder
 from ipai.evaluation.measures.faces import FaceEncoder
-from ipai.evaluation.measures.likeness import described, likenesses
+from ipai.evaluation.measures.likeness import Likeness, described, likenesses
 from ipai.evaluation.measures.measures import of_likeness
 from ipai.evaluation.measures.page import page
+from ipai.evaluation.measures.perceptual import PerceptualLikeness
 from ipai.evaluation.measures.settings import LIKENESSES, LikenessWeights
 from ipai.evaluation.reporting.table import table
 from ipai.evaluation.scoring.statistics import SCORES
 from ipai.evaluation.scoring.taken_and_leaked import LEAKED, TAKEN
 from ipai.tasks import TASKS
-from tests.helpers.likeness_miniatures import clip_vision, write_csd, write_dino, write_faces
+from tests.helpers.likeness_miniatures import clip_vision, write_csd, write_dino, write_faces, write_lpips
 
 CPU = torch.device("cpu")
 
@@ -48,8 +51,13 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def weights(csd: Path, dino: Path, faces: tuple[Path, Path]) -> LikenessWeights:
-    return LikenessWeights(ref(csd), ref(dino), ref(faces[0]), ref(faces[1]))
+def lpips(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return write_lpips(tmp_path_factory.mktemp("lpips"))
+
+
+@pytest.fixture(scope="module")
+def weights(csd: Path, dino: Path, faces: tuple[Path, Path], lpips: tuple[Path, Path]) -> LikenessWeights:
+    return LikenessWeights(*map(ref, (csd, dino, *faces, *lpips)))
 
 
 def ref(path: Path) -> WeightsFile:
@@ -112,6 +120,30 @@ def test_a_face_is_compared_as_opencv_itself_compares_it(faces: tuple[Path, Path
     assert found["face_id"]([png(shown[0])], [png(shown[1])]) == pytest.approx([wanted], abs=1e-5)
 
 
+def test_lpips_is_what_its_paper_says(lpips: tuple[Path, Path]) -> None:
+    """Equation 1: unit features of each place, their squared differences weighted by channel, averaged over places."""
+    with torch.device("meta"):
+        network = vgg16().features.eval()
+    network.load_state_dict({name[9:]: value for name, value in load_file(lpips[0]).items()}, assign=True)
+    heads = torch.load(lpips[1], weights_only=True)
+    pixels = torch.stack([v2.functional.pil_to_tensor(picture(seed, 256)) for seed in range(2)]) / 255
+    # The authors' scaling of -1..1.
+    features = (2 * pixels - 1 - torch.tensor([-0.030, -0.088, -0.188])[:, None, None]) / torch.tensor(
+        [0.458, 0.448, 0.450]
+    )[:, None, None]
+    wanted, stage = 0.0, 0
+    with torch.no_grad():
+        for number, layer in enumerate(network):
+            features = layer(features)
+            if number + 1 < len(network) and isinstance(network[number + 1], torch.nn.MaxPool2d):
+                left, right = functional.normalize(features, dim=1)
+                weight = heads[f"lin{stage}.model.1.weight"][0]
+                wanted, stage = wanted + float((weight * (left - right) ** 2).sum(0).mean()), stage + 1
+    assert stage == 5
+    found = likenesses(["lpips"], LikenessWeights(vgg=ref(lpips[0]), lpips=ref(lpips[1])), CPU, 2, None)["lpips"]
+    assert found([png(picture(0, 256))], [png(picture(1, 256))]) == pytest.approx([1 - wanted], rel=1e-3)
+
+
 def test_a_picture_without_a_face_has_no_identity(faces: tuple[Path, Path], tmp_path: Path) -> None:
     weights = LikenessWeights(face_detector=ref(faces[0]), face_recogniser=ref(faces[1]))
     face, none = png(picture(0)), png(Image.new("RGB", (90, 120)))
@@ -121,16 +153,19 @@ def test_a_picture_without_a_face_has_no_identity(faces: tuple[Path, Path], tmp_
         assert measure([face, none, face], [face, face, none]) == [pytest.approx(1.0), None, None]
 
 
-def test_a_picture_is_most_like_itself_and_rows_are_kept(weights: LikenessWeights, tmp_path: Path) -> None:
+def test_a_picture_is_most_like_itself_and_rows_are_kept(
+    weights: LikenessWeights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     contents = [png(picture(seed)) for seed in range(3)]
     found = likenesses(LIKENESSES, weights, CPU, 2, tmp_path)
     for name, likeness in found.items():
         assert likeness(contents, contents) == pytest.approx([1.0] * 3), name
         apart = likeness(contents[:2], contents[1:])
         assert all(value is not None and value < 0.99999 for value in apart), name
-        again = likenesses([name], weights, CPU, 2, tmp_path)[name]
-        again.encoder.embed = None  # type: ignore[method-assign,assignment]  # nothing is computed twice
-        assert again(contents[:2], contents[1:]) == apart, name
+        if isinstance(likeness, Likeness):
+            again = Likeness(likeness.encoder, 2, tmp_path)
+            monkeypatch.setattr(again.encoder, "embed", None)  # nothing is computed twice
+            assert again(contents[:2], contents[1:]) == apart, name
         assert likenesses([name], weights, CPU, 2, None)[name](contents[1:2], contents[2:3]) == apart[1:], name
     told = described(found, weights)
     assert told["csd"]["licence"] == "as its owner says"
@@ -142,7 +177,13 @@ def test_a_picture_is_most_like_itself_and_rows_are_kept(weights: LikenessWeight
     assert "middle 112 px" in told["dino_structure"]["preprocessing"]
 
 
-def test_weights_that_are_none_are_named(csd: Path, dino: Path, faces: tuple[Path, Path], tmp_path: Path) -> None:
+def test_weights_that_are_none_are_named(
+    csd: Path, dino: Path, faces: tuple[Path, Path], lpips: tuple[Path, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(WeightsError, match="is no VGG-16"):
+        PerceptualLikeness(ref(csd), ref(lpips[1]), CPU)
+    with pytest.raises(WeightsError, match="does not hold the weights of LPIPS"):
+        PerceptualLikeness(ref(lpips[0]), ref(csd), CPU)
     with pytest.raises(WeightsError, match="is no face detector that OpenCV can read"):
         FaceEncoder(ref(dino), ref(faces[1]))
     with pytest.raises(WeightsError, match="are no YuNet and SFace"):
@@ -170,7 +211,7 @@ def test_weights_that_are_none_are_named(csd: Path, dino: Path, faces: tuple[Pat
 
 
 def test_they_can_be_held_against_what_was_taken(weights: LikenessWeights) -> None:
-    found = likenesses(LIKENESSES, weights, CPU, 8, None)
+    found = likenesses(["csd", "dino_i", "face_id"], weights, CPU, 8, None)  # VGG takes half a minute for this
     measures = {name: of_likeness(name, likeness) for name, likeness in found.items()}
     lines = agreement([("style", "scenes")], measures, ClipModel(TOY, None), 20, 0, lambda _: None)
     text = page(lines, measures, 20, "toy", "a command")

@@ -1,0 +1,106 @@
+"""LPIPS (1801.03924) on VGG-16: how far apart two pictures are in what an image classifier sees at each place."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision.models import vgg16
+from torchvision.transforms import v2
+
+from ipai.backbones.config import WeightsFile
+from ipai.backbones.hub import resolve_file
+from ipai.backbones.loading import freeze
+from ipai.data.images import MAX_PIXELS, decode_image
+from ipai.errors import WeightsError
+from ipai.files import fingerprint
+
+_SIDE = 256
+_ENDS = (4, 9, 16, 23, 30)  # of VGG's features: after the last activation before each pooling
+_WIDTHS = (64, 128, 256, 512, 512)  # of the features there
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class PerceptualLikeness:
+    """1 - LPIPS of a picture and its condition, one pair at a time: features of a pair are megabytes, so none are kept.
+
+    Args:
+        backbone: VGG-16's safetensors file, with torchvision's names.
+        heads: The weights of its channels, with the authors' names: `lin0.model.1.weight` and so on.
+        device: Where it runs.
+
+    Raises:
+        WeightsError: One cannot be had, or holds other tensors.
+    """
+
+    preprocessing = f"squeezed to {_SIDE} x {_SIDE} px (bicubic), ImageNet's mean and deviation"
+
+    def __init__(self, backbone: WeightsFile, heads: WeightsFile, device: torch.device) -> None:
+        paths = resolve_file(backbone), resolve_file(heads)
+        features = _features(paths[0]).to(device)
+        freeze(features)
+        self._stages = [features[start:end] for start, end in zip((0, *_ENDS), _ENDS, strict=False)]
+        self._weights = [weights.to(device) for weights in _heads(paths[1])]
+        self.identity = "lpips-" + "-".join(fingerprint(path)[:16] for path in paths)
+        self._device = device
+        size = v2.Resize((_SIDE, _SIDE), interpolation=v2.InterpolationMode.BICUBIC)
+        self._prepare = v2.Compose(
+            [size, v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(_MEAN, _STD)]
+        )
+
+    def __call__(self, pictures: Sequence[bytes], conditions: Sequence[bytes]) -> list[float | None]:
+        """A number for each pair of picture files, at most 1.
+
+        Raises:
+            DataError: One is no picture.
+        """
+        return [1 - self._distance(*pair) for pair in zip(pictures, conditions, strict=True)]
+
+    @torch.no_grad()
+    def _distance(self, picture: bytes, condition: bytes) -> float:
+        pair = torch.stack([self._prepare(decode_image(content, MAX_PIXELS)) for content in (picture, condition)])
+        found, features = torch.zeros((), device=self._device), pair.to(self._device)
+        for stage, weights in zip(self._stages, self._weights, strict=True):
+            features = stage(features)
+            left, right = features / (features.norm(dim=1, keepdim=True) + 1e-10)
+            found += ((left - right) ** 2 * weights).sum(0).mean()
+        return float(found)
+
+
+def _features(path: Path) -> nn.Sequential:
+    state = _read(path, load_file, "safetensors file of VGG-16")
+    kept = {name.removeprefix("features."): value for name, value in state.items() if name.startswith("features.")}
+    with torch.device("meta"):  # its classifier, which is not needed, has most of the weights
+        features: nn.Sequential = vgg16(weights=None).features
+    try:
+        features.load_state_dict(kept, assign=True)
+    except RuntimeError as error:
+        raise WeightsError(f"{path} is no VGG-16 with torchvision's names: {error}") from error
+    for layer in features:
+        if isinstance(layer, nn.ReLU):
+            layer.inplace = False  # features of a stage are read after the next has begun
+    return features.float()
+
+
+def _heads(path: Path) -> list[Tensor]:
+    """The weights of each stage's channels, [C, 1, 1]."""
+    if path.suffix == ".safetensors":
+        state = _read(path, load_file, "file of LPIPS's weights")
+    else:
+        state = _read(
+            path, lambda file: torch.load(file, map_location="cpu", weights_only=True), "file of LPIPS's weights"
+        )
+    try:
+        return [state[f"lin{n}.model.1.weight"].float().view(width, 1, 1) for n, width in enumerate(_WIDTHS)]
+    except (KeyError, RuntimeError, AttributeError) as error:
+        raise WeightsError(f"{path} does not hold the weights of LPIPS on VGG-16: {error}") from error
+
+
+def _read(path: Path, load: Any, called: str) -> Mapping[str, Tensor]:
+    try:
+        found: Mapping[str, Tensor] = load(path)
+    except Exception as error:  # of safetensors, of pickle, of the disk
+        raise WeightsError(f"{path} is no {called} ({error})") from error
+    return found
