@@ -28,6 +28,18 @@ class Record:
         for name, value in (("key", key), ("group", group), ("_fields", canonical(fields).encode())):
             object.__setattr__(self, name, value)
 
+    @classmethod
+    def of_text(cls, key: bytes, group: bytes, fields: bytes) -> "Record":
+        """From the parts of `line`."""
+        record = cls.__new__(cls)
+        for name, value in (("key", json.loads(key)), ("group", json.loads(group)), ("_fields", fields)):
+            object.__setattr__(record, name, value)
+        return record
+
+    def line(self) -> bytes:
+        """Key, group and fields as canonical JSON, which holds no tab, with tabs between them."""
+        return b"\t".join((canonical(self.key).encode(), canonical(self.group).encode(), self._fields))
+
     @property
     def fields(self) -> dict[str, Any]:
         """A copy of them."""

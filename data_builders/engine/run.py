@@ -13,6 +13,7 @@ from data_builders.engine.config import BuildConfig, hash_of
 from data_builders.engine.executors import run_jobs
 from data_builders.engine.folder import folder_of, freeze, locked, refuse_other_settings, remove_remains
 from data_builders.engine.plan import Plan, ShardPlan, make_plan
+from data_builders.engine.plan_cache import selected
 from data_builders.engine.records import Builder, FetchingBuilder
 from data_builders.engine.shard import Stamp, build_shard, finished, writing
 
@@ -35,7 +36,7 @@ class Progress:
 
 
 def plan_build(builder: Builder, config: BuildConfig) -> Plan:
-    """Read the source and plan its shards; writes nothing. Before a build it refuses an output with other settings.
+    """Read the source and plan its shards; writes a cache alone. Refuses an output with other settings before a build.
 
     Raises:
         DataError: The source cannot be used, nothing is left of it, or the output was started with other settings.
@@ -43,7 +44,7 @@ def plan_build(builder: Builder, config: BuildConfig) -> Plan:
     if not config.dry_run:  # before the reading, which may take a minute
         refuse_other_settings(folder_of(config), config, _stamp(builder, config))
     with uncollected():
-        return make_plan(builder.select(), config)
+        return make_plan(selected(builder, config), config)
 
 
 @contextmanager

@@ -1,0 +1,129 @@
+"""What a builder found in its source, kept: a start that finds everything as it was does not read it again.
+
+Everything is the code of both packages and the library that decodes, the settings, and the name, size and time of
+change of every file that the source's settings name. Kept only where reading took a while; `verify=true` reads anew.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import data_builders
+import ipai
+from data_builders.engine.config import BuildConfig, deciding_settings, flat
+from data_builders.engine.keyed_hash import canonical, digest_of
+from data_builders.engine.records import Builder, Locality, Record, Selection
+from ipai.files import atomic_path, cache_folder
+
+log = logging.getLogger(__name__)
+
+_SLOW_S = 5.0  # what takes less to read is not worth a file
+_KEPT = 16  # selections; those that were not used for longest go first
+_CODE = (Path(data_builders.__file__).parent, Path(ipai.__file__).parent)
+_FACTS = ("considered", "drops", "facts", "not_drawn", "more")
+
+
+def selected(builder: Builder, config: BuildConfig) -> Selection:
+    """As `builder.select()`, read back where nothing changed since.
+
+    Raises:
+        DataError: As `select`.
+    """
+    named = _named(config)
+    if not named:  # a hub, say, that may answer otherwise tomorrow
+        return builder.select()
+    # Of the source before it is read: what changes meanwhile is seen the next time.
+    path = cache_folder() / "plans" / f"{_digest(builder, config, named)}.jsonl"
+    if not config.verify and (known := _read(path)) is not None:
+        log.info("%s did not change; what was found in it is read from %s", config.task, path)
+        return known
+    began = time.monotonic()
+    found = builder.select()
+    if time.monotonic() - began >= _SLOW_S:
+        _keep(path, found)
+    return found
+
+
+def _named(config: BuildConfig) -> list[Path]:
+    """Files and folders that the source's settings name, its root among them; none where that is no folder."""
+    source = flat(asdict(config).get("source") or {})
+    paths = [Path(value).expanduser() for value in source.values() if isinstance(value, str) and value]
+    root = Path(source.get("root") or "").expanduser()
+    return [path for path in paths if path.exists()] if source.get("root") and root.is_dir() else []
+
+
+def _digest(builder: Builder, config: BuildConfig, named: list[Path]) -> str:
+    files = sorted(entry for path in named for entry in _listed(path.absolute()))
+    code = [path.read_text(encoding="utf-8") for package in _CODE for path in sorted(package.rglob("*.py"))]
+    return digest_of([builder.name, builder.version, deciding_settings(config), files, code, version("pillow")])
+
+
+def _listed(path: Path) -> Iterator[tuple[str, int, int]]:
+    """Name, size and time of change of a file, or of all below a folder; nothing of what is not there."""
+    if path.is_file():
+        yield _entry(path)
+    for folder, inside, names in os.walk(path, followlinks=True):
+        inside[:] = [name for name in inside if not _leads_back(Path(folder, name))]
+        yield from (_entry(Path(folder, name)) for name in names)
+
+
+def _entry(path: Path) -> tuple[str, int, int]:
+    try:
+        facts = path.stat()
+    except OSError:  # a link to nowhere, or gone since
+        return str(path), -1, -1
+    return str(path), facts.st_size, facts.st_mtime_ns
+
+
+def _leads_back(folder: Path) -> bool:
+    return folder.is_symlink() and folder.resolve() in folder.absolute().parents
+
+
+def _read(path: Path) -> Selection | None:
+    """What is kept there; None where nothing is, or it is no more what was written."""
+    try:
+        head, *lines = path.read_bytes().split(b"\n")
+        facts = json.loads(head)
+        if facts.pop("sha256") != _checksum(lines):
+            raise ValueError("its records are not those that were written")
+        locality = facts.pop("locality")
+        records = [Record.of_text(*line.split(b"\t")) for line in lines]
+        os.utime(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("%s cannot be used (%s); the source is read again", path, error)
+        return None
+    return Selection(records, locality=None if locality is None else Locality(**locality), **facts)
+
+
+def _keep(path: Path, found: Selection) -> None:
+    """Write it whole, and let go of the oldest; a full disk or a cache that cannot be written stops nothing."""
+    lines = [record.line() for record in found.records]
+    facts: dict[str, Any] = {name: getattr(found, name) for name in _FACTS}
+    locality = None if found.locality is None else asdict(found.locality)
+    head = canonical(facts | {"locality": locality, "sha256": _checksum(lines)}).encode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as part:
+            part.write_bytes(b"\n".join([head, *lines]))
+        kept = sorted(path.parent.glob("*.jsonl"), key=lambda one: one.stat().st_mtime_ns, reverse=True)
+        for old in kept[_KEPT:]:
+            old.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("what was found in the source is not kept for the next start: %s", error)
+
+
+def _checksum(lines: list[bytes]) -> str:
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(line)
+        digest.update(b"\n")
+    return digest.hexdigest()
