@@ -57,7 +57,7 @@ def make_plan(selection: Selection, config: BuildConfig) -> Plan:
     """
     _check(selection)
     records = drawn(selection.records, config)
-    held_out = _validation_groups(records, config.val, config.seed)
+    held_out = _validation_groups(records, config.val, config.seed, selection.locality)
     shards: list[ShardPlan] = []
     for split in ("train", "val"):
         members = [record for record in records if (record.group in held_out) == (split == "val")]
@@ -119,19 +119,32 @@ def _pieces(records: list[Record], size: int) -> Iterator[list[Record]]:
     return (records[start : start + size] for start in range(0, len(records), size))
 
 
-def _validation_groups(records: list[Record], split: ValidationSplit, seed: int) -> set[str]:
+def _validation_groups(records: list[Record], split: ValidationSplit, seed: int, locality: Locality | None) -> set[str]:
     """Whole groups in keyed order until the split is full; one group always stays in train."""
     sizes = Counter(record.group for record in records)
+    places = _places(records, locality, seed) if locality is not None and locality.apart else {}
     wanted = validation_size(len(records), split)
     chosen: set[str] = set()
     filled = 0
     most = min(wanted, len(sizes) - 1)  # as each has a sample at least
-    for group in heapq.nsmallest(most, sizes, key=lambda name: rank(seed, "val", name)):
+    for group in heapq.nsmallest(most, sizes, key=lambda name: (places.get(name, b""), rank(seed, "val", name))):
         if filled >= wanted:
             break
         chosen.add(group)
         filled += sizes[group]
     return chosen
+
+
+def _places(records: list[Record], locality: Locality, seed: int) -> dict[str, bytes]:
+    """Where each group stands in the keyed order of localities; those that lie in several of them stand last."""
+    last = b"\xff" * 17  # after every rank
+    ranks: dict[str, bytes] = {}  # one for each locality, which millions of groups share
+    found: dict[str, bytes] = {}
+    for record in records:
+        name = record.fields[locality.field]
+        place = ranks.setdefault(name, rank(seed, "locality", name))
+        found[record.group] = place if found.get(record.group, place) == place else last
+    return found
 
 
 def _check(selection: Selection) -> None:

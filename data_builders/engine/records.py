@@ -55,11 +55,13 @@ class Record:
 class Locality:
     """Which records are cheap to build together: those that agree in the field `field`, as they lie in one archive.
 
-    A shard gets whole localities, `most` of them at most, so that few shards have to read one archive.
+    A shard gets whole localities, `most` of them at most, so that few shards have to read one archive. With `apart` the
+    held-out records come from as few localities as hold them, so that hardly one is read for both splits.
     """
 
     field: str
     most: int
+    apart: bool = False
 
 
 @dataclass(frozen=True)

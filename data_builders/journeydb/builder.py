@@ -53,7 +53,7 @@ class JourneyBuilder:
             drops=sieve.drops,
             facts={"archives": len(archives)},
             not_drawn=sieve.passed - len(records),
-            locality=Locality("archive", source.archives_per_shard),
+            locality=Locality("archive", source.archives_per_shard, source.val_apart),
         )
 
     def make(self, record: Record) -> Sample:

@@ -22,7 +22,7 @@ class JourneySource:
     """`root` is the download, or its `data` or `data/<split>`; pictures of more than `max_pixels` are left out.
 
     A shard reads at most `archives_per_shard` archives, each of them once and from its beginning. `prompt` is clean or
-    raw.
+    raw. With `val_apart` the held-out pictures come from as few archives as hold them.
     """
 
     root: str
@@ -30,6 +30,7 @@ class JourneySource:
     archives_per_shard: int = field(default=8, metadata=above(0))
     max_pixels: int = field(default=50_000_000, metadata=above(0))
     prompt: str = field(default="clean", metadata=one_of(*PROMPTS))
+    val_apart: bool = True
 
 
 @dataclass(kw_only=True)

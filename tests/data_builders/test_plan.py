@@ -71,6 +71,26 @@ def test_shards_of_a_source_with_archives_hold_few_and_whole_ones(some: list[str
     assert all(0 < len(shard.records) <= CONFIG.shard_size for shard in near.shards)
 
 
+@given(names, st.integers(2, 6))
+def test_validation_apart_touches_as_few_archives_as_hold_it(some: list[str], archives: int) -> None:
+    records = [Record(name, name, {"archive": str(i % archives)}) for i, name in enumerate(some)]
+    plan = make_plan(Selection(records, len(records), {}, locality=Locality("archive", 9, apart=True)), CONFIG)
+    inside = {
+        split: Counter(r.fields["archive"] for shard in plan.shards if shard.split == split for r in shard.records)
+        for split in ("train", "val")
+    }
+    assert sum(inside["val"].values()) == len(keys(plan_of(records), "val"))
+    assert len(inside["val"].keys() & inside["train"].keys()) <= 1, "one archive at most is read for both"
+
+
+def test_a_group_that_lies_in_several_archives_is_held_out_last() -> None:
+    records = [Record(f"k{i}", f"g{i}", {"archive": str(i % 5)}) for i in range(40)]
+    records += [Record(f"m{i}", "many", {"archive": str(i)}) for i in range(5)]
+    plan = make_plan(Selection(records, len(records), {}, locality=Locality("archive", 9, apart=True)), CONFIG)
+    assert keys(plan, "val")
+    assert not [key for key in keys(plan, "val") if key.startswith("m")]
+
+
 def test_records_that_are_not_held_count_as_beyond_the_limit() -> None:
     config = replace(CONFIG, limit=3)
     some = records_of([f"k{i}" for i in range(9)])
