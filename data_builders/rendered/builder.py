@@ -29,7 +29,8 @@ class RenderedBuilder:
     def make(self, record: Record) -> Sample:
         """Draw the pair of the record's number."""
         config, index = self.config, record.fields["index"]
-        pair = draw_pair(config.task, config.seed, index, config.image_size, (config.zoom.fraction, config.zoom.scale))
+        zoom = config.zoom.fraction, config.zoom.scale
+        pair = draw_pair(config.task, config.seed, index, config.image_size, zoom, config.scenes)
         condition = pair.condition
         return Sample(
             target=encode_jpeg(Image.fromarray(pair.target), config.jpeg_quality),

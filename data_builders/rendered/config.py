@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from data_builders.engine.config import BuildConfig
+from ipai.schema import between
 
 BUILDER = "rendered"
 
@@ -18,11 +19,16 @@ class Zoom:
 
 @dataclass(kw_only=True)
 class RenderedBuild(BuildConfig):
-    """Everything the renderer's builder knows; `samples` pairs are planned."""
+    """Everything the renderer's builder knows; `samples` pairs are planned.
+
+    Of the object's conditions a share of `scenes` are whole scenes with the same object, as a user's pictures are; the
+    others show the object alone, as crop-and-fill makes them.
+    """
 
     builder: str
     samples: int
     zoom: Zoom = field(default_factory=Zoom)
+    scenes: float = field(default=0.0, metadata=between(0, 1))
 
     def problems(self) -> Iterator[str]:
         """The engine's problems and those of the renderer's settings."""

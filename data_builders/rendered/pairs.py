@@ -14,6 +14,7 @@ from ipai.toyworld.render import render
 Picture = Scenes | Portraits
 _CONDITION_SEED, _CHOICE_SEED = 1_000_003, 2_000_003  # apart from the targets', whose seed is the build's own
 _PORTRAITS = 0.3  # share of portraits where both kinds serve
+_OBJECT = ("object", "colour", "mark")  # what makes an object the same one
 _AROUND = 1.25  # side of an object's square, in diameters
 
 
@@ -28,7 +29,7 @@ class Pair:
     slot: str | None
 
 
-def draw_pair(task: str, seed: int, index: int, side: int, zoom: tuple[float, float]) -> Pair:
+def draw_pair(task: str, seed: int, index: int, side: int, zoom: tuple[float, float], scenes: float = 0.0) -> Pair:
     """Pair `index` of `seed`.
 
     Args:
@@ -36,15 +37,16 @@ def draw_pair(task: str, seed: int, index: int, side: int, zoom: tuple[float, fl
         seed, index: The same two give the same pair.
         side: px.
         zoom: For face: share of the conditions that are cut closer, and how much closer.
+        scenes: For object: share of the conditions that are whole scenes.
     """
-    return _DRAW[task](_Draw(seed, index, side, zoom))
+    return _DRAW[task](_Draw(seed, index, side, zoom, scenes))
 
 
 class _Draw:
     """The random sources of one pair."""
 
-    def __init__(self, seed: int, index: int, side: int, zoom: tuple[float, float]) -> None:
-        self.seed, self.index, self.side, self.zoom = seed, index, side, zoom
+    def __init__(self, seed: int, index: int, side: int, zoom: tuple[float, float], scenes: float) -> None:
+        self.seed, self.index, self.side, self.zoom, self.scenes = seed, index, side, zoom, scenes
         self.choice = np.random.Generator(np.random.Philox(key=[seed + _CHOICE_SEED, index]))
 
     def target(self, portrait: bool) -> Picture:
@@ -78,10 +80,16 @@ def _style(draw: _Draw) -> Pair:
 
 
 def _object(draw: _Draw) -> Pair:
-    """The target's own object on a plain colour, cut close; the prompt leaves to it which colour it has."""
+    """The target's own object, alone on a plain colour and cut close, or in a scene that shares nothing else with it.
+
+    The prompt leaves to it which colour it has.
+    """
     target = draw.target(portrait=False)
     assert isinstance(target, Scenes)
     name, picture = OBJECTS[target.object[0]], draw.picture(target)
+    if draw.scenes and draw.choice.random() < draw.scenes:
+        scene = replace(draw.other(portrait=False), **{same: getattr(target, same) for same in _OBJECT})
+        return Pair(draw.picture(scene), picture, draw.caption(target, WITHOUT_COLOUR), draw.caption(scene), name)
     inside = scene_layers(target, draw.side)[0].distance[0] < draw.side / 40  # with its contour or glow
     colour = draw.choice.integers(256, size=3)
     alone = np.where(inside[..., None], picture, colour).astype(np.uint8)

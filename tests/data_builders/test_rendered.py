@@ -89,3 +89,16 @@ def test_a_pair_depends_on_its_number_alone_and_a_build_on_its_settings(task: st
             configure(tmp_path, tmp_path / name, f"task=rendered_{task}", "samples=8", f"executor.workers={workers}")
         )
     assert digests(tmp_path / "a" / task) == digests(tmp_path / "b" / task)
+
+
+def test_an_objects_whole_scene_shares_the_object_alone(oracles: dict[str, Oracle]) -> None:
+    pairs = [draw_pair("object", 5, index, 64, ZOOM, scenes=1.0) for index in range(COUNT)]
+    conditions = read(oracles["scenes"], [pair.condition for pair in pairs if pair.condition is not None])
+    targets = read(oracles["scenes"], [pair.target for pair in pairs])
+    agree = {name: float((conditions[name] == targets[name]).mean()) for name in conditions}
+    assert min(agree["object"], agree["colour"], agree["mark"]) > 0.9
+    assert max(agree["place"], agree["style"], agree["background"]) < 0.35
+    some = [draw_pair("object", 5, index, 64, ZOOM, scenes=0.5) for index in range(COUNT)]
+    alone = [a for a, b in zip(some, pairs, strict=True) if not np.array_equal(a.condition, b.condition)]
+    assert 0.25 * COUNT < len(alone) < 0.75 * COUNT
+    assert all(pair.cond_prompt == f"a {pair.slot}" for pair in alone)
