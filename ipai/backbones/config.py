@@ -62,6 +62,7 @@ DTYPES = ("auto", "bf16", "fp16", "fp32")
 # As ids: the trained stack that comes with the project, and `builtin:` before the name of a miniature of
 # `ipai.backbones.miniatures`, which is written on first use; the subfolder names the part.
 BUILTIN_TOY = "builtin:toy"
+BUILTIN_TOY_PRX = "builtin:toy_prx"  # of adapters alone: its base is one more part of the same stack
 TOY_BASES = ("toy", "toy-prx")  # names of bases that draw the toy world, whose pictures the oracles read
 MINIATURES = ("micro", "micro_sdxl", "micro_sd3", "micro_flux", "micro_prx")
 

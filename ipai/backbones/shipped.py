@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from ipai.backbones.config import BUILTIN_TOY, BUILTIN_TOY_PRX
 from ipai.errors import WeightsError
 
 SHIPPED = Path(__file__).parent / "toy_weights"
-ADAPTER = Path(__file__).parent / "toy_adapter"
+_ADAPTERS = {BUILTIN_TOY: "toy_adapter", BUILTIN_TOY_PRX: "toy_prx_adapter"}
 
 
 def shipped_stack() -> Path:
@@ -22,12 +23,15 @@ def shipped_stack() -> Path:
     return SHIPPED
 
 
-def shipped_adapter() -> Path:
-    """The exported folder of the joint adapter that was trained on the shipped stack.
+def shipped_adapter(name: str) -> Path | None:
+    """The exported folder of the joint adapter that was trained on a base of the shipped stack; None for other names.
 
     Raises:
         WeightsError: It is missing, as in an installation that left out the package's data.
     """
-    if not (ADAPTER / "config.yaml").is_file():
-        raise WeightsError(f"the toy adapter is missing from {ADAPTER}; install the project with its data files")
-    return ADAPTER
+    if name not in _ADAPTERS:
+        return None
+    folder = Path(__file__).parent / _ADAPTERS[name]
+    if not (folder / "config.yaml").is_file():
+        raise WeightsError(f"{name} is missing from {folder}; install the project with its data files")
+    return folder

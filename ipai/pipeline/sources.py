@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from ipai.adapter.adapter import InstructAdapter
 from ipai.adapter.formats import load_adapter, read_metadata
-from ipai.backbones.config import BUILTIN_TOY, BaseConfig, WeightsFile, upgraded_base
+from ipai.backbones.config import BaseConfig, WeightsFile, upgraded_base
 from ipai.backbones.hub import resolve_file
 from ipai.backbones.shipped import shipped_adapter
 from ipai.errors import CheckpointError, ConfigError, WeightsError
@@ -65,13 +65,14 @@ def locate_adapter(source: Path | str, revision: str | None = None) -> Path:
         WeightsError: It is neither there nor to be had.
     """
     name, path = str(source), Path(source).expanduser()
-    if name == BUILTIN_TOY:
-        return shipped_adapter()
+    if (shipped := shipped_adapter(name)) is not None:
+        return shipped
     if path.exists():
         return path
     if name.count("/") != 1 or name.startswith((".", "/", "~")) or path.suffix in (".safetensors", ".bin"):
         raise WeightsError(
-            f"there is no adapter at {source}; give a run folder, an exported folder, a file, a hub id or builtin:toy"
+            f"there is no adapter at {source}; give a run folder, an exported folder, a file, a hub id, builtin:toy or "
+            "builtin:toy_prx"
         )
     try:
         files = [resolve_file(WeightsFile(name, file, revision)) for file in (CONFIG, ADAPTER)]

@@ -309,7 +309,12 @@ def test_settings_that_cannot_work_are_told(overrides: tuple[str, ...], says: st
 
 
 @pytest.mark.long
-def test_several_processes_draw_the_same(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("artist", ["adapter", "instruct_pix2pix"])
+def test_several_processes_draw_the_same(folder: Path, tmp_path: Path, artist: str) -> None:
+    words = [f"run={folder}", "limit=4", "device=cpu"]
+    if artist == "instruct_pix2pix":
+        words += ["weights=instruct_pix2pix", f"instruct_pix2pix.id={write_editor(tmp_path / 'editor')}"]
+        words += ["instruct_pix2pix.resolution=64", "oracles=0", "crossed=0"]
     for processes in (1, 2):
-        evaluation(f"run={folder}", f"output={tmp_path}/{processes}", f"processes={processes}", "limit=4", "device=cpu")
+        evaluation(*words, f"output={tmp_path}/{processes}", f"processes={processes}")
     assert digests(tmp_path / "1") == digests(tmp_path / "2")
