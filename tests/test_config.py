@@ -42,6 +42,8 @@ def test_an_experiment_with_a_recipe_of_its_own_yields_to_the_command_line() -> 
     assert compose("experiment=joint_ablation", "data.root=shards").train.batch_size == 64
     assert compose("experiment=joint_ablation", "recipe=smoke", "data.root=shards").train.batch_size == 8
     assert compose("recipe=toy", "base=sd15", "data.root=shards").base.resolution == 512
+    prx = compose("experiment=joint", "recipe=toy_prx", "data.root=shards")
+    assert (prx.base.name, prx.objective["time_mean"], prx.data.weights["object"]) == ("toy-prx", 0.8, 3.0)
 
 
 def test_an_unknown_key_is_refused_by_hydra_with_its_name() -> None:

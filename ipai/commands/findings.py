@@ -66,7 +66,7 @@ def _devices(config: TrainingRun) -> Iterator[Finding]:
         )
     if not count:
         built = f"torch is built for CUDA {torch.version.cuda}" if torch.version.cuda else "torch is built without CUDA"
-        small = config.names.recipe in ("toy", "smoke")
+        small = config.names.recipe in ("toy", "toy_prx", "smoke")
         why = "enough for this recipe" if small else f"recipe={config.names.recipe} would take years"
         yield Finding("ok" if small else "warning", "GPU", f"none ({built}); {os.cpu_count()} CPU cores: {why}")
 

@@ -105,7 +105,7 @@ def open_all_shards(config: TrainingRun, tasks: Sequence[str], split: str) -> di
         ways = ["build them (make build-datasets)", "set data.root to the folder that holds them"]
         ways += ["validate nothing: validation.samples=0"] if split == "val" else []
         ways += [f"train on what is there: 'tasks=[{','.join(found)}]'"] if found else []
-        ways += ["run `make demo`, which builds the toy world's"] if config.names.recipe == "toy" else []
+        ways += ["run `make demo`, which builds the toy world's"] if config.names.recipe.startswith("toy") else []
         raise DataError(
             f"there are no {split}-*.tar of {', '.join(missing)} in {config.data.root}/<task>; {', or '.join(ways)}"
         )
