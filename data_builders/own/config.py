@@ -23,6 +23,7 @@ class OwnSource:
         metadata: Of a folder: a `.jsonl` or `.csv` file below it that lists the pictures; None looks for metadata.jsonl
             and metadata.csv, and without them takes every picture that is there.
         subset, split, revision: Of a data set in Hugging Face's forms.
+        first: Stream only so many rows of it; None takes it whole.
         dataset: How records call the source.
         licence_name, licence_url: Of pictures whose row names none; an empty name says nothing.
         max_pixels: Larger pictures are dropped by their header.
@@ -35,6 +36,7 @@ class OwnSource:
     subset: str | None = None
     split: str = _SPLIT
     revision: str | None = None
+    first: int | None = field(default=None, metadata=above(0))
     dataset: str = "own"
     licence_name: str = ""
     licence_url: str = ""
@@ -85,5 +87,6 @@ class OwnBuild(BuildConfig):
         source = self.source
         if source.metadata and source.form != "folder":
             yield f"source.metadata={source.metadata} lists a folder's pictures; source.form={source.form} reads none"
-        if source.form != "huggingface" and (source.subset or source.revision or source.split != _SPLIT):
-            yield "source.subset, source.split and source.revision belong to source.form=huggingface"
+        of_hugging_face = source.subset or source.revision or source.first or source.split != _SPLIT
+        if source.form != "huggingface" and of_hugging_face:
+            yield "source.subset, source.split, source.revision and source.first belong to source.form=huggingface"

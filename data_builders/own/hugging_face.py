@@ -8,6 +8,7 @@ from data_builders.engine.image_files import read_bytes
 from data_builders.engine.records import Drop
 from data_builders.own.config import OwnSource
 from data_builders.own.rows import PICTURES, Row, flattened, texts_of
+from data_builders.own.streamed import first_rows
 from ipai.errors import DataError
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class HuggingFacePictures:
 
     def _data(self) -> "Dataset":
         source = self._source
-        return _opened(source.root, source.subset, source.split, source.revision)
+        return _opened(source.root, source.subset, source.split, source.revision, source.first)
 
     def _pictures(self, data: "Dataset") -> dict[str, str]:
         """Ours -> their column."""
@@ -110,14 +111,16 @@ def _label(value: Any, names: list[str] | None) -> Any:
 
 
 @lru_cache(2)
-def _opened(root: str, subset: str | None, split: str, revision: str | None) -> "Dataset":
+def _opened(root: str, subset: str | None, split: str, revision: str | None, first: int | None) -> "Dataset":
     """The data set with pictures as bytes; raises DataError with what is there instead."""
     from datasets import DatasetDict, Image, load_dataset, load_from_disk
     from datasets.exceptions import DatasetsError
 
     folder = Path(root).expanduser()
     try:
-        if any((folder / name).is_file() for name in _SAVED):
+        if first is not None:
+            data = first_rows(str(folder) if folder.is_dir() else root, subset, split, revision, first)
+        elif any((folder / name).is_file() for name in _SAVED):
             data = load_from_disk(folder)
         else:
             data = load_dataset(str(folder) if folder.is_dir() else root, subset, revision=revision)

@@ -233,7 +233,8 @@ def test_settings_of_another_form_are_refused(saved: Path, tmp_path: Path) -> No
         (("source.form=tar",), r"source\.form=tar is none of folder"),
         ((WEBDATASET, "source.metadata=list.csv"), r"source\.form=webdataset reads none"),
         (("source.revision=main",), r"belong to source\.form=huggingface"),
-        ((WEBDATASET, "source.split=test"), r"source\.split and source\.revision belong"),
+        ((WEBDATASET, "source.split=test"), r"source\.split, source\.revision and source\.first belong"),
+        ((WEBDATASET, "source.first=9"), r"source\.first belong"),
         (("+source.columns.caption=x",), r"source\.columns=caption is none of"),
     ):
         with pytest.raises(ConfigError, match=message):
