@@ -13,14 +13,17 @@ from transformers import CLIPVisionModelWithProjection
 from ipai.adapter.adapter import InstructAdapter, initialise
 from ipai.adapter.formats import load_ip_adapter_plus
 from ipai.adapter.spec import AdapterSpec
+from ipai.backbones.config import BUILTIN_TOY, BUILTIN_TOY_PRX
 from ipai.backbones.families import load_base, read_dims
 from ipai.backbones.hub import resolve_file
-from ipai.backbones.shipped import shipped_stack
+from ipai.backbones.shipped import shipped_adapter, shipped_stack
 from ipai.conditioning import spec_of
 from ipai.config import TrainingRun
-from ipai.evaluation.sampling.asking import Sampling, answer
+from ipai.evaluation.sampling.asking import Sampling, answer, taken
 from ipai.pipeline.picture_generator import PictureGenerator
+from ipai.pipeline.sources import load
 from ipai.toyworld.oracles import agreement, load_oracles, truth_of
+from ipai.toyworld.questions import questions
 from tests.helpers.composing import compose
 from tools.toy_stack.adapter import take_over_reading
 from tools.toy_stack.clip import normalised
@@ -102,6 +105,33 @@ def test_the_transformers_ip_adapter_plus_gives_the_picture_back() -> None:
     drawn = answer(generator, pictures.pixels, [""] * 16, [None] * 16, Sampling(steps=8, guidance_scale=4.0))
     kept = agreement(oracle.read(drawn), truth_of(pictures.scenes, oracle.net.factors), ("place", "colour"))
     assert min(kept.values()) > 0.6, kept
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [BUILTIN_TOY, BUILTIN_TOY_PRX])
+def test_a_joint_adapter_that_comes_along_takes_what_it_is_told_to(name: str) -> None:
+    """Chance is 11 % for a place and 12 % for a style; the cards say how much more they take."""
+    loaded = load(name)
+    assert loaded.base is not None
+    generator = PictureGenerator(loaded.base, loaded.adapter, "cpu")
+    generator.pipeline.set_progress_bar_config(disable=True)
+    asked, oracle = questions(portraits=False, count=24, task="style"), load_oracles()["scenes"]
+
+    def told(instruction: str) -> dict[str, float]:
+        return taken(generator, asked, instruction, oracle, ("style", "place"), Sampling(steps=8))
+
+    style, composition = told("use the style"), told("use the composition")
+    assert style["style"] > composition["style"] + 0.25
+    assert composition["place"] > style["place"] + 0.35
+
+
+def test_the_shipped_adapters_are_small() -> None:
+    for name in (BUILTIN_TOY, BUILTIN_TOY_PRX):
+        folder = shipped_adapter(name)
+        assert folder is not None
+        assert sum(path.stat().st_size for path in folder.iterdir()) < 4_000_000
+        assert {path.suffix for path in folder.iterdir()} == {".safetensors", ".md", ".yaml"}
+    assert shipped_adapter("toy") is None
 
 
 def test_a_resampler_that_goes_on_reads_as_the_other_and_keeps_its_last_layers() -> None:
