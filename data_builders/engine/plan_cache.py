@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +18,7 @@ import data_builders
 import ipai
 from data_builders.engine.config import BuildConfig, deciding_settings, flat
 from data_builders.engine.keyed_hash import canonical, digest_of
+from data_builders.engine.listing import listed
 from data_builders.engine.records import Builder, Locality, Record, Selection
 from ipai.files import atomic_path, cache_folder
 
@@ -60,30 +60,9 @@ def _named(config: BuildConfig) -> list[Path]:
 
 
 def _digest(builder: Builder, config: BuildConfig, named: list[Path]) -> str:
-    files = sorted(entry for path in named for entry in _listed(path.absolute()))
+    files = sorted(entry for path in named for entry in listed(path.absolute()))
     code = [path.read_text(encoding="utf-8") for package in _CODE for path in sorted(package.rglob("*.py"))]
     return digest_of([builder.name, builder.version, deciding_settings(config), files, code, version("pillow")])
-
-
-def _listed(path: Path) -> Iterator[tuple[str, int, int]]:
-    """Name, size and time of change of a file, or of all below a folder; nothing of what is not there."""
-    if path.is_file():
-        yield _entry(path)
-    for folder, inside, names in os.walk(path, followlinks=True):
-        inside[:] = [name for name in inside if not _leads_back(Path(folder, name))]
-        yield from (_entry(Path(folder, name)) for name in names)
-
-
-def _entry(path: Path) -> tuple[str, int, int]:
-    try:
-        facts = path.stat()
-    except OSError:  # a link to nowhere, or gone since
-        return str(path), -1, -1
-    return str(path), facts.st_size, facts.st_mtime_ns
-
-
-def _leads_back(folder: Path) -> bool:
-    return folder.is_symlink() and folder.resolve() in folder.absolute().parents
 
 
 def _read(path: Path) -> Selection | None:

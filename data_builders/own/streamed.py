@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_builders.engine.keyed_hash import digest_of
+from data_builders.engine.listing import listed
 from ipai.files import atomic_path, cache_folder, write_json
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ def first_rows(root: str, subset: str | None, split: str, revision: str | None, 
     """
     from datasets import Dataset
 
-    folder = cache_folder() / "streams" / digest_of([root, subset, split, revision, count])
+    place = Path(root).expanduser()
+    local = sorted(listed(place.absolute())) if place.is_dir() else None  # where a file may change
+    folder = cache_folder() / "streams" / digest_of([root, local, subset, split, revision, count])
     if not (folder / _DONE).is_file():
         _fetch(folder, root, subset, split, revision, count)
     return Dataset.from_parquet([str(path) for path in _files(folder)])

@@ -39,6 +39,9 @@ def test_so_many_rows_come_and_the_rest_is_not_read(parquet: Path, tmp_path: Pat
     files = sorted((tmp_path / "cache" / "streams").rglob("*.parquet"))
     assert [Dataset.from_parquet(str(path)).num_rows for path in files] == [3, 2]
     assert len(prompts(parquet, tmp_path, "source.first=99")) == COUNT, "a set may have fewer"
+    (parquet / "train-0.parquet").unlink()
+    changed = prompts(parquet, tmp_path, "source.first=5")
+    assert changed == sorted(f"row {n}" for n in range(6, 11)), "a folder that changed is streamed anew"
 
 
 def test_a_stream_that_was_cut_off_goes_on_behind_its_last_file(
