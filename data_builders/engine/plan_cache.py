@@ -14,7 +14,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import data_builders
 import ipai
 from data_builders.engine.config import BuildConfig, deciding_settings, flat
 from data_builders.engine.keyed_hash import canonical, digest_of
@@ -26,7 +25,7 @@ log = logging.getLogger(__name__)
 
 _SLOW_S = 5.0  # what takes less to read is not worth a file
 _KEPT = 16  # selections; those that were not used for longest go first
-_CODE = (Path(data_builders.__file__).parent, Path(ipai.__file__).parent)
+_CODE = (Path(__file__).parents[1], Path(ipai.__file__).parent)
 _FACTS = ("considered", "drops", "facts", "not_drawn", "more")
 
 

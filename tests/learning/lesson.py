@@ -72,6 +72,11 @@ class Lesson:
         return self.style["style"] - self.composition["style"]
 
     @property
+    def mark_told_apart(self) -> float:
+        """How much more often the object's instruction takes the mark than the style's does."""
+        return self.object["mark"] - self.style["mark"]
+
+    @property
     def place_let_go(self) -> float:
         """How much less often "use the style" takes the place than step 0 does."""
         return self.before["place"] - self.style["place"]

@@ -8,7 +8,7 @@ from tests.learning.lesson import BROKEN, OTHER_BASE, Lesson, build_pairs, teach
 
 pytestmark = pytest.mark.learning
 
-PLACE_TOLD_APART, PLACE_LET_GO, STYLE_TOLD_APART, OBJECTS_COLOUR = 0.25, 0.6, 0.1, 0.5
+PLACE_TOLD_APART, PLACE_LET_GO, STYLE_TOLD_APART, OBJECTS_COLOUR, MARK_TOLD_APART = 0.25, 0.6, 0.1, 0.5, 0.0
 # Copies begin where training leaves them: IPAdapter+ already draws the condition again.
 LOSS_MARGIN = {"copy": 1.02, "style": 0.8, "object": 0.92, "structure": 0.97, "face": 0.94}
 # The transformer, at twice the rate, forgets a little of it: 1.015 and 1.034 with two seeds. With the second of them
@@ -44,6 +44,7 @@ def test_joint_training_lowers_the_losses_and_listens_to_instructions(
     assert {task: ratio for task, ratio in lesson.losses.items() if ratio >= margin[task]} == {}
     assert listens(lesson), lesson
     assert lesson.object["colour"] > OBJECTS_COLOUR > lesson.style["colour"], lesson
+    assert lesson.mark_told_apart > MARK_TOLD_APART, lesson
 
 
 @pytest.mark.parametrize("broken", BROKEN)
