@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import snapshot_download
+from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from ipai.backbones.config import WeightsRef
@@ -24,6 +26,8 @@ from ipai.files import fingerprint
 _QUESTION = 'Does this figure show "{text}"? Please answer yes or no.'  # VQAScore's
 _ANSWERS = ("Yes", " Yes", "yes", " yes")  # a tokenizer may keep the space before a word with it
 _YES = "yes"
+_FILES = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]
+_OPTIONS = {"local_files_only": True, "trust_remote_code": False}
 
 
 class YesProbability:
@@ -40,25 +44,22 @@ class YesProbability:
 
     def __init__(self, ref: WeightsRef, device: torch.device, cache: Path | None) -> None:
         dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-        folder = Path(ref.id).expanduser()
-        options: dict[str, Any] = {"revision": ref.revision, "local_files_only": folder.is_dir()}
+        folder = fetched(ref)
         try:
             with quiet_bars():
-                self._processor: Any = AutoProcessor.from_pretrained(folder if folder.is_dir() else ref.id, **options)
+                self._processor: Any = AutoProcessor.from_pretrained(folder, **_OPTIONS)
                 model: Any = AutoModelForImageTextToText.from_pretrained(
-                    folder if folder.is_dir() else ref.id, use_safetensors=True, dtype=dtype, **options
+                    folder, use_safetensors=True, dtype=dtype, **_OPTIONS
                 )
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise WeightsError(
-                f"cannot load {ref} as a model that answers questions about pictures: {error}; give "
-                "measure_weights.vqa.id a local folder or a hub id, or connect once to download it"
-            ) from error
-        freeze(model)
-        self._model, self._device, self._dtype = model.to(device), device, dtype
-        self._yes = self._tokens_of_yes()
+            self._asked(Image.new("RGB", (64, 64)), "a picture")
+            self._yes = self._tokens_of_yes()
+        except (OSError, ValueError, RuntimeError, KeyError, ImportError, AttributeError) as error:
+            raise _unusable(ref, error) from error
         if not self._yes:
             raise WeightsError(f"the tokenizer of {ref} has no token that says yes")
-        self.identity = f"vqa-{_identity(folder, model)}-{str(dtype).removeprefix('torch.')}"
+        freeze(model)
+        self._model, self._device, self._dtype = model.to(device), device, dtype
+        self.identity = f"vqa-{_identity(folder)}-{str(dtype).removeprefix('torch.')}"
         self._kept = None if cache is None else EmbeddingFile(cache / f"{self.identity}.sqlite")
 
     def __call__(self, pictures: Sequence[bytes], texts: Sequence[str | None]) -> list[float | None]:
@@ -93,14 +94,16 @@ class YesProbability:
 
     @torch.no_grad()
     def _answer(self, picture: bytes, text: str) -> float:
-        shown = {"type": "image", "image": decode_image(picture, MAX_PIXELS)}
-        asked = {"type": "text", "text": _QUESTION.format(text=text)}
-        inputs = self._processor.apply_chat_template(
-            [{"role": "user", "content": [shown, asked]}],
-            add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt",
-        )  # fmt: skip
+        inputs = self._asked(decode_image(picture, MAX_PIXELS), text)
         logits = self._model(**inputs.to(self._device, dtype=self._dtype)).logits[0, -1].float()
         return float(logits.softmax(0)[self._yes].sum())
+
+    def _asked(self, picture: Image.Image, text: str) -> Any:
+        content = [{"type": "image", "image": picture}, {"type": "text", "text": _QUESTION.format(text=text)}]
+        return self._processor.apply_chat_template(
+            [{"role": "user", "content": content}],
+            add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt",
+        )  # fmt: skip
 
     def _tokens_of_yes(self) -> list[int]:
         tokenizer = self._processor.tokenizer
@@ -108,9 +111,29 @@ class YesProbability:
         return sorted(token for token in first if tokenizer.decode([token]).strip().lower() == _YES)
 
 
-def _identity(folder: Path, model: Any) -> str:
-    """Of its weights: their content where they lie in a folder, else the hub's commit."""
-    if not folder.is_dir():
-        return str(model.config._commit_hash)[:16]
+def fetched(ref: WeightsRef) -> Path:
+    """The local folder of such a model, downloaded if need be.
+
+    Raises:
+        WeightsError: It is neither there nor to be had.
+    """
+    folder = Path(ref.id).expanduser()
+    try:
+        if not folder.is_dir():
+            folder = Path(snapshot_download(ref.id, revision=ref.revision, allow_patterns=_FILES))
+    except (OSError, ValueError) as error:
+        raise _unusable(ref, error) from error
+    return folder / (ref.subfolder or "")
+
+
+def _unusable(ref: WeightsRef, error: Exception) -> WeightsError:
+    return WeightsError(
+        f"cannot load {ref} as a model that answers questions about pictures: {error}; give measure_weights.vqa.id a "
+        "local folder or a hub id, or connect once to download it"
+    )
+
+
+def _identity(folder: Path) -> str:
+    """The content of its weights."""
     files = sorted(folder.glob("*.safetensors"))
     return hashlib.sha256("".join(fingerprint(path) for path in files).encode()).hexdigest()[:16]

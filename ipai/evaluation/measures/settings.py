@@ -64,7 +64,7 @@ class LikenessWeights:
 class MeasureWeights(LikenessWeights):
     """And where the model lies that answers questions."""
 
-    vqa: WeightsRef = field(default_factory=lambda: WeightsRef("HuggingFaceTB/SmolVLM2-2.2B-Instruct"))
+    vqa: WeightsRef = field(default_factory=lambda: WeightsRef("Qwen/Qwen2-VL-2B-Instruct"))
 
 
 @dataclass(kw_only=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -38,17 +39,22 @@ class LabelProbability:
             resolve_file(replace(ref, filename=name))
         try:
             with quiet_bars():
-                options = {"local_files_only": True}
-                # The fast processors resize with torchvision; Pillow's bicubic is what such models were trained with.
-                self._prepare: Any = AutoImageProcessor.from_pretrained(path.parent, use_fast=False, **options)
+                options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+                self._prepare: Any = AutoImageProcessor.from_pretrained(path.parent, **options)
                 model: Any = AutoModelForImageClassification.from_pretrained(
                     path.parent, use_safetensors=True, **options
                 )
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
+        except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
             raise WeightsError(f"{path.parent} holds no image classifier of transformers': {error}") from error
         labels = {str(label).lower(): int(index) for index, label in model.config.id2label.items()}
+        if len(labels) == 1:
+            raise WeightsError(
+                f"{classifier.id} has one output, which is no probability; a classifier has a label more"
+            )
         if classifier.label.lower() not in labels:
             raise WeightsError(f"{classifier.id} has no label {classifier.label}; it has {', '.join(labels)}")
+        several = model.config.problem_type == "multi_label_classification"
+        self._chances = torch.sigmoid if several else partial(torch.softmax, dim=1)
         freeze(model)
         self._model, self._device, self._batch_size = model.to(device), device, batch_size
         self._index = labels[classifier.label.lower()]
@@ -63,6 +69,6 @@ class LabelProbability:
             pictures = [decode_image(sample.target, MAX_PIXELS) for sample in chunk]
             pixels = self._prepare(images=pictures, return_tensors="pt")["pixel_values"]
             logits = self._model(pixel_values=pixels.to(self._device)).logits.float()
-            values = logits.softmax(1)[:, self._index].tolist()
+            values = self._chances(logits)[:, self._index].tolist()
             found |= dict(zip((sample.key for sample in chunk), values, strict=True))
         return found

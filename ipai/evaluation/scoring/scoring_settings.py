@@ -1,5 +1,6 @@
 """Which scores are added to finished shards, and by which models. Imports nothing slow."""
 
+import keyword
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ CLIP_SCORES = ("clip_i", "clip_t", "clip_s", "clip_slot")
 SHARPNESS = "sharpness"
 SHARD_SCORES = (*CLIP_SCORES, SHARPNESS, *LIKENESSES)
 """What a score may be called; the names of classifiers come besides."""
+_OF_BUILDERS = ("area", "fill", "side", "visible", "repeats", "in_val")
 
 
 @dataclass(kw_only=True)
@@ -57,7 +59,7 @@ class ShardScoring:
     def problems(self, key: str) -> Iterator[str]:
         """What cannot work, one message each; `key` is where the settings stand."""
         for name in self.classifiers:
-            if name in SHARD_SCORES or not name.isidentifier():
+            if name in (*SHARD_SCORES, *_OF_BUILDERS) or not name.isidentifier() or keyword.iskeyword(name):
                 yield f"{key}.classifiers.{name} must be a word of its own, such as nsfw: it becomes scores.{name}"
 
 

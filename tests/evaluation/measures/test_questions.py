@@ -9,6 +9,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from ipai.backbones.config import WeightsRef
 from ipai.errors import WeightsError
+from ipai.evaluation.measures import questions
 from ipai.evaluation.measures.questions import YesProbability
 from tests.evaluation.measures.test_likeness import picture, png
 from tests.helpers.answering_miniature import write_llava
@@ -43,10 +44,30 @@ def test_answers_are_kept_and_what_has_no_text_is_not_asked(llava: Path, tmp_pat
     assert again(contents, ["a cat", None]) == [pytest.approx(first[0]), None]
 
 
+def test_a_model_of_the_hub_answers_as_its_folder_does(llava: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def snapshot(name: str, revision: str | None, allow_patterns: list[str]) -> str:
+        asked.append((name, revision))
+        assert "*.safetensors" in allow_patterns
+        return str(llava.parent)
+
+    monkeypatch.setattr(questions, "snapshot_download", snapshot)
+    of_hub = YesProbability(WeightsRef("some/model", "abc", llava.name), CPU, None)
+    of_folder = YesProbability(WeightsRef(str(llava)), CPU, None)
+    assert asked == [("some/model", "abc")]
+    assert of_hub.identity == of_folder.identity
+    assert of_hub([png(picture(0))], ["a cat"]) == of_folder([png(picture(0))], ["a cat"])
+
+
 def test_what_cannot_answer_is_named(llava: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(WeightsError, match=r"cannot load .*empty.*measure_weights\.vqa\.id"):
         YesProbability(WeightsRef(str(tmp_path / "empty")), CPU, None)
+    untemplated = write_llava(tmp_path / "untemplated")
+    (untemplated / "chat_template.jinja").unlink()
+    with pytest.raises(WeightsError, match="chat_template"):
+        YesProbability(WeightsRef(str(untemplated)), CPU, None)
     speechless = write_llava(tmp_path / "speechless", yes=())
     with pytest.raises(WeightsError, match="has no token that says yes"):
         YesProbability(WeightsRef(str(speechless)), CPU, None)

@@ -1,6 +1,7 @@
 """Scores by an image classifier, on a miniature in transformers' layout."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,16 +17,20 @@ from tests.helpers.shard_writer import write_shards
 CPU = torch.device("cpu")
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
+def written(folder: Path, **settings: Any) -> Path:
     torch.manual_seed(0)
     config = ViTConfig(
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, image_size=32, patch_size=8,
-        id2label={0: "normal", 1: "NSFW"}, label2id={"normal": 0, "NSFW": 1},
+        **({"id2label": {0: "normal", 1: "NSFW"}, "label2id": {"normal": 0, "NSFW": 1}} | settings),
     )  # fmt: skip
-    ViTForImageClassification(config).save_pretrained(tmp_path / "model")
-    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path / "model")
-    return tmp_path / "model"
+    ViTForImageClassification(config).save_pretrained(folder)
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return written(tmp_path / "model")
 
 
 def test_the_score_is_the_probability_of_the_label(model: Path, tmp_path: Path) -> None:
@@ -41,11 +46,17 @@ def test_the_score_is_the_probability_of_the_label(model: Path, tmp_path: Path) 
     with torch.no_grad():
         logits = classifier(**prepare(images=pictures, return_tensors="pt")).logits
     torch.testing.assert_close(torch.tensor([found[one.key] for one in samples]), logits.softmax(1)[:, 1])
+    several = written(tmp_path / "several", problem_type="multi_label_classification")
+    found = LabelProbability(Classifier(id=str(several), label="nsfw"), CPU, batch_size=2)(samples)
+    torch.testing.assert_close(torch.tensor([found[one.key] for one in samples]), logits.sigmoid()[:, 1])
 
 
 def test_a_label_or_a_model_that_is_none_is_named(model: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="has no label watermark; it has normal, nsfw"):
         LabelProbability(Classifier(id=str(model), label="watermark"), CPU, 2)
+    single = written(tmp_path / "single", id2label={0: "aesthetic"}, label2id={"aesthetic": 0})
+    with pytest.raises(WeightsError, match="has one output, which is no probability"):
+        LabelProbability(Classifier(id=str(single), label="aesthetic"), CPU, 2)
     (model / "preprocessor_config.json").unlink()
     with pytest.raises(WeightsError, match=r"preprocessor_config\.json"):
         LabelProbability(Classifier(id=str(model), label="nsfw"), CPU, 2)
@@ -54,5 +65,5 @@ def test_a_label_or_a_model_that_is_none_is_named(model: Path, tmp_path: Path) -
 def test_a_name_that_another_score_has_is_refused() -> None:
     classifier = Classifier(id="somebody/model", label="good")
     assert not list(ShardScoring(classifiers={"good": classifier}).problems("scores"))
-    for name in ("clip_i", "not a word"):
+    for name in ("clip_i", "not a word", "in", "visible"):
         assert name in next(ShardScoring(classifiers={name: classifier}).problems("scores"))
