@@ -27,7 +27,6 @@ if TYPE_CHECKING:  # the workers of the pool import this file and need none of i
     from data_builders.engine.config import BuildConfig
     from data_builders.engine.plan import Plan, ShardPlan
     from data_builders.engine.records import Builder
-    from ipai.evaluation.scoring.shard_scorers import Scorer
     from ipai.llm.asking import Report, Tally
 
 
@@ -123,6 +122,8 @@ def planned(raw: DictConfig) -> Planned:
     plan = plan_build(builder, config)
     print(f"{config.task}:\n{plan_text(plan, config.limit)}", flush=True)
     captioner = model_captioner(config)
+    if config.scores:
+        print(f"{config.task} scores, after the build: {', '.join([*config.scores.names, *config.scores.classifiers])}")
     if config.dry_run:
         if captioner is not None:
             print_bill(builder, captioner, config, plan)
@@ -148,35 +149,38 @@ def make(found: Planned) -> None:
 
     if found.shards:
         fetch_weights(found.builder)
-    asked = scorers_of(found.config)
     if found.captioner is not None:
         caption_with_bar(found.builder, found.captioner, found.config, found.shards)
     build_with_bar(found.builder, found.config, found.plan)
-    if asked:
-        score_with_bar(found.config, asked)
+    if found.config.scores:
+        score_with_bar(found.config)
 
 
-def scorers_of(config: "BuildConfig") -> "dict[str, Scorer]":
-    """The models that score, loaded before anything slow; empty where nothing is scored, which imports nothing."""
-    if not config.scores:
-        return {}
-    from ipai.evaluation.scoring.scoring_pass import load_scorers
+def score_with_bar(config: "BuildConfig") -> None:
+    """Add the scores that the finished shards do not have yet, with a bar on stderr.
 
-    return load_scorers(config.scores)
-
-
-def score_with_bar(config: "BuildConfig", asked: "dict[str, Scorer]") -> None:
-    """Add the scores that the shards do not have yet, with a bar on stderr."""
+    Only now are the models loaded: the builder's own have left the GPU. What cannot be had fails the command, and the
+    shards stay; the same command scores them later.
+    """
     from tqdm import tqdm
 
-    from ipai.evaluation.scoring.scoring_pass import shards_to_score
+    from ipai.errors import WeightsError
+    from ipai.evaluation.scoring.scoring_pass import load_scorers, score_counts, shards_to_score
     from ipai.evaluation.scoring.shard_scorers import score_shard
 
+    try:
+        asked = load_scorers(config.scores)
+    except WeightsError as error:
+        raise WeightsError(
+            f"the shards are done, but not scored: {error}. Repeat the command with the weights at hand, or with "
+            "scores.names=[] to do without"
+        ) from error
     work = shards_to_score(Path(config.output).expanduser(), [config.task])
     total = sum(held.counts[number] for held, number in work)
     with tqdm(total=total, unit=" samples", desc=f"{config.task} scores", file=sys.stderr, disable=None) as bar:
         unusable = sum(score_shard(held, number, asked, bar.update) for held, number in work)
-    print(f"{config.task}: {', '.join(asked)} of {total:,} samples; {unusable:,} could not be scored now", flush=True)
+    counts = ", ".join(f"{name} of {count:,}" for name, count in score_counts(work, asked).items())
+    print(f"{config.task} scores: {counts}; samples: {total:,}, of them cannot be read: {unusable:,}", flush=True)
 
 
 def print_bill(builder: "Builder", captioner: "ModelCaptioner", config: "BuildConfig", plan: "Plan") -> None:

@@ -38,7 +38,10 @@ def explained(error: Exception, conf: Path, name: str) -> str:
     text = str(error)
     if found := _NO_KEY.search(text):
         known = known_keys(conf, name)
-        if found["key"] in known:  # a dictionary, to which entries are added
+        inside = [key for key in known if key.startswith(f"{found['key']}.")]
+        if inside:
+            return f"{found['key']} has no such key; it has {', '.join(sorted(inside))}"
+        if found["key"] in known:  # an empty dictionary, to which entries are added
             return f"{found['key']} takes what is added to it: '+{found['key']}.NAME=...'; see --help"
         return f"there is no key {found['key']}{suggestion(found['key'], known) or '; see --help'}"
     if found := _NO_CHOICE.search(text):

@@ -111,6 +111,7 @@ def test_what_was_made_readable_stays() -> None:
             ["data.sources={mine: {task: style}}"],
             "data.sources takes what is added to it: '+data.sources.NAME=...'",
         ),
+        ("generate", ["four_pass={tekst: 5}"], "four_pass has no such key; it has four_pass.image"),
         ("generate", ["xyzzy=1"], "there is no key xyzzy; see --help"),
         ("evaluate", ["wieghts=raw"], "did you mean weights?"),
         ("build/build_datasets", ["task=objct"], "did you mean object?"),

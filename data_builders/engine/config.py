@@ -34,6 +34,8 @@ CHANGEABLE = (
     ),
     *(f"captioner.{name}" for name in llm.CHANGEABLE),
 )
+# Settings that came later, with the value that changes nothing: sets of before, which lack them, go on with it.
+_ADDED = {"scenes": 0.0, "source.first": None, "source.val_apart": False}
 
 
 @dataclass
@@ -167,7 +169,11 @@ def _read_choice(raw: DictConfig, group: str) -> Any:
 def deciding_settings(config: BuildConfig) -> dict[str, Any]:
     """The settings that decide the bytes of the shards, flat: `{"filters.min_side": 96, ...}`."""
     settings = flat(asdict(config))
-    return {key: value for key, value in settings.items() if not _changeable(key)}
+    return {
+        key: value
+        for key, value in settings.items()
+        if not _changeable(key) and (key not in _ADDED or value != _ADDED[key])
+    }
 
 
 def hash_of(config: BuildConfig) -> str:

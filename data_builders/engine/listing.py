@@ -6,7 +6,10 @@ from pathlib import Path
 
 
 def listed(path: Path) -> Iterator[tuple[str, int, int]]:
-    """Name, size and time of change of a file, or of all below a folder; nothing of what is not there."""
+    """Name, size and time of change of a file, or of all below a folder; nothing of what is not there.
+
+    Names are given as hexadecimal digits: a file system holds some that are no text.
+    """
     if path.is_file():
         yield _entry(path)
     for folder, inside, names in os.walk(path, followlinks=True):
@@ -18,8 +21,8 @@ def _entry(path: Path) -> tuple[str, int, int]:
     try:
         facts = path.stat()
     except OSError:  # a link to nowhere, or gone since
-        return str(path), -1, -1
-    return str(path), facts.st_size, facts.st_mtime_ns
+        return os.fsencode(path).hex(), -1, -1
+    return os.fsencode(path).hex(), facts.st_size, facts.st_mtime_ns
 
 
 def _leads_back(folder: Path) -> bool:

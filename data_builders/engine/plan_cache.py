@@ -9,13 +9,14 @@ import json
 import logging
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import ipai
-from data_builders.engine.config import BuildConfig, deciding_settings, flat
+from data_builders.engine.config import BuildConfig, deciding_settings
 from data_builders.engine.keyed_hash import canonical, digest_of
 from data_builders.engine.listing import listed
 from data_builders.engine.records import Builder, Locality, Record, Selection
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 _SLOW_S = 5.0  # what takes less to read is not worth a file
 _KEPT = 16  # selections; those that were not used for longest go first
 _CODE = (Path(__file__).parents[1], Path(ipai.__file__).parent)
+_PATHS = ("root", "prompts")  # settings of a source that name files, the first its folder
 _FACTS = ("considered", "drops", "facts", "not_drawn", "more")
 
 
@@ -52,16 +54,27 @@ def selected(builder: Builder, config: BuildConfig) -> Selection:
 
 def _named(config: BuildConfig) -> list[Path]:
     """Files and folders that the source's settings name, its root among them; none where that is no folder."""
-    source = flat(asdict(config).get("source") or {})
-    paths = [Path(value).expanduser() for value in source.values() if isinstance(value, str) and value]
-    root = Path(source.get("root") or "").expanduser()
-    return [path for path in paths if path.exists()] if source.get("root") and root.is_dir() else []
+    source = asdict(config).get("source") or {}
+    paths = [Path(source[key]).expanduser() for key in _PATHS if source.get(key)]
+    return paths if source.get("root") and paths[0].is_dir() else []
 
 
 def _digest(builder: Builder, config: BuildConfig, named: list[Path]) -> str:
     files = sorted(entry for path in named for entry in listed(path.absolute()))
-    code = [path.read_text(encoding="utf-8") for package in _CODE for path in sorted(package.rglob("*.py"))]
-    return digest_of([builder.name, builder.version, deciding_settings(config), files, code, version("pillow")])
+    code = [path.read_text(encoding="utf-8") for package in _CODE for path in sorted(_texts(package))]
+    # Another prompt is another plan, though it may change: records name what will be asked.
+    asks = [asdict(config.captioner), _content(getattr(config.captioner, "prompt", ""))]
+    return digest_of([builder.name, builder.version, deciding_settings(config), asks, files, code, version("pillow")])
+
+
+def _texts(package: Path) -> Iterator[Path]:
+    """Code, and the texts that come with it, such as prompts."""
+    return (path for path in package.rglob("*") if path.suffix in (".py", ".txt"))
+
+
+def _content(name: str) -> str:
+    path = Path(name).expanduser()
+    return path.read_text(encoding="utf-8") if name and path.is_file() else ""
 
 
 def _read(path: Path) -> Selection | None:

@@ -118,10 +118,10 @@ def _opened(root: str, subset: str | None, split: str, revision: str | None, fir
 
     folder = Path(root).expanduser()
     try:
-        if first is not None:
-            data = first_rows(str(folder) if folder.is_dir() else root, subset, split, revision, first)
-        elif any((folder / name).is_file() for name in _SAVED):
+        if any((folder / name).is_file() for name in _SAVED):
             data = load_from_disk(folder)
+        elif first is not None:
+            data = first_rows(str(folder) if folder.is_dir() else root, subset, split, revision, first)
         else:
             data = load_dataset(str(folder) if folder.is_dir() else root, subset, revision=revision)
     except (OSError, ValueError, DatasetsError) as error:
@@ -133,6 +133,8 @@ def _opened(root: str, subset: str | None, split: str, revision: str | None, fir
         if split not in data:
             raise DataError(f"{root} has no split {split!r}; it has {', '.join(data)}: source.split={next(iter(data))}")
         data = data[split]
+    if first is not None:
+        data = data.select(range(min(first, len(data))))
     for name, feature in data.features.items():
         if isinstance(feature, Image):
             data = data.cast_column(name, Image(decode=False))

@@ -4,10 +4,13 @@ They lie in the cache (`~/.cache/ipai/streams`), a file for every few hundred ro
 behind the last whole file.
 """
 
+import json
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from huggingface_hub import HfApi
 
 from data_builders.engine.keyed_hash import digest_of
 from data_builders.engine.listing import listed
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 _ROWS = 500  # a file
-_DONE = "complete.json"
+_BEGUN, _DONE = "begun.json", "complete.json"
 
 
 def first_rows(root: str, subset: str | None, split: str, revision: str | None, count: int) -> "Dataset":
@@ -39,7 +42,8 @@ def first_rows(root: str, subset: str | None, split: str, revision: str | None, 
 def _fetch(folder: Path, root: str, subset: str | None, split: str, revision: str | None, count: int) -> None:
     from datasets import Dataset, Image, load_dataset
 
-    stream = load_dataset(root, subset, split=split, revision=revision, streaming=True)
+    commit = _commit(folder, root, revision)
+    stream = load_dataset(root, subset, split=split, revision=commit, streaming=True)
     for name, feature in (stream.features or {}).items():
         if isinstance(feature, Image):
             stream = stream.cast_column(name, Image(decode=False))
@@ -48,7 +52,18 @@ def _fetch(folder: Path, root: str, subset: str | None, split: str, revision: st
     for number, some in enumerate(_batched(rows, _ROWS), start=there // _ROWS):
         with atomic_path(folder / f"rows-{number:06d}.parquet") as part:
             Dataset.from_list(some, features=stream.features).to_parquet(str(part))
-    write_json(folder / _DONE, {"root": root, "subset": subset, "split": split, "revision": revision, "count": count})
+    write_json(folder / _DONE, {"root": root, "subset": subset, "split": split, "revision": commit, "count": count})
+
+
+def _commit(folder: Path, root: str, revision: str | None) -> str | None:
+    """The commit that a stream into this folder began with: a branch may move on before it is whole."""
+    if Path(root).expanduser().is_dir():
+        return revision
+    noted = folder / _BEGUN
+    if not noted.is_file():
+        write_json(noted, {"revision": HfApi().dataset_info(root, revision=revision).sha})
+    found: str = json.loads(noted.read_text(encoding="utf-8"))["revision"]
+    return found
 
 
 def _files(folder: Path) -> list[Path]:

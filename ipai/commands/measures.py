@@ -23,6 +23,12 @@ def main() -> int:
     if arguments.count < 10:
         parser.error("--count must be at least 10: intervals are of resampled answers")
 
+    for parts in _parts_of_measures():
+        given = [part for part in parts if getattr(arguments, part)]
+        if given and len(given) < len(parts):
+            other = next(part for part in parts if part not in given)
+            parser.error(f"--{given[0].replace('_', '-')} needs --{other.replace('_', '-')} beside it")
+
     import torch
     from tqdm import tqdm
 
@@ -48,6 +54,12 @@ def main() -> int:
         write_text(arguments.output, text)
     print(text)
     return 0
+
+
+def _parts_of_measures() -> list[tuple[str, ...]]:
+    from ipai.evaluation.measures.settings import PARTS
+
+    return list(PARTS.values())
 
 
 def _measures_of_parts() -> dict[str, list[str]]:

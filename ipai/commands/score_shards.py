@@ -27,7 +27,7 @@ def main() -> int:
 
     from tqdm import tqdm
 
-    from ipai.evaluation.scoring.scoring_pass import load_scorers, shards_to_score
+    from ipai.evaluation.scoring.scoring_pass import load_scorers, score_counts, shards_to_score
     from ipai.evaluation.scoring.shard_scorers import score_shard
     from ipai.tasks import get_task
 
@@ -39,7 +39,8 @@ def main() -> int:
     total = sum(held.counts[number] for held, number in work)
     with tqdm(desc="samples", unit=" samples", total=total, file=sys.stderr, disable=None) as bar:
         unusable = sum(score_shard(held, number, asked, bar.update) for held, number in work)
-    print(f"{total:,} samples in {len(work)} shards have {', '.join(asked)}; {unusable:,} could not be scored now")
+    counts = ", ".join(f"{name} of {count:,}" for name, count in score_counts(work, asked).items())
+    print(f"{counts}; samples in {len(work)} shards: {total:,}, of them cannot be read: {unusable:,}")
     print(f"see what a threshold leaves: python scripts/inspect_shards.py {root}")
     return 0
 
@@ -47,7 +48,7 @@ def main() -> int:
 def _arguments() -> "tuple[argparse.Namespace, ShardScoring]":
     from ipai.evaluation.measures.settings import LikenessWeights
     from ipai.evaluation.scoring.scoring_settings import SHARD_SCORES, ShardScoring
-    from ipai.schema import refuse
+    from ipai.schema import out_of_bounds, refuse
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path, help="folder that holds <task>/train-*.tar, for example data/shards")
@@ -57,7 +58,7 @@ def _arguments() -> "tuple[argparse.Namespace, ShardScoring]":
         default=[],
         choices=SHARD_SCORES,
         help="of target and: condition | prompt | both beyond the texts | object's name; the target alone; "
-        "target and condition by CSD, DINO, or the largest face in each",
+        "target and condition by CSD, DINO, LPIPS, or the largest face in each",
     )
     parser.add_argument(
         "--classifier",
@@ -86,7 +87,9 @@ def _arguments() -> "tuple[argparse.Namespace, ShardScoring]":
     )
     if not settings:
         parser.error("say what to score: --scores, --classifier or both")
-    refuse(settings.problems("scores"))
+    if len(settings.classifiers) < len(arguments.classifier):
+        parser.error("--classifier: two of them have one name")
+    refuse([*out_of_bounds(settings), *settings.problems("scores")])
     return arguments, settings
 
 

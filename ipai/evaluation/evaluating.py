@@ -21,7 +21,7 @@ from ipai.errors import CheckpointError
 from ipai.evaluation.config import EDITOR, EvaluationConfig, check
 from ipai.evaluation.evaluated_run import EvaluatedRun, resolve
 from ipai.evaluation.layout import PARQUET, SCORES, TABLE
-from ipai.evaluation.measures.likeness import Measured, PictureMeasure, described, likenesses
+from ipai.evaluation.measures.likeness import Measured, PictureMeasure, described, fetch_weights, likenesses
 from ipai.evaluation.measures.settings import JUDGE, LIKENESSES, VQA, VQA_COLUMNS
 from ipai.evaluation.reporting.table import table
 from ipai.evaluation.sampling.cross_task import Crossed, crossed_sources
@@ -78,6 +78,7 @@ def evaluate(config: EvaluationConfig, bar: Bar) -> Evaluated:
     evaluated = resolve(config)
     folder = evaluated.output
     of_judge = _judge(config, folder)
+    _fetch(config)
     held_out, oracles, crossed = _sources(config, evaluated)
     folder.mkdir(parents=True, exist_ok=True)
     with held_alone(folder, CheckpointError(f"another process evaluates into {folder}; wait for it or give output=")):
@@ -86,10 +87,9 @@ def evaluate(config: EvaluationConfig, bar: Bar) -> Evaluated:
         size = -(-config.part_size // config.seeds_per_sample) * config.seeds_per_sample  # a sample stays together
         parts, asked, side_by_side = (parts_of(images, kind, size) for kind in (held_out, oracles, crossed))
         everything = [*parts, *asked, *side_by_side]
-        # Loaded before an hour of drawing, so that what is missing is said first.
-        clip, measures, asking = _clip(config, evaluated), _encoders(config) | of_judge, _questions(config)
         with bar("drawing", sum(len(part.questions) for part in everything)) as progress:
             draw_missing(everything, processes(config), progress, artist, config.device)
+        clip, measures, asking = _clip(config, evaluated), _encoders(config) | of_judge, _questions(config)
         with bar("scoring", sum(len(part.questions) for part in parts)) as progress:
             rows = [row for part in parts for row in score_part(part, part.source, clip, measures, asking, progress)]  # type: ignore[arg-type]
         scores = _facts(config, evaluated, clip) | {
@@ -189,6 +189,19 @@ def _questions(config: EvaluationConfig) -> "YesProbability | None":
 
     device = torch.device("cuda" if torch.cuda.is_available() and config.device != "cpu" else "cpu")
     return YesProbability(config.measure_weights.vqa, device, embedding_cache())
+
+
+def _fetch(config: EvaluationConfig) -> None:
+    """Have the files of the measures' weights here before an hour of drawing; they are loaded after it, for the memory.
+
+    Raises:
+        WeightsError: One is neither here nor to be had.
+    """
+    fetch_weights([name for name in config.measures if name in LIKENESSES], config.measure_weights)
+    if VQA in config.measures:
+        from ipai.evaluation.measures.questions import fetched
+
+        fetched(config.measure_weights.vqa)
 
 
 def _judge(config: EvaluationConfig, folder: Path) -> dict[str, Measured]:

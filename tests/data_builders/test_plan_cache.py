@@ -28,7 +28,8 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def planned(source: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[str, bool]:
     """The plan's hash, and whether the source was read for it."""
-    config = configure(source, source.parent / "out", *WORDS, *words)
+    captions = () if any(word.startswith("captioner=") for word in words) else WORDS[1:]
+    config = configure(source, source.parent / "out", WORDS[0], *captions, *words)
     builder, read = create_builder(config), []
     select = builder.select
     monkeypatch.setattr(type(builder), "select", lambda _: (read.append(1), select())[1])
@@ -60,6 +61,22 @@ def test_a_changed_source_setting_or_code_is_read_again(
     (tmp_path / "code" / "other.py").write_text("changed = True")
     monkeypatch.setattr(plan_cache, "_CODE", (tmp_path / "code",))
     assert planned(source, monkeypatch)[1]
+
+
+def test_another_prompt_is_read_again(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompt = tmp_path / "prompt.txt"
+    prompt.write_text("What is it?")
+    words = ("captioner=openai", f"captioner.prompt={prompt}", "captioner.model=m")
+    assert planned(source, monkeypatch, *words)[1]
+    assert not planned(source, monkeypatch, *words)[1]
+    prompt.write_text("What do you see?")
+    assert planned(source, monkeypatch, *words)[1]
+
+
+def test_a_name_that_is_no_text_stops_nothing(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (source / os.fsdecode(b"caf\xe9.doc")).write_text("not a picture")
+    assert planned(source, monkeypatch, f"source.licence_name={'x' * 300}")[1]
+    assert not planned(source, monkeypatch, f"source.licence_name={'x' * 300}")[1]
 
 
 def test_a_damaged_file_is_not_believed(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,9 @@ def test_finished_shards_are_scored_and_never_twice(
 ) -> None:
     run(tmp_path / "plain")
     run(tmp_path / "out", *SCORES)
-    assert "style: clip_s, sharpness of 12 samples; 0 could not be scored now" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "style scores, after the build: clip_s, sharpness" in said
+    assert "style scores: clip_s of 12, sharpness of 12; samples: 12, of them cannot be read: 0" in said
     scored = json.loads((tmp_path / "out/style/train-000000.scores").read_text())
     assert {name: len(values) for name, values in scored["values"].items()} == {"clip_s": 11, "sharpness": 11}
     made = digests(tmp_path / "out/style")
@@ -40,7 +42,7 @@ def test_finished_shards_are_scored_and_never_twice(
     assert digests(tmp_path / "out/style") == made
 
 
-def test_a_model_that_is_not_there_is_said_before_anything_is_built(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="cannot find"):
+def test_a_model_that_is_not_there_costs_the_scores_and_not_the_shards(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"the shards are done, but not scored: cannot find .*scores\.names"):
         run(tmp_path, "+scores.classifiers.nsfw={id: /nowhere, label: nsfw}")
-    assert not list(tmp_path.rglob("*.tar"))
+    assert len(list(tmp_path.rglob("*.tar"))) == 2

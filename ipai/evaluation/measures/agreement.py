@@ -51,7 +51,8 @@ class Line:
     @property
     def tells_the_truth(self) -> bool:
         """It rises with what was taken, surely more than with what leaked."""
-        return self.taken.low > max(0.0, self.leaked.high if self.leaked is not None else 0.0)
+        leaked = self.leaked.high if self.leaked is not None else 0.0
+        return self.taken.low > 0 and self.taken.low > leaked  # of what could not be estimated nothing is said
 
 
 def agreement(

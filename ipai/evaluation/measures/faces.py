@@ -19,7 +19,7 @@ from ipai.backbones.hub import resolve_file
 from ipai.errors import WeightsError
 from ipai.files import fingerprint
 
-_CANVAS = 640  # px: the published detector takes no other size
+_CANVAS = 640  # px: the size that the detector's file of 2023 was written for; OpenCV's newer engine takes no other
 _SEEN = 320  # px, longer side of a picture on it: YuNet finds faces of 10 to 300 px, and ours fill their pictures
 _SURE = 0.7  # of a detection
 _OVERLAP = 0.3  # above which two detections are one face

@@ -1,7 +1,6 @@
 """Likeness of a generated picture to its condition by encoders that need weights (`evaluate.measures`)."""
 
 import hashlib
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ipai.backbones.hub import resolve_file
 from ipai.clip.model import EmbeddingFile
 from ipai.data.images import MAX_PIXELS, decode_image
 from ipai.evaluation.measures.settings import LICENCES, PARTS, LikenessWeights
@@ -76,8 +76,10 @@ class Likeness:
             DataError: One is no picture.
         """
         rows = self._rows([*pictures, *conditions])
-        cosines = (rows[: len(pictures)] * rows[len(pictures) :]).sum(1).tolist()
-        return [None if math.isnan(cosine) else cosine for cosine in cosines]
+        lacking = rows.isnan().all(1)  # a row that is broken in part, as by broken weights, is no gap
+        pairs = zip(rows[: len(pictures)], rows[len(pictures) :], strict=True)
+        gaps = (lacking[: len(pictures)] | lacking[len(pictures) :]).tolist()
+        return [None if gap else float((left * right).sum()) for (left, right), gap in zip(pairs, gaps, strict=True)]
 
     def _rows(self, contents: Sequence[bytes]) -> Tensor:
         keys = [hashlib.sha256(content).digest() for content in contents]
@@ -129,6 +131,16 @@ def likenesses(
         "lpips": lambda: PerceptualLikeness(weights.vgg, weights.lpips, device),
     }
     return {name: made[name]() for name in names}
+
+
+def fetch_weights(names: Sequence[str], weights: LikenessWeights) -> None:
+    """Have the files of these measures on this machine.
+
+    Raises:
+        WeightsError: One is neither here nor to be had; the message names it and the mend.
+    """
+    for part in dict.fromkeys(part for name in names for part in PARTS[name]):
+        resolve_file(getattr(weights, part))
 
 
 def described(found: dict[str, PictureMeasure], weights: LikenessWeights) -> dict[str, dict[str, str]]:

@@ -78,9 +78,6 @@ def _features(path: Path) -> nn.Sequential:
         features.load_state_dict(kept, assign=True)
     except RuntimeError as error:
         raise WeightsError(f"{path} is no VGG-16 with torchvision's names: {error}") from error
-    for layer in features:
-        if isinstance(layer, nn.ReLU):
-            layer.inplace = False  # features of a stage are read after the next has begun
     return features.float()
 
 

@@ -1,12 +1,13 @@
 """A pass over finished shards that adds scores beside them; killed, it goes on where it was."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 
 from ipai.clip.model import ClipModel
 from ipai.data.inspection import tasks_in
+from ipai.data.shard_scores import read_scores
 from ipai.data.shards import ShardSet
 from ipai.evaluation.measures.likeness import likenesses
 from ipai.evaluation.measures.settings import LIKENESSES
@@ -50,3 +51,9 @@ def shards_to_score(root: Path, tasks: Sequence[str] | None) -> list[tuple[Shard
         for held in [ShardSet.open(root, task, split)]
         for number in range(len(held.files))
     ]
+
+
+def score_counts(work: Sequence[tuple[ShardSet, int]], names: Iterable[str]) -> dict[str, int]:
+    """How many samples of these shards have each score: a face's identity, say, only those that show one."""
+    found = [read_scores(held.files[number]).values for held, number in work]
+    return {name: sum(len(values.get(name, ())) for values in found) for name in names}

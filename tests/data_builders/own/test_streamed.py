@@ -2,7 +2,9 @@
 
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import SimpleNamespace
 
+import datasets
 import pytest
 from datasets import Dataset, Features, Image, Value
 
@@ -66,3 +68,31 @@ def test_a_stream_that_was_cut_off_goes_on_behind_its_last_file(
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     monkeypatch.setattr("datasets.load_dataset", None)  # what is whole needs no stream
     assert prompts(parquet, tmp_path, "source.first=10") == sorted(f"row {n}" for n in range(10))
+
+
+def test_a_saved_set_gives_its_first_rows_without_a_stream(parquet: Path, tmp_path: Path) -> None:
+    Dataset.from_parquet([str(path) for path in sorted(parquet.glob("*.parquet"))]).save_to_disk(tmp_path / "saved")
+    assert prompts(tmp_path / "saved", tmp_path, "source.first=2") == ["row 0", "row 1"]
+    assert not (tmp_path / "cache" / "streams").exists()
+
+
+def test_a_stream_of_the_hub_stays_with_the_commit_it_began_with(
+    parquet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str | None] = []
+    real = datasets.load_dataset
+    commits = iter(["aaa", "bbb"])
+    monkeypatch.setattr(streamed.HfApi, "dataset_info", lambda *_, **__: SimpleNamespace(sha=next(commits)))
+
+    def load(name: str, subset: str | None, split: str, revision: str | None, streaming: bool) -> object:
+        assert name == "some/set"
+        asked.append(revision)
+        if len(asked) == 1:
+            raise OSError("the line is down")
+        return real(str(parquet), subset, split=split, streaming=streaming)
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    with pytest.raises(OSError, match="the line is down"):
+        streamed.first_rows("some/set", None, "train", None, 4)
+    assert streamed.first_rows("some/set", None, "train", None, 4).num_rows == 4
+    assert asked == ["aaa", "aaa"]
