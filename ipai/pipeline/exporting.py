@@ -72,7 +72,7 @@ def export(config: ExportConfig) -> Path:
     try:
         facts = {**loaded.facts, "weights": adapter_file(run, config.weights).stem, "dtype": config.dtype}  # type: ignore[arg-type]
         save_adapter(loaded.adapter, aside / ADAPTER, facts, DTYPES[config.dtype], config.names)  # type: ignore[arg-type]
-        kept = {key: frozen[key] for key in _KEPT if key in frozen} | {"base": asdict(base)}
+        kept = {key: _without_folders(frozen[key]) for key in _KEPT if key in frozen} | {"base": asdict(base)}
         write_text(aside / CONFIG, yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
         samples = _copy_samples(config, run, aside)
         write_text(aside / "README.md", _card(config, loaded, base, kept, run, samples))
@@ -107,6 +107,15 @@ def _refuse_local_base(base: BaseConfig) -> None:
             f"the run's base lies on this machine, where no reader of the export finds it: {', '.join(local)}; "
             "give base=sd15, or the ids that it has on the hub"
         )
+
+
+def _without_folders(settings: Any) -> Any:
+    """Absolute paths, such as that of the run it went on from, by their last name: the rest is of this machine."""
+    if isinstance(settings, dict):
+        return {key: _without_folders(value) for key, value in settings.items()}
+    if isinstance(settings, str) and settings.startswith(("/", "~")):
+        return Path(settings).name
+    return settings
 
 
 def _copy_samples(config: ExportConfig, run: Path, aside: Path) -> str | None:

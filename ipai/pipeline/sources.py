@@ -42,7 +42,7 @@ def load(
     """Read an adapter from a run folder, a checkpoint, an exported folder, an adapter file, or the hub.
 
     Args:
-        source: A path, the hub id of an exported folder, or `builtin:toy`, the toy world's that comes along.
+        source: A path, the hub id of an exported folder, or `builtin:toy` or `builtin:toy_prx`, which come along.
         weights: See `adapter_file`.
         base: Where the encoders lie; None asks the folder, if it is one that says so.
         revision: Commit, tag or branch on the hub.

@@ -139,6 +139,13 @@ def test_the_cards_snippet_runs(tmp_path: Path) -> None:
     assert Image.open(tmp_path / "drawn.png").size == (64, 64)
 
 
+def test_folders_of_the_machine_stay_on_it(run: Path) -> None:
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["train"]["init_from"] = "/home/me/runs/first"
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    assert yaml.safe_load((export(settings(run)) / "config.yaml").read_text())["train"]["init_from"] == "first"
+
+
 def test_the_card_lists_the_sets_and_their_licences(run: Path) -> None:
     facts = SetFacts("style", "/secret/pictures", 1200, 2, 0.25, {"CC0-1.0": 1000, "not stated": 300})
     write_data_sets(run, {"style/mine": facts, "copy": replace(facts, licences={})})
