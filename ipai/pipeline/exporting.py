@@ -71,7 +71,7 @@ def export(config: ExportConfig) -> Path:
     aside = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
     try:
         facts = {**loaded.facts, "weights": adapter_file(run, config.weights).stem, "dtype": config.dtype}  # type: ignore[arg-type]
-        save_adapter(loaded.adapter, aside / ADAPTER, facts, DTYPES[config.dtype], config.names)  # type: ignore[arg-type]
+        save_adapter(loaded.adapter, aside / ADAPTER, _without_folders(facts), DTYPES[config.dtype], config.names)  # type: ignore[arg-type]
         kept = {key: _without_folders(frozen[key]) for key in _KEPT if key in frozen} | {"base": asdict(base)}
         write_text(aside / CONFIG, yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
         samples = _copy_samples(config, run, aside)

@@ -23,7 +23,7 @@ from ipai.backbones.families import read_dims
 from ipai.conditioning import spec_of
 from ipai.config import to_dict
 from ipai.errors import CheckpointError, ConfigError, WeightsError
-from ipai.pipeline import Condition, attach, sources
+from ipai.pipeline import Condition, attach, exporting, sources
 from ipai.pipeline.exporting import ExportConfig, export
 from ipai.runs.checkpoint import Progress, save
 from ipai.runs.data_sets import SetFacts, write_data_sets
@@ -139,11 +139,17 @@ def test_the_cards_snippet_runs(tmp_path: Path) -> None:
     assert Image.open(tmp_path / "drawn.png").size == (64, 64)
 
 
-def test_folders_of_the_machine_stay_on_it(run: Path) -> None:
+def test_folders_of_the_machine_stay_on_it(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["train"]["init_from"] = "/home/me/runs/first"
     (run / "config.yaml").write_text(yaml.safe_dump(config))
-    assert yaml.safe_load((export(settings(run)) / "config.yaml").read_text())["train"]["init_from"] == "first"
+    loaded = ipai.load(run)
+    told = replace(loaded, facts=loaded.facts | {"init_from": "/home/me/runs/first"})
+    monkeypatch.setattr(exporting, "load", lambda *_, **__: told)
+    folder = export(settings(run))
+    assert yaml.safe_load((folder / "config.yaml").read_text())["train"]["init_from"] == "first"
+    assert ipai.load(folder).facts["init_from"] == "first"
+    assert not [path for path in folder.iterdir() if b"/home/me" in path.read_bytes()]
 
 
 def test_the_card_lists_the_sets_and_their_licences(run: Path) -> None:

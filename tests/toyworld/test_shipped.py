@@ -13,7 +13,7 @@ from transformers import CLIPVisionModelWithProjection
 from ipai.adapter.adapter import InstructAdapter, initialise
 from ipai.adapter.formats import load_ip_adapter_plus
 from ipai.adapter.spec import AdapterSpec
-from ipai.backbones.config import BUILTIN_TOY
+from ipai.backbones.config import BUILTIN_TOY, BUILTIN_TOY_PRX
 from ipai.backbones.families import load_base, read_dims
 from ipai.backbones.hub import resolve_file
 from ipai.backbones.shipped import shipped_adapter, shipped_stack
@@ -108,7 +108,7 @@ def test_the_transformers_ip_adapter_plus_gives_the_picture_back() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [BUILTIN_TOY])
+@pytest.mark.parametrize("name", [BUILTIN_TOY, BUILTIN_TOY_PRX])
 def test_a_joint_adapter_that_comes_along_takes_what_it_is_told_to(name: str) -> None:
     """Chance is 11 % for a place and 12 % for a style; the cards say how much more they take."""
     loaded = load(name)
@@ -126,7 +126,7 @@ def test_a_joint_adapter_that_comes_along_takes_what_it_is_told_to(name: str) ->
 
 
 def test_the_shipped_adapters_are_small() -> None:
-    for name in (BUILTIN_TOY,):
+    for name in (BUILTIN_TOY, BUILTIN_TOY_PRX):
         folder = shipped_adapter(name)
         assert folder is not None
         assert sum(path.stat().st_size for path in folder.iterdir()) < 4_000_000
