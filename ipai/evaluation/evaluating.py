@@ -171,14 +171,16 @@ def _clip(config: EvaluationConfig, evaluated: EvaluatedRun) -> ClipModel:
     if name == "auto":
         # The miniature with random weights is for trying the commands: nothing should be downloaded for it.
         name = TOY if evaluated.base.name in TOY_BASES or evaluated.base.random_weights else "ViT-L-14"
-    device = "cuda" if torch.cuda.is_available() and config.device != "cpu" else "cpu"
-    return ClipModel(name, pretrained, device, config.clip.batch_size, embedding_cache())
+    return ClipModel(name, pretrained, _device(config), config.clip.batch_size, embedding_cache())
+
+
+def _device(config: EvaluationConfig) -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() and config.device != "cpu" else "cpu")
 
 
 def _encoders(config: EvaluationConfig) -> dict[str, PictureMeasure]:
-    device = torch.device("cuda" if torch.cuda.is_available() and config.device != "cpu" else "cpu")
     names = [name for name in config.measures if name in LIKENESSES]
-    return likenesses(names, config.measure_weights, device, config.clip.batch_size, embedding_cache())
+    return likenesses(names, config.measure_weights, _device(config), config.clip.batch_size, embedding_cache())
 
 
 def _questions(config: EvaluationConfig) -> "YesProbability | None":
@@ -187,8 +189,7 @@ def _questions(config: EvaluationConfig) -> "YesProbability | None":
         return None
     from ipai.evaluation.measures.questions import YesProbability
 
-    device = torch.device("cuda" if torch.cuda.is_available() and config.device != "cpu" else "cpu")
-    return YesProbability(config.measure_weights.vqa, device, embedding_cache())
+    return YesProbability(config.measure_weights.vqa, _device(config), embedding_cache())
 
 
 def _fetch(config: EvaluationConfig) -> None:

@@ -25,7 +25,7 @@ from ipai.files import fingerprint
 log = logging.getLogger(__name__)
 
 _CLIP_MEAN, _CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _HEAD_WIDTH = 64  # of every CLIP vision transformer of OpenAI's
 _SIDE = 224
 _STRUCTURE_SIDE = 112
@@ -46,7 +46,7 @@ class CsdEncoder:
 
     def __init__(self, ref: WeightsFile, device: torch.device) -> None:
         path = resolve_file(ref)
-        state = _tensors(path)
+        state = read_tensors(path)
         try:
             self._backbone, side = _vision_transformer(state)
             self._style = state["last_layer_style"].to(device)
@@ -107,7 +107,7 @@ class DinoEncoder:
         self.identity = f"dino-{reading}-{fingerprint(path)[:16]}"
         wide = side * 8 // 7
         self.preprocessing = f"shorter side to {wide} px (bicubic), middle {side} px, ImageNet's mean and deviation"
-        self._prepare = _preparation(wide, side, _IMAGENET_MEAN, _IMAGENET_STD)
+        self._prepare = _preparation(wide, side, IMAGENET_MEAN, IMAGENET_STD)
         try:
             self.embed(torch.zeros(1, 3, side, side))
         except (ValueError, RuntimeError, AttributeError, TypeError) as error:
@@ -139,7 +139,8 @@ def _preparation(resized: int, side: int, mean: tuple[float, ...], deviation: tu
     )
 
 
-def _tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """What a safetensors file holds, in fp32; raises WeightsError."""
     log.info("loading %s", path)
     try:
         found = load_file(path)

@@ -1,6 +1,6 @@
 """Who is seen: OpenCV's face recogniser (SFace, 2205.12010) on the largest face that its detector (YuNet) finds.
 
-Both run in OpenCV, and their weights may be used for anything, unlike those that most papers report.
+Both run in OpenCV. Their weights are under MIT and Apache-2.0; those that most papers report forbid commercial use.
 """
 
 from collections.abc import Callable

@@ -15,8 +15,8 @@ from ipai.data.images import MAX_PIXELS, decode_image
 from ipai.evaluation.measures.settings import LICENCES, PARTS, LikenessWeights
 
 
-class PictureEncoder(Protocol):
-    """From pictures to rows of numbers.
+class Weighted(Protocol):
+    """What looks at pictures by weights of its own.
 
     Attributes:
         identity: Names the weights; equal wherever they lie.
@@ -25,6 +25,10 @@ class PictureEncoder(Protocol):
 
     identity: str
     preprocessing: str
+
+
+class PictureEncoder(Weighted, Protocol):
+    """From pictures to rows of numbers."""
 
     def prepared(self, picture: Image.Image) -> Tensor:
         """An RGB picture as the network takes it, fp32 [3, S, S]."""
@@ -35,16 +39,8 @@ class PictureEncoder(Protocol):
         ...
 
 
-class PictureMeasure(Protocol):
-    """A number for each picture and its condition, by weights of its own.
-
-    Attributes:
-        identity: Names the weights; equal wherever they lie.
-        preprocessing: What is done to a picture first, in words.
-    """
-
-    identity: str
-    preprocessing: str
+class PictureMeasure(Weighted, Protocol):
+    """A number for each picture and its condition."""
 
     def __call__(self, pictures: Sequence[bytes], conditions: Sequence[bytes]) -> list[float | None]:
         """For each pair of picture files; None where one of them lacks what is compared."""

@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import vgg16
 from torchvision.transforms import v2
@@ -15,12 +13,12 @@ from ipai.backbones.hub import resolve_file
 from ipai.backbones.loading import freeze
 from ipai.data.images import MAX_PIXELS, decode_image
 from ipai.errors import WeightsError
+from ipai.evaluation.measures.encoders import IMAGENET_MEAN, IMAGENET_STD, read_tensors
 from ipai.files import fingerprint
 
 _SIDE = 256
 _ENDS = (4, 9, 16, 23, 30)  # of VGG's features: after the last activation before each pooling
 _WIDTHS = (64, 128, 256, 512, 512)  # of the features there
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class PerceptualLikeness:
@@ -47,7 +45,7 @@ class PerceptualLikeness:
         self._device = device
         size = v2.Resize((_SIDE, _SIDE), interpolation=v2.InterpolationMode.BICUBIC)
         self._prepare = v2.Compose(
-            [size, v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(_MEAN, _STD)]
+            [size, v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(IMAGENET_MEAN, IMAGENET_STD)]
         )
 
     def __call__(self, pictures: Sequence[bytes], conditions: Sequence[bytes]) -> list[float | None]:
@@ -70,7 +68,7 @@ class PerceptualLikeness:
 
 
 def _features(path: Path) -> nn.Sequential:
-    state = _read(path, load_file, "safetensors file of VGG-16")
+    state = read_tensors(path)
     kept = {name.removeprefix("features."): value for name, value in state.items() if name.startswith("features.")}
     with torch.device("meta"):  # its classifier, which is not needed, has most of the weights
         features: nn.Sequential = vgg16(weights=None).features
@@ -83,21 +81,17 @@ def _features(path: Path) -> nn.Sequential:
 
 def _heads(path: Path) -> list[Tensor]:
     """The weights of each stage's channels, [C, 1, 1]."""
-    if path.suffix == ".safetensors":
-        state = _read(path, load_file, "file of LPIPS's weights")
-    else:
-        state = _read(
-            path, lambda file: torch.load(file, map_location="cpu", weights_only=True), "file of LPIPS's weights"
-        )
+    state = read_tensors(path) if path.suffix == ".safetensors" else _unpickled(path)
     try:
         return [state[f"lin{n}.model.1.weight"].float().view(width, 1, 1) for n, width in enumerate(_WIDTHS)]
     except (KeyError, RuntimeError, AttributeError) as error:
         raise WeightsError(f"{path} does not hold the weights of LPIPS on VGG-16: {error}") from error
 
 
-def _read(path: Path, load: Any, called: str) -> Mapping[str, Tensor]:
+def _unpickled(path: Path) -> Mapping[str, Tensor]:
+    """Tensors alone: a pickle of anything else is refused."""
     try:
-        found: Mapping[str, Tensor] = load(path)
-    except Exception as error:  # of safetensors, of pickle, of the disk
-        raise WeightsError(f"{path} is no {called} ({error})") from error
+        found: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of pickle, of the archive, of the disk
+        raise WeightsError(f"{path} is no file of LPIPS's weights ({error})") from error
     return found
