@@ -1,5 +1,6 @@
 """Answers of which it is known what they took, and how measures go along with it."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from scipy.stats import spearmanr
 
 from ipai.clip.model import TOY, ClipModel
+from ipai.commands.measures import main
 from ipai.evaluation.measures.agreement import Correlation, Line, agreement, correlation
 from ipai.evaluation.measures.known_answers import KnownAnswers, known_answers, tasks_and_kinds
 from ipai.evaluation.measures.measures import MEASURES, Measure
@@ -101,3 +103,20 @@ def test_the_command_writes_the_page(tmp_path: Path) -> None:
     refused = run("scripts/measures.py", "--count", "2")
     assert refused.returncode == 2
     assert "at least 10" in refused.stdout
+
+
+def test_weights_that_need_others_beside_them_are_not_ignored(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["measures.py", "--lpips", "heads.pth"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "--lpips needs --vgg beside it" in capsys.readouterr().err
+
+
+def test_a_leak_that_could_not_be_estimated_makes_nothing_bold() -> None:
+    few = correlation(np.array([0.1, np.nan, 0.3]), np.array([0.0, 1.0, 1.0]), 0)
+    assert (few.n, np.isnan(few.value)) == (2, True)
+    sure = Correlation(0.9, 0.8, 1.0, 40)
+    assert not Line("style", "scenes", "face_id", sure, few).tells_the_truth
+    assert Line("copy", "scenes", "face_id", sure, None).tells_the_truth
