@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from data_builders.engine.config import BuildConfig
+from data_builders.engine.config import AnyShape, BuildConfig
 from data_builders.teachers.build import TaughtBuild
 from data_builders.teachers.config import EdgeTeacher
 from ipai.schema import above, at_least, one_of
@@ -68,7 +68,7 @@ class StructureBuild(TaughtBuild):
 
 
 @dataclass(kw_only=True)
-class CatalogCopyBuild(BuildConfig):
+class CatalogCopyBuild(AnyShape, BuildConfig):
     """Everything the builder of copies knows; `builder` is its name in the registry."""
 
     builder: str

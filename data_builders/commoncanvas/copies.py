@@ -8,7 +8,7 @@ from data_builders.commoncanvas.filters import DUPLICATE, FILTERS
 from data_builders.commoncanvas.rows import PICTURE
 from data_builders.commoncanvas.selecting import selected
 from data_builders.engine.card import rendered
-from data_builders.engine.image_files import cut, decode_picture, encode_jpeg, middle_square
+from data_builders.engine.image_files import decode_picture, encode_jpeg, middle, visible
 from data_builders.engine.parquet import PictureCells
 from data_builders.engine.records import Drop, Record, Sample, Selection, Source
 
@@ -65,14 +65,14 @@ class CatalogCopyBuilder:
         photo = decode_picture(content, None, source.max_pixels)
         if min(photo.size) < source.min_side:
             raise Drop("too_small")
-        square = middle_square(*photo.size)
+        target = middle(photo, self.config.image_size, self.config.max_aspect)
         return Sample(
-            target=encode_jpeg(cut(photo, square, self.config.image_size), self.config.jpeg_quality),
+            target=encode_jpeg(target, self.config.jpeg_quality),
             condition=None,
             prompt=fields["prompt"],
             cond_prompt=fields["prompt"],
             slot=None,
             source=Source(**fields["source"]),
             generation=None,
-            scores={"side": float(square[2]), "visible": round(square[2] ** 2 / (photo.width * photo.height), 6)},
+            scores={"side": float(min(photo.size)), "visible": visible(photo, target)},
         )

@@ -35,7 +35,7 @@ CHANGEABLE = (
     *(f"captioner.{name}" for name in llm.CHANGEABLE),
 )
 # Settings that came later, with the value that changes nothing: sets of before, which lack them, go on with it.
-_ADDED = {"scenes": 0.0, "source.first": None, "source.val_apart": False}
+_ADDED = {"max_aspect": 1.0, "scenes": 0.0, "source.first": None, "source.val_apart": False}
 
 
 @dataclass
@@ -85,7 +85,7 @@ class BuildConfig:
         limit: At most this many planned samples (an unbiased draw), or None for all.
         seed: Decides split, order, draws and colours.
         base: The base model that the set is for: where nothing else is said, `image_size` is its resolution.
-        image_size: Side of the square pictures, px.
+        image_size: Side of the square pictures, or the shorter side of others, px.
         jpeg_quality: 1..100, as libjpeg counts it.
         scores: Added to the finished shards, which they leave as they are.
         shard_size: Planned samples a shard.
@@ -130,6 +130,17 @@ class BuildConfig:
         yield from self.scores.problems("scores")
         if isinstance(self.captioner, OpenaiCaptioner):
             yield from self.captioner.problems()
+
+
+@dataclass(kw_only=True)
+class AnyShape:
+    """Of builders that may keep a picture's shape, for training in aspect buckets (`data.buckets`).
+
+    Attributes:
+        max_aspect: Longer over shorter side of a target, at most; what is longer is cut. 1 cuts squares.
+    """
+
+    max_aspect: float = field(default=1.0, metadata=between(1, 4))
 
 
 def parse(raw: DictConfig, schema: type[BuildConfig]) -> Any:

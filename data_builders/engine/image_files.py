@@ -93,6 +93,29 @@ def cut(picture: Image.Image, square: Square, size: int, beyond: tuple[int, int,
     return part.resize((size, size), Image.Resampling.LANCZOS)
 
 
+def middle(picture: Image.Image, size: int, max_aspect: float) -> Image.Image:
+    """The middle of an RGB picture, its shorter side scaled to `size` px.
+
+    Args:
+        picture: Of any shape.
+        size: Of the shorter side, px.
+        max_aspect: Longer over shorter side at most; what is longer is cut. 1 cuts squares.
+    """
+    if max_aspect == 1:
+        return cut(picture, middle_square(*picture.size), size)
+    short = min(picture.size)
+    width, height = (min(side, round(short * max_aspect)) for side in picture.size)
+    left, top = (picture.width - width) // 2, (picture.height - height) // 2
+    part = picture.crop((left, top, left + width, top + height))
+    return part.resize((round(size * width / short), round(size * height / short)), Image.Resampling.LANCZOS)
+
+
+def visible(picture: Image.Image, target: Image.Image) -> float:
+    """How much of a picture's area is left in what `middle` made of it."""
+    scale = min(picture.size) / min(target.size)
+    return round(min(1.0, target.width * target.height * scale**2 / (picture.width * picture.height)), 6)
+
+
 def encode_jpeg(picture: Image.Image, quality: int) -> bytes:
     """JPEG bytes without metadata, at full colour resolution (4:4:4): flat colours would smear at their edges."""
     buffer = io.BytesIO()

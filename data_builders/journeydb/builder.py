@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from data_builders.engine.card import rendered
-from data_builders.engine.image_files import cut, decode_picture, encode_jpeg, middle_square
+from data_builders.engine.image_files import decode_picture, encode_jpeg, middle, visible
 from data_builders.engine.keyed_hash import digest_of
 from data_builders.engine.plan import drawn
 from data_builders.engine.records import Drop, Locality, Record, Sample, Selection, Source
@@ -96,20 +96,17 @@ class JourneyBuilder:
             picture = decode_picture(content, None, self.config.source.max_pixels)
         except Drop as drop:
             return drop
-        square = middle_square(*picture.size)
+        target = middle(picture, self.config.image_size, self.config.max_aspect)
         fields = record.fields
         return Sample(
-            target=encode_jpeg(cut(picture, square, self.config.image_size), self.config.jpeg_quality),
+            target=encode_jpeg(target, self.config.jpeg_quality),
             condition=None,
             prompt=fields["prompt"],
             cond_prompt=fields["prompt"],
             slot=None,
             source=Source(**fields["source"]),
             generation={"model": "Midjourney", "prompt": fields["raw_prompt"]},
-            scores={
-                "side": float(square[2]),
-                "visible": round(square[2] ** 2 / (picture.width * picture.height), 6),
-            },
+            scores={"side": float(min(picture.size)), "visible": visible(picture, target)},
         )
 
     def _record(self, picture: Picture) -> Record:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from data_builders.engine.config import BuildConfig
+from data_builders.engine.config import AnyShape, BuildConfig
 from ipai.schema import above, one_of
 
 SPLITS = ("train", "valid")
@@ -34,7 +34,7 @@ class JourneySource:
 
 
 @dataclass(kw_only=True)
-class CopyBuild(BuildConfig):
+class CopyBuild(AnyShape, BuildConfig):
     """Everything the JourneyDB builder knows."""
 
     source: JourneySource

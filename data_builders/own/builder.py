@@ -9,7 +9,7 @@ from PIL import Image
 
 from data_builders.captions.captioner import Caption, model_captioner
 from data_builders.engine.card import rendered
-from data_builders.engine.image_files import cut, decode_picture, encode_jpeg, middle_square
+from data_builders.engine.image_files import cut, decode_picture, encode_jpeg, middle
 from data_builders.engine.records import Drop, Record, Sample, Selection, Source
 from data_builders.own.conditions import object_alone, recoloured, square_with
 from data_builders.own.config import OwnBuild
@@ -109,17 +109,17 @@ class OwnBuilder:
         return "" if self._model else row.prompt
 
     def _pictures(self, record: Record) -> tuple[Image.Image, Image.Image | None]:
-        """Target and condition, both square."""
+        """Target and condition; both are square, but a target may keep its shape, and what is made of it."""
         fields, config = record.fields, self.config
         picture, size = self._read(fields["target"]), config.image_size
         if fields["condition"] is not None:
             condition = self._read(fields["condition"])
-            return tuple(cut(each, middle_square(*each.size), size) for each in (picture, condition))  # type: ignore[return-value]
+            return middle(picture, size, config.max_aspect), middle(condition, size, max_aspect=1)
         if config.task == "object":
             mask = self._mask(fields, picture)
             alone = object_alone(picture, mask, config.crop.margin, size, config.seed, fields["target"])
             return cut(picture, square_with(picture, mask), size), alone
-        target = cut(picture, middle_square(*picture.size), size)
+        target = middle(picture, size, config.max_aspect)
         if config.task == "structure":
             return target, recoloured(target, config.seed, fields["target"])
         return target, None

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from data_builders.engine.config import BuildConfig
+from data_builders.engine.config import AnyShape, BuildConfig
 from ipai.schema import above, between, one_of
 
 BUILDER = "own"
@@ -71,7 +71,7 @@ class OwnCrop:
 
 
 @dataclass(kw_only=True)
-class OwnBuild(BuildConfig):
+class OwnBuild(AnyShape, BuildConfig):
     """Everything the builder of one's own pictures knows."""
 
     builder: str
@@ -84,6 +84,8 @@ class OwnBuild(BuildConfig):
         yield from super().problems()
         if self.captioner.name == "template" and not (self.captioner.template or "").strip():
             yield "captioner.template is empty; give a sentence, in which {objects} stands for the slot"
+        if self.task == "object" and self.max_aspect > 1:
+            yield f"max_aspect={self.max_aspect:g}: an object is shown in the square that holds it; leave it at 1"
         source = self.source
         if source.metadata and source.form != "folder":
             yield f"source.metadata={source.metadata} lists a folder's pictures; source.form={source.form} reads none"

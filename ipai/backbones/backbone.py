@@ -91,9 +91,15 @@ class Backbone(ABC):
             attention_sizes=tuple(site.size for site in host.sites(denoiser)),
             latent_shape=(vae.latent_channels, side, side),
             resolution=config.resolution,
+            multiple=cls.multiple(configs),
             image_size=config.image_size,
             attention=host.attention,
         )
+
+    @classmethod
+    @abstractmethod
+    def multiple(cls, configs: Mapping[str, Any]) -> int:
+        """What the sides of a picture must be multiples of, px, for the VAE and the denoiser among `configs`."""
 
     @staticmethod
     @abstractmethod
@@ -189,7 +195,7 @@ class Backbone(ABC):
         Raises:
             DataError: `pixels` has another type or size.
         """
-        _check_pixels(pixels, self.config.image_size, "condition")
+        _check_pixels(pixels, (self.config.image_size,) * 2, "condition")
         mean = torch.tensor(OPENAI_CLIP_MEAN, device=pixels.device).view(1, 3, 1, 1)
         std = torch.tensor(OPENAI_CLIP_STD, device=pixels.device).view(1, 3, 1, 1)
         return self._encode_normalised((pixels.float() / 255 - mean) / std)
@@ -206,12 +212,14 @@ class Backbone(ABC):
         """The VAE's posterior of target images, unscaled: mean and log-variance in one fp32 [B, 8, R/8, R/8].
 
         Args:
-            pixels: uint8 [B, 3, R, R], R being `config.resolution`.
+            pixels: uint8 [B, 3, R, R], R being `config.resolution`, or of another height and width that the VAE
+                takes.
 
         Raises:
             DataError: `pixels` has another type or size.
         """
-        _check_pixels(pixels, self.config.resolution, "target")
+        factor = vae_factor(self._vae_config)
+        _check_pixels(pixels, tuple(side // factor * factor for side in pixels.shape[2:]), "target")
         with frozen_forward(self.device):
             posterior = self.vae.encode((pixels.float() / 127.5 - 1).to(self.vae.dtype)).latent_dist
         return cast(Tensor, posterior.parameters).float()
@@ -274,10 +282,10 @@ def frozen_forward(device: torch.device) -> Iterator[None]:
         yield
 
 
-def _check_pixels(pixels: Tensor, size: int, kind: str) -> None:
-    if pixels.dtype != torch.uint8 or pixels.shape[1:] != (3, size, size):
+def _check_pixels(pixels: Tensor, size: tuple[int, ...], kind: str) -> None:
+    if pixels.dtype != torch.uint8 or pixels.shape[1:] != (3, *size):
         found = f"{str(pixels.dtype).removeprefix('torch.')} {list(pixels.shape)}"
-        raise DataError(f"{kind} images must be uint8 [B, 3, {size}, {size}], not {found}")
+        raise DataError(f"{kind} images must be uint8 [B, 3, {', '.join(map(str, size))}], not {found}")
 
 
 def _drop_last_layer(encoder: "CLIPVisionModelWithProjection") -> None:

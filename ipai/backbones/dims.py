@@ -22,6 +22,7 @@ class BaseDims:
         attention_sizes: Hidden size of each image attention, in the order of the adapter's files (16 of them).
         latent_shape: Channels, height and width of the latents (4, 64, 64).
         resolution: Side of the target images, in pixels (512).
+        multiple: What sides of targets must be multiples of, in pixels (64).
         image_size: Side of the condition images, in pixels (224).
     """
 
@@ -33,6 +34,7 @@ class BaseDims:
     attention_sizes: tuple[int, ...]
     latent_shape: tuple[int, int, int]
     resolution: int
+    multiple: int
     image_size: int
     pooled_dim: int | None = None
     prompt_tokens: int = 77

@@ -16,6 +16,16 @@ class FlowTransformer(Backbone):
     samplers: ClassVar[Mapping[str, tuple[str, Mapping[str, Any]]]] = samplers.FLOW
     predicts = "flow"
 
+    @classmethod
+    def patch(cls, sizes: Any) -> int:
+        """Latents along the side of one of the transformer's tokens."""
+        return int(sizes.patch_size)
+
+    @classmethod
+    def multiple(cls, configs: Mapping[str, Any]) -> int:
+        """See `Backbone.multiple`."""
+        return vae_factor(configs["vae"]) * cls.patch(configs["transformer"].config)
+
     @property
     def schedule(self) -> dict[str, Any]:
         """See `Backbone.schedule`."""

@@ -47,6 +47,11 @@ class Flux(FlowTransformer):
         return math.exp(config["base_shift"] + slope * (tokens - least))
 
     @classmethod
+    def patch(cls, sizes: Any) -> int:  # noqa: ARG003
+        """Its pipeline packs them, where its configuration says 1."""
+        return _PATCH
+
+    @classmethod
     def measure(cls, config: BaseConfig, configs: Mapping[str, Any]) -> BaseDims:
         """See `Backbone.measure`."""
         pooled = configs["text_encoder"].hidden_size
@@ -63,7 +68,7 @@ class Flux(FlowTransformer):
         yield from length_problems(config)
         if "transformer" in configs:
             sizes = configs["transformer"].config
-            yield from transformer_problems(config, configs, sizes.in_channels // _PATCH**2, _PATCH)
+            yield from transformer_problems(config, configs, sizes.in_channels // _PATCH**2, cls.patch(sizes))
             if sizes.guidance_embeds != (config.embedded_guidance is not None):
                 yield (
                     "transformer is told a guidance scale, so base.embedded_guidance must be one, such as 3.5"

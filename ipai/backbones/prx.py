@@ -38,7 +38,7 @@ class PRX(FlowTransformer):
         yield from length_problems(config)
         if "transformer" in configs:
             sizes = configs["transformer"].config
-            yield from transformer_problems(config, configs, sizes.in_channels, sizes.patch_size)
+            yield from transformer_problems(config, configs, sizes.in_channels, cls.patch(sizes))
             if "text_encoder" in configs and configs["text_encoder"].hidden_size != sizes.context_in_dim:
                 width = configs["text_encoder"].hidden_size
                 yield f"text_encoder gives {width}-wide tokens, transformer reads {sizes.context_in_dim}-wide ones"

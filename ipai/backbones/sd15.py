@@ -45,6 +45,11 @@ class StableDiffusion15(Backbone):
         yield from size_problems(config, configs)
         yield from text_problems(configs)
 
+    @classmethod
+    def multiple(cls, configs: Mapping[str, Any]) -> int:
+        """See `Backbone.multiple`."""
+        return _multiple(configs)
+
     @staticmethod
     def example_prompt(dims: BaseDims) -> dict[str, Any]:
         """See `Backbone.example_prompt`."""
@@ -108,15 +113,17 @@ def latent_problems(configs: Mapping[str, Any]) -> Iterator[str]:
 
 def size_problems(config: BaseConfig, configs: Mapping[str, Any]) -> Iterator[str]:
     """What does not fit between the pictures' sizes and the networks."""
-    if "vae" in configs:
-        multiple = vae_factor(configs["vae"])
-        if "unet" in configs:
-            multiple *= 2 ** (len(configs["unet"].config.block_out_channels) - 1)
-        if config.resolution % multiple:
-            yield f"base.resolution={config.resolution} must be a multiple of {multiple} for this vae and unet"
+    if "vae" in configs and config.resolution % (multiple := _multiple(configs)):
+        yield f"base.resolution={config.resolution} must be a multiple of {multiple} for this vae and unet"
     if "image_encoder" in configs and configs["image_encoder"].image_size != config.image_size:
         size = configs["image_encoder"].image_size
         yield f"image_encoder takes {size} px images; set base.image_size={size} (it is {config.image_size})"
+
+
+def _multiple(configs: Mapping[str, Any]) -> int:
+    """Of the VAE, and of the UNet where it is among `configs`."""
+    levels = len(configs["unet"].config.block_out_channels) if "unet" in configs else 1
+    return vae_factor(configs["vae"]) * 2 ** (levels - 1)
 
 
 def text_problems(configs: Mapping[str, Any], number: str = "") -> Iterator[str]:

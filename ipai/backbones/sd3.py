@@ -45,7 +45,7 @@ class StableDiffusion3(FlowTransformer):
         yield from length_problems(config)
         if "transformer" in configs:
             sizes = configs["transformer"].config
-            yield from transformer_problems(config, configs, sizes.in_channels, sizes.patch_size)
+            yield from transformer_problems(config, configs, sizes.in_channels, cls.patch(sizes))
             yield from _text_problems(sizes, configs)
         yield from text_problems(configs)
         yield from text_problems(configs, "_2")

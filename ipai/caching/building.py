@@ -33,7 +33,8 @@ def fill_cache(config: CachingConfig, plan: CachePlan, advance: Callable[[int], 
         _write_null(base, config.data.cache_root, plan.identities[IMAGE_TOKENS])
     works = plan.share(rank, processes)
     batches = batches_of(works, config.batch_size)
-    sizes = {LATENTS: config.base.resolution, IMAGE_TOKENS: config.base.image_size}
+    targets = config.data.buckets.sizes(config.base.resolution)
+    sizes = {LATENTS: targets, IMAGE_TOKENS: ((config.base.image_size,) * 2,)}
     stream = picture_stream(ShardPictures(works, sizes, config.data.max_pixels), batches, config.data.workers)
     for work in works:
         own = islice(stream, math.ceil(len(work.samples) / config.batch_size))

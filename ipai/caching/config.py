@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from ipai.backbones.config import BaseConfig, config_problems
+from ipai.data.bucket_sizes import BucketConfig
 from ipai.launch.config import LaunchConfig
 from ipai.schema import above, at_least, between, one_of, refuse, typed
 from ipai.tasks import TASKS
@@ -21,6 +22,7 @@ class CachedData:
         cache: Where the arrays are written; null is `<root>/cache`.
         workers: Processes that decode for each process that computes; 0 decodes in that process.
         max_pixels: Larger images are refused before they are decoded.
+        buckets: Which sizes targets are cut to; as the run's `data.buckets`.
         max_skip_fraction: A shard with a larger share of pictures that cannot be used stops the command.
     """
 
@@ -28,6 +30,7 @@ class CachedData:
     cache: str | None = None
     workers: int = field(default=2, metadata=at_least(0))
     max_pixels: int = field(default=64_000_000, metadata=above(0))
+    buckets: BucketConfig = field(default_factory=BucketConfig)
     max_skip_fraction: float = field(default=0.01, metadata=between(0, 1))
 
     @property
@@ -74,6 +77,7 @@ def parse(raw: DictConfig) -> CachingConfig:
 
 def _problems(config: CachingConfig) -> Iterator[str]:
     yield from config_problems(config.base)
+    yield from config.data.buckets.problems(config.base.resolution)
     if not (config.latents or config.image_tokens):
         yield "latents=false and image_tokens=false leave nothing to compute; set one to true"
     if config.launch.name != "local":

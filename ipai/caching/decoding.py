@@ -1,6 +1,6 @@
 """The pictures of shards in their order, decoded as training decodes them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -8,16 +8,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ipai.caching.plan import Work
+from ipai.data.bucket_sizes import Size, nearest
 from ipai.data.cache import LATENTS
-from ipai.data.images import decode_image
+from ipai.data.images import cut_to, decode_image
 from ipai.data.loader import one_thread
-from ipai.data.sample_images import square_pixels
 from ipai.errors import SampleError
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture, uint8 [3, S, S], or why it cannot be used (an empty reason where it can)."""
+    """One picture, uint8 [3, height, width], or why it cannot be used (an empty reason where it can)."""
 
     key: str
     pixels: Tensor | None
@@ -27,8 +27,8 @@ class Picture:
 class ShardPictures(torch.utils.data.Dataset[Picture]):
     """What a kind of cache encodes: targets for latents, conditions for image tokens; see `__getitem__`."""
 
-    def __init__(self, works: list[Work], sizes: dict[str, int], max_pixels: int) -> None:
-        """Take the pictures of `works`, at most `max_pixels` large, as squares of `sizes[kind]` pixels."""
+    def __init__(self, works: list[Work], sizes: Mapping[str, tuple[Size, ...]], max_pixels: int) -> None:
+        """Take the pictures of `works`, at most `max_pixels` large, each cut to the nearest of `sizes[kind]`."""
         self._works = works
         self._sizes = sizes
         self._max_pixels = max_pixels
@@ -44,7 +44,8 @@ class ShardPictures(torch.utils.data.Dataset[Picture]):
             image = decode_image(raw.target if target else raw.condition, self._max_pixels)
         except SampleError as error:
             return Picture(key, None, error.reason)
-        return Picture(key, square_pixels(image, self._sizes[work.kind]))
+        sizes = self._sizes[work.kind]
+        return Picture(key, cut_to(image, sizes[nearest(image.height, image.width, sizes)]))
 
 
 def batches_of(works: list[Work], batch_size: int) -> list[list[tuple[int, int]]]:

@@ -58,7 +58,7 @@ def plan_cache(config: CachingConfig) -> CachePlan:
         WeightsError: The networks' files are missing.
     """
     kinds = [kind for kind, wanted in ((LATENTS, config.latents), (IMAGE_TOKENS, config.image_tokens)) if wanted]
-    identities = {kind: identity_of(kind, config.base) for kind in kinds}
+    identities = {kind: identity_of(kind, config.base, config.data.buckets) for kind in kinds}
     works = []
     for shards in _shard_sets(config):
         for kind in kinds:

@@ -36,7 +36,7 @@ def write_shard(
         source: The shard that the pictures come from.
         identity: What the arrays depend on.
         batches: The pictures in the shard's order.
-        encode: From pixels, uint8 [B, 3, S, S], to arrays [B, ...].
+        encode: From pixels, uint8 [B, 3, height, width], to arrays [B, ...].
         max_skip_fraction: The largest share of samples that may be without an array.
 
     Raises:
@@ -82,7 +82,7 @@ def _add_batch(
     usable = [(picture.key, picture.pixels) for picture in batch if picture.pixels is not None]
     if not usable:
         return
-    arrays = encode(torch.stack([pixels for _, pixels in usable])).to(torch.float16).cpu()
+    arrays = _encoded([pixels for _, pixels in usable], encode)
     for (key, _), array in zip(usable, arrays, strict=True):
         if not torch.isfinite(array).all():
             skipped[key] = NOT_FINITE
@@ -93,6 +93,18 @@ def _add_batch(
         member = tarfile.TarInfo(f"{key}.{kind}.npy")
         member.size = len(data)
         tar.addfile(member, io.BytesIO(data))
+
+
+def _encoded(pictures: list[Tensor], encode: Encode) -> list[Tensor]:
+    """The arrays of pictures, fp16, in their order; those of one size are encoded together."""
+    places: dict[torch.Size, list[int]] = {}
+    for place, pixels in enumerate(pictures):
+        places.setdefault(pixels.shape, []).append(place)
+    found: dict[int, Tensor] = {}
+    for alike in places.values():
+        arrays = encode(torch.stack([pictures[place] for place in alike])).to(torch.float16).cpu()
+        found |= dict(zip(alike, arrays, strict=True))
+    return [found[place] for place in range(len(pictures))]
 
 
 def npy_bytes(array: Tensor) -> bytes:

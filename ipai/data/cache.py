@@ -85,7 +85,7 @@ class CachedArrays:
     ) -> None:
         self._kind = kind
         self._keys = np.array(keys)
-        self._shape: tuple[int, ...] | None = None
+        self._leading: tuple[int, ...] | None = None
         self._files = files
         self._places = places
         self._skipped = skipped
@@ -112,8 +112,8 @@ class CachedArrays:
                 places[index] = [number, *known.places.get(key, (-1, 0))]
         return cls(identity.kind, [shards.key(index) for index in range(len(shards))], files, places, skipped)
 
-    def read(self, index: int) -> Tensor:
-        """The array of a sample, fp16.
+    def read(self, index: int, ending: tuple[int, ...] = ()) -> Tensor:
+        """The array of a sample, fp16: a shape that all of them share, then `ending`.
 
         Raises:
             ImageError: It has none because its picture could not be used; the reason is the one found then.
@@ -130,11 +130,12 @@ class CachedArrays:
         except (OSError, ValueError, EOFError) as error:
             raise DataError(f"{self._files[number]} became unreadable while it was in use ({error})") from error
         name = f"{self._keys[index]}.{self._kind}.npy"
-        self._shape = self._shape or array.shape
-        if header[:100].rstrip(b"\0") != name.encode() or array.dtype != np.float16 or array.shape != self._shape:
+        self._leading = self._leading or array.shape[: array.ndim - len(ending)]
+        shape = (*self._leading, *ending)
+        if header[:100].rstrip(b"\0") != name.encode() or array.dtype != np.float16 or array.shape != shape:
             raise DataError(
-                f"{self._files[number]} does not hold {name} as fp16 {list(self._shape)} where its sidecar says; "
-                f"remove both, and {mend(self._kind)}"
+                f"{self._files[number]} does not hold {name} as fp16 {list(shape)} where its sidecar says; remove "
+                f"both, and {mend(self._kind)}"
             )
         return torch.from_numpy(array)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ipai.data.bucket_sizes import BucketConfig
 from ipai.schema import above, at_least, between, one_of
 from ipai.store.address import address_problems, is_url
 from ipai.store.config import StoreConfig
@@ -64,6 +65,7 @@ class DataConfig:
         max_pixels: Larger images are refused before they are decoded.
         max_skip_fraction: The run stops when a larger share of its samples could not be used.
         drop: What is dropped at training time.
+        buckets: Which sizes targets are cut to.
         latents: Where the VAE's moments of the targets come from: computed `online`, or `cache`.
         image_tokens: Where CLIP's tokens of the condition images come from: `online` or `cache`.
         cache: What `scripts/cache_latents.py` wrote; null is `<root>/cache`.
@@ -81,6 +83,7 @@ class DataConfig:
     latents: str = field(default="online", metadata=one_of(*SOURCES))
     image_tokens: str = field(default="online", metadata=one_of(*SOURCES))
     cache: str | None = None
+    buckets: BucketConfig = field(default_factory=BucketConfig)
     shuffle_shards: int | None = field(default=None, metadata=above(0))
     store: StoreConfig = field(default_factory=StoreConfig)
 
@@ -104,6 +107,8 @@ class DataConfig:
                 yield f"data.sources.{name}: several sets are read from local folders only; copy them here"
         if self.is_remote:
             yield from address_problems(self.root)
+            if self.buckets.max_aspect > 1:
+                yield "data.buckets looks at every target first, so data.root must be a folder; copy the set there"
             for task, text in self.filter.items():
                 if text:
                     yield f"data.filter.{task} reads every record, so data.root must be a folder; copy the set there"

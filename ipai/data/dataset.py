@@ -10,7 +10,7 @@ from torch import Tensor
 from ipai.data.collate import TrainingSample
 from ipai.data.config import DataConfig, DropConfig
 from ipai.data.counter_rng import KeyedPermutation, keyed_generator
-from ipai.data.order import SampleOrder
+from ipai.data.order import Order
 from ipai.data.sample_images import Cached, PictureReader, Pictures, Sizes
 from ipai.data.shards import RawSample, ShardSet
 from ipai.errors import DataError, InstructionError, SampleError
@@ -40,7 +40,7 @@ class TrainingDataset(torch.utils.data.Dataset[TrainingSample]):
     def __init__(
         self,
         shards: dict[str, ShardSet],
-        order: SampleOrder,
+        order: Order,
         instructions: dict[str, tuple[str, ...]],
         config: DataConfig,
         seed: int,
@@ -73,7 +73,7 @@ class TrainingDataset(torch.utils.data.Dataset[TrainingSample]):
                 return self._sample(step, slot, draw.set_name, index, tuple(skipped))
             except SampleError as error:
                 skipped.append((f"{draw.set_name}/{shards.key(index)}", error.reason))
-                index = int(keyed_generator(self._seed, "replacement", step, slot, attempt).integers(len(shards)))
+                index = self._another(draw.set_name, index, (step, slot, attempt))
         raise DataError(f"{_ATTEMPTS} samples of {draw.set_name} in a row cannot be used: {skipped}")
 
     @property
@@ -82,7 +82,7 @@ class TrainingDataset(torch.utils.data.Dataset[TrainingSample]):
         return self._shards
 
     @property
-    def order(self) -> SampleOrder:
+    def order(self) -> Order:
         """Which sample sits where."""
         return self._order
 
@@ -90,6 +90,13 @@ class TrainingDataset(torch.utils.data.Dataset[TrainingSample]):
         """`<set>/<key>` of the samples drawn for some slots of a step, for messages."""
         draws = [self._order.at(step, slot) for slot in slots]
         return [f"{draw.set_name}/{self._shards[draw.set_name].key(draw.index)}" for draw in draws]
+
+    def _another(self, name: str, index: int, position: tuple[int, int, int]) -> int:
+        """A sample of the set whose target has the size of this one's."""
+        generator = keyed_generator(self._seed, "replacement", *position)
+        if name not in self._sizes.buckets:
+            return int(generator.integers(len(self._shards[name])))
+        return int(generator.choice(self._sizes.buckets[name].alike(index)))
 
     def _sample(
         self, step: int, slot: int, name: str, index: int, skipped: tuple[tuple[str, str], ...]
@@ -101,6 +108,7 @@ class TrainingDataset(torch.utils.data.Dataset[TrainingSample]):
             place = (step, slot, draw) if draw else (step, slot)
             return keyed_generator(self._seed, stream, *place)
 
+        latents = self._sizes.latents_of(self._sizes.target_of(name, index))
         draws = range(self._draws)
         templates = self._instructions[task]
         text, image, instruction = dropped(self._config.drop, float(generator("drop").random()))
@@ -111,8 +119,8 @@ class TrainingDataset(torch.utils.data.Dataset[TrainingSample]):
             prompt="" if text else _prompt(raw),
             instruction="" if instruction else _instruction(template, raw),
             drop_image=image,
-            noise=torch.stack([_normal(generator("noise", draw), self._sizes) for draw in draws]),
-            posterior_noise=_normal(generator("posterior"), self._sizes),
+            noise=torch.stack([_normal(generator("noise", draw), latents) for draw in draws]),
+            posterior_noise=_normal(generator("posterior"), latents),
             lots=tuple(float(generator("timestep", draw).random()) for draw in draws),
             skipped=skipped,
             **_named(task, raw, pictures),
@@ -120,7 +128,7 @@ class TrainingDataset(torch.utils.data.Dataset[TrainingSample]):
 
 
 class ValidationDataset(torch.utils.data.Dataset[TrainingSample]):
-    """The first `per_set` held-out samples of each set in a fixed shuffle; nothing is dropped.
+    """The first `per_set` held-out samples of each set in a fixed shuffle, of whatever size; nothing is dropped.
 
     Noise and instruction never change, and lots are spread evenly over 0..1, whatever the run's seed.
 
@@ -183,7 +191,9 @@ class ValidationDataset(torch.utils.data.Dataset[TrainingSample]):
             DataError: It cannot be used; a validation set with holes would not compare.
         """
         name, number, total = self._entries[position]
-        raw, pictures = self._read[name](self._index(name, number))
+        index = self._index(name, number)
+        raw, pictures = self._read[name](index)
+        latents = self._sizes.latents_of(self._sizes.target_of(name, index))
         task = self._shards[name].task
 
         def generator(stream: str) -> np.random.Generator:
@@ -197,8 +207,8 @@ class ValidationDataset(torch.utils.data.Dataset[TrainingSample]):
             prompt=_prompt(raw),
             instruction=_instruction(template, raw),
             drop_image=False,
-            noise=_normal(generator("noise"), self._sizes)[None],
-            posterior_noise=_normal(generator("posterior"), self._sizes),
+            noise=_normal(generator("noise"), latents)[None],
+            posterior_noise=_normal(generator("posterior"), latents),
             lots=((number + 0.5) / total,),
             **_named(task, raw, pictures),
         )
@@ -247,5 +257,5 @@ def _named(task: str, raw: RawSample, pictures: Pictures) -> dict[str, Any]:
     return {"key": raw.key, "task": task, "task_index": task_index(task), **vars(pictures)}
 
 
-def _normal(generator: np.random.Generator, sizes: Sizes) -> Tensor:
-    return torch.from_numpy(generator.standard_normal(sizes.latent_shape, dtype=np.float32))
+def _normal(generator: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
+    return torch.from_numpy(generator.standard_normal(shape, dtype=np.float32))

@@ -1,8 +1,10 @@
 """Which sample sits in slot s of step t: a pure function, the same for any number of ranks, workers and restarts."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 
@@ -23,6 +25,13 @@ class Draw:
     epoch: int
 
 
+class Order(Protocol):
+    """Which sample sits where; safe to send to workers."""
+
+    def at(self, step: int, slot: int) -> Draw:
+        """The sample in `slot` of `step`; costs the same for every position."""
+
+
 class SampleOrder:
     """Draws sets by weight and each set's samples by a new permutation every epoch.
 
@@ -32,6 +41,7 @@ class SampleOrder:
         sizes: Name of a set -> number of its samples.
         weights: Name of a set -> relative weight.
         windows: Name -> a shuffle within a few shards at a time; a set that is not named is shuffled as a whole.
+        least: How often each set is drawn in a cycle however small its weight.
 
     Raises:
         DataError: A set is empty, or its weight is too small to be drawn once in a cycle.
@@ -44,12 +54,13 @@ class SampleOrder:
         sizes: dict[str, int],
         weights: dict[str, float],
         windows: dict[str, ShardWindows] | None = None,
+        least: int = 0,
     ) -> None:
         self._seed = seed
         self._batch_size = batch_size
         self._sizes = sizes
         self._windows = windows or {}
-        self._counts = cycle_counts(weights)
+        self._counts = cycle_counts(weights, least)
         self._names = list(self._counts)
         for name, count in self._counts.items():
             if not sizes.get(name):
@@ -60,7 +71,7 @@ class SampleOrder:
     def at(self, step: int, slot: int) -> Draw:
         """The sample in `slot` of `step`; costs the same for every position."""
         cycle, place = divmod(step * self._batch_size + slot, CYCLE)
-        labels, ranks = _shuffled_cycle(self._seed, cycle, tuple(self._counts.values()))
+        labels, ranks = _shuffled_cycle(self._seed, "task", cycle, tuple(self._counts.values()))
         name = self._names[labels[place]]
         return self._nth(name, cycle * self._counts[name] + int(ranks[place]))
 
@@ -72,18 +83,76 @@ class SampleOrder:
         return Draw(name, KeyedPermutation(self._sizes[name], self._seed, "sample", name, epoch)[place], epoch)
 
 
+class BucketedOrder:
+    """A size for each step, and in its slots samples whose targets have that size.
+
+    Over many steps each set is drawn by its weight, and each of its samples as often as its others.
+
+    Args:
+        seed: The run's seed.
+        batch_size: The global batch: slots of a step.
+        members: Name of a set -> number of a size -> the samples that have it, see `SetBuckets.members`.
+        weights: Name of a set -> relative weight.
+        windows: Number of a size -> the windows of `SampleOrder` over these samples alone.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        batch_size: int,
+        members: Mapping[str, Mapping[int, np.ndarray]],
+        weights: Mapping[str, float],
+        windows: Mapping[int, dict[str, ShardWindows]],
+    ) -> None:
+        self._seed = seed
+        self._members = members
+        shares = {
+            name: {
+                number: weights[name] * len(held) / sum(map(len, of_size.values())) for number, held in of_size.items()
+            }
+            for name, of_size in members.items()
+        }
+        self._numbers = sorted({number for of_size in members.values() for number in of_size})
+        self._orders = {
+            number: SampleOrder(
+                seed, batch_size,
+                {name: len(of_size[number]) for name, of_size in members.items() if number in of_size},
+                {name: of_size[number] for name, of_size in shares.items() if number in of_size},
+                windows.get(number), least=1,
+            )
+            for number in self._numbers
+        }  # fmt: skip
+        totals = {number: math.fsum(of.get(number, 0.0) for of in shares.values()) for number in self._numbers}
+        counts = cycle_counts({f"{number:03}": total for number, total in totals.items()}, least=1)
+        self._counts = tuple(counts[f"{number:03}"] for number in self._numbers)
+
+    def at(self, step: int, slot: int) -> Draw:
+        """The sample in `slot` of `step`; costs the same for every position."""
+        cycle, place = divmod(step, CYCLE)
+        labels, ranks = _shuffled_cycle(self._seed, "bucket", cycle, self._counts)
+        label = int(labels[place])
+        number = self._numbers[label]
+        draw = self._orders[number].at(cycle * self._counts[label] + int(ranks[place]), slot)
+        return Draw(draw.set_name, int(self._members[draw.set_name][number][draw.index]), draw.epoch)
+
+
 @lru_cache(maxsize=64)
-def _shuffled_cycle(seed: int, cycle: int, counts: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def _shuffled_cycle(seed: int, stream: str, cycle: int, counts: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """For each place of a cycle: the number of its set, and how often that was drawn earlier in the cycle."""
-    labels = keyed_generator(seed, "task", cycle).permutation(np.repeat(np.arange(len(counts)), counts))
+    labels = keyed_generator(seed, stream, cycle).permutation(np.repeat(np.arange(len(counts)), counts))
     ranks = np.empty(CYCLE, dtype=np.int64)
     for label, count in enumerate(counts):
         ranks[labels == label] = np.arange(count)
     return labels, ranks
 
 
-def cycle_counts(weights: dict[str, float]) -> dict[str, int]:
-    """How often each set is drawn in a cycle: by largest remainder, whatever the order of `weights`."""
+def cycle_counts(weights: dict[str, float], least: int = 0) -> dict[str, int]:
+    """How often each set is drawn in a cycle: by largest remainder, whatever the order of `weights`.
+
+    Args:
+        weights: By name.
+        least: What none falls below; the most frequent ones give it.
+    """
     names = sorted(weights)
     total = math.fsum(weights.values())  # the order of what is added shows in the last bit of an ordinary sum
     shares = {name: CYCLE * weights[name] / total for name in names}
@@ -91,4 +160,8 @@ def cycle_counts(weights: dict[str, float]) -> dict[str, int]:
     by_remainder = sorted(names, key=lambda name: (counts[name] - shares[name], name))
     for name in by_remainder[: CYCLE - sum(counts.values())]:
         counts[name] += 1
+    for name in names:
+        while counts[name] < least:
+            counts[max(names, key=lambda other: (counts[other], other))] -= 1
+            counts[name] += 1
     return counts

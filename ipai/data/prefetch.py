@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from ipai.data.collate import Batch, TrainingSample
 from ipai.data.dataset import TrainingDataset
 from ipai.data.loader import SlotBatches, micro_batches
-from ipai.data.order import SampleOrder
+from ipai.data.order import Order
 from ipai.data.remote_shards import RemoteShardSet
 from ipai.errors import StoreError
 from ipai.store.cache import Blob
@@ -30,7 +30,7 @@ class FetchAhead:
         batches: What this process computes.
     """
 
-    def __init__(self, shards: dict[str, RemoteShardSet], order: SampleOrder, batches: SlotBatches) -> None:
+    def __init__(self, shards: dict[str, RemoteShardSet], order: Order, batches: SlotBatches) -> None:
         self._shards = shards
         self._order = order
         everything = {blob for held in shards.values() for blob in held.blobs}

@@ -1,23 +1,46 @@
 """The two pictures of a sample as the training step takes them: pixels, or what was computed of them beforehand."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from PIL import Image
 from torch import Tensor
 
+from ipai.data.bucket_sizes import Size
+from ipai.data.buckets import SetBuckets
 from ipai.data.cache import CachedArrays
-from ipai.data.images import decode_image, framing_of, square_box, to_square
+from ipai.data.images import cut_to, decode_image, framing_of
 from ipai.data.shards import RawSample, ShardSet
 from ipai.tasks import get_task
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the base wants: pixels of target and condition, and the shape of the latents."""
+    """What the pictures of samples are made to.
+
+    Attributes:
+        resolution: Side of a target, px, where its set has no buckets.
+        image_size: Side of a condition, px.
+        latent_shape: Of a square target's latents: channels, height, width.
+        buckets: Name of a set -> the sizes of its targets.
+    """
 
     resolution: int
     image_size: int
     latent_shape: tuple[int, int, int]
+    buckets: Mapping[str, SetBuckets] = field(default_factory=dict)
+
+    def target_of(self, set_name: str, index: int) -> Size:
+        """Height and width of a sample's target, px."""
+        if set_name not in self.buckets:
+            return self.resolution, self.resolution
+        return self.buckets[set_name].size_of(index)
+
+    def latents_of(self, target: Size) -> tuple[int, int, int]:
+        """The shape of a target's latents."""
+        channels, side, _ = self.latent_shape
+        height, width = (length * side // self.resolution for length in target)
+        return channels, height, width
 
 
 @dataclass(frozen=True)
@@ -76,24 +99,21 @@ class PictureReader:
         """
         cached = self._cached
         raw = self._shards.read(index, target=self._wants_target, condition=self._wants_condition)
-        moments = cached.latents.read(index) if cached.latents else None
+        size = self._sizes.target_of(self._shards.name, index)
+        latents = self._sizes.latents_of(size)[1:]
+        moments = cached.latents.read(index, latents) if cached.latents else None
         cond_tokens = cached.image_tokens.read(index) if cached.image_tokens else None
         target = self._decode(raw.target) if self._wants_target else None
         condition = None
         if self._wants_condition:
             condition = target if self._same and target is not None else self._decode(raw.condition)
         return raw, Pictures(
-            target=square_pixels(target, self._sizes.resolution) if target is not None else None,
-            framing=framing_of(target, self._sizes.resolution) if target is not None else None,
-            condition=square_pixels(condition, self._sizes.image_size) if condition is not None else None,
+            target=cut_to(target, size) if target is not None else None,
+            framing=framing_of(target, size) if target is not None else None,
+            condition=cut_to(condition, (self._sizes.image_size,) * 2) if condition is not None else None,
             moments=moments,
             cond_tokens=cond_tokens,
         )
 
     def _decode(self, data: bytes) -> Image.Image:
         return decode_image(data, self._max_pixels)
-
-
-def square_pixels(image: Image.Image, size: int) -> Tensor:
-    """The centred square, uint8 [3, size, size]; one image that is both pictures is cropped by one box."""
-    return to_square(image, square_box(image), size)

@@ -186,6 +186,11 @@ class ShardSet:
         pictures = [self._range(number, *ranges[i : i + 2]) if read else b"" for i, read in wanted.items()]
         return RawSample(self.key(index), self._shards[number].name, self.record(index), *pictures)
 
+    def start_of_target(self, index: int, most: int | None) -> bytes:
+        """The first bytes of a sample's target, `most` at most, or all; raises DataError as `read` does."""
+        number, *_, offset, size = self._place(index)[:5]
+        return self._range(number, offset, size if most is None else min(size, most))
+
     def record(self, index: int) -> dict[str, Any]:
         """What the shard says of one sample, without its pictures; raises DataError as `read` does, or SampleError."""
         number, offset, size = self._place(index)[:3]

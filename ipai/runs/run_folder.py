@@ -125,7 +125,7 @@ _NEW: dict[str, dict[str, Any]] = {
         ("transformer", "text_encoder_3", "tokenizer_3", "prompt_tokens", "embedded_guidance"),
     ),
     "train": {"instruction_contrast": 0.0, "init_from": None, "draws_per_sample": 1},
-    "data": {"filter": dict.fromkeys(TASKS), "sources": {}},
+    "data": {"filter": dict.fromkeys(TASKS), "sources": {}, "buckets": {"max_aspect": 1.0, "step": None}},
 }
 
 

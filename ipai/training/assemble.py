@@ -65,7 +65,7 @@ def assemble(config: TrainingRun, accelerator: Accelerator) -> Parts:
         table = build_table(config, adapter.spec, device)
     instructions = InstructionInputs(adapter.spec, table)
     contrast = InstructionContrast(base) if config.train.instruction_contrast else None
-    step = DenoisingStep(base, module, instructions, objective, null_condition(config, base), contrast)
+    step = DenoisingStep(base, module, instructions, objective, null_condition(config, base, training), contrast)
     facts = measure_facts(step, found, batching, device, config.train.draws_per_sample)
 
     step.predictor = wrap(module, accelerator)
@@ -132,12 +132,13 @@ def build_validation_images(
     return ValidationImages(validator, injection, choice, accelerator, score)
 
 
-def null_condition(config: TrainingRun, base: Backbone) -> Tensor:
-    """The encoding of a dropped image, from the cache if those of the other images come from there."""
+def null_condition(config: TrainingRun, base: Backbone, training: TrainingDataset) -> Tensor:
+    """The encoding of a dropped image; from a cache, each of which holds it, if those of the other images are there."""
     if config.data.image_tokens == "online":
         return base.null_condition()
-    identity = identity_of(IMAGE_TOKENS, config.base)
-    return null_tokens(config.data.cache_root, identity).to(base.device, base.denoiser.dtype)
+    identity = identity_of(IMAGE_TOKENS, config.base, config.data.buckets)
+    cache = config.data.cache_of(next(iter(training.shards)))
+    return null_tokens(cache, identity).to(base.device, base.denoiser.dtype)
 
 
 def build_objective(config: TrainingRun, base: Backbone) -> Objective:

@@ -4,6 +4,7 @@ import io
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
@@ -12,19 +13,20 @@ from ipai.backbones.dims import BaseDims
 from ipai.backbones.families import family_of
 from ipai.caching.identity import identity_of
 from ipai.config import TrainingRun
+from ipai.data.buckets import SetBuckets, told
 from ipai.data.cache import IMAGE_TOKENS, LATENTS, CachedArrays
 from ipai.data.collate import Batch
 from ipai.data.config import DataConfig
 from ipai.data.dataset import TrainingDataset, ValidationDataset
 from ipai.data.loader import SlotBatches, make_loader, micro_batches
-from ipai.data.order import CYCLE, SampleOrder, cycle_counts
+from ipai.data.order import CYCLE, BucketedOrder, Order, SampleOrder, cycle_counts
 from ipai.data.prefetch import fetched_ahead
 from ipai.data.remote_shards import open_shards
 from ipai.data.sample_filter import SampleFilter, filtered
 from ipai.data.sample_images import Cached, Sizes
 from ipai.data.shard_shuffle import ShardWindows
 from ipai.data.shards import NoShardsError, ShardSet
-from ipai.errors import DataError
+from ipai.errors import ConfigError, DataError
 from ipai.instructions.pools import load_pool
 from ipai.runs.data_sets import SetFacts
 from ipai.training.batching import Batching
@@ -42,30 +44,76 @@ def build_datasets(config: TrainingRun, dims: BaseDims) -> tuple[TrainingDataset
     for name, extra in config.data.sources.items():
         if extra.task not in config.tasks:
             log.warning("data.sources.%s is of the task %s, which is not trained: it is left out", name, extra.task)
-    seed = config.train.seed
-    sizes = Sizes(dims.resolution, dims.image_size, dims.latent_shape)
+    _refuse_odd_sizes(config, dims)
     train_shards = open_all_shards(config, config.tasks, "train")
-    order = SampleOrder(
-        seed=seed,
-        batch_size=config.train.batch_size,
-        sizes={name: len(shards) for name, shards in train_shards.items()},
-        weights=weights_of(config.data, train_shards),
-        windows=shard_windows(config, train_shards),
-    )
+    sizes = sizes_of(config, dims, train_shards)
+    order = order_of(config, train_shards, sizes.buckets)
     pools = instructions_of(config, "train")
     cached = open_caches(config, train_shards)
     # Encoded as conditions are, or asked for how they were framed, whatever is cached of them.
     targets = bool(config.train.instruction_contrast) or family_of(config.base).sees_framing
     training = TrainingDataset(
-        train_shards, order, pools, config.data, seed, sizes, cached, config.train.draws_per_sample, targets
+        train_shards,
+        order,
+        pools,
+        config.data,
+        config.train.seed,
+        sizes,
+        cached,
+        config.train.draws_per_sample,
+        targets,
     )
     held_out = config.tasks if config.validation.samples else []
     validation_shards = open_all_shards(config, held_out, "val")
     refuse_shared_samples(train_shards, validation_shards)
     pools = instructions_of(config, "val")
     cached = open_caches(config, validation_shards)
+    sizes = sizes_of(config, dims, validation_shards)
     validation = ValidationDataset(validation_shards, pools, config.data, config.validation.samples, sizes, cached)
     return training, validation
+
+
+def sizes_of(config: TrainingRun, dims: BaseDims, shards: Mapping[str, ShardSet]) -> Sizes:
+    """What pictures are made to; with buckets the header of each target of `shards` is read.
+
+    Raises:
+        DataError: A shard cannot be read.
+    """
+    sizes = Sizes(dims.resolution, dims.image_size, dims.latent_shape)
+    if config.data.buckets.max_aspect == 1:
+        return sizes
+    chosen = config.data.buckets.sizes(dims.resolution)
+    buckets = {name: SetBuckets.of(held, chosen) for name, held in shards.items()}
+    for line in told(buckets):
+        log.info(line)
+    return replace(sizes, buckets=buckets)
+
+
+def _refuse_odd_sizes(config: TrainingRun, dims: BaseDims) -> None:
+    sizes = config.data.buckets.sizes(dims.resolution)
+    if odd := sorted({side for size in sizes for side in size if side % dims.multiple}):
+        raise ConfigError(
+            f"data.buckets.step makes targets of {', '.join(map(str, odd))} px, and the base {config.base.name} draws "
+            f"multiples of {dims.multiple}; set data.buckets.step={dims.multiple} or a multiple of it"
+        )
+
+
+def order_of(config: TrainingRun, shards: Mapping[str, ShardSet], buckets: Mapping[str, SetBuckets]) -> Order:
+    """Which sample sits where; with buckets, a step's targets have one size."""
+    seed, batch_size, weights = config.train.seed, config.train.batch_size, weights_of(config.data, shards)
+    if not buckets:
+        return SampleOrder(
+            seed, batch_size, {name: len(held) for name, held in shards.items()}, weights, shard_windows(config, shards)
+        )
+    members = {name: one.members() for name, one in buckets.items()}
+    numbers = {number for of_size in members.values() for number in of_size}
+    windows = {
+        number: shard_windows(
+            config, {name: shards[name].kept(of[number]) for name, of in members.items() if number in of}
+        )
+        for number in numbers
+    }  # fmt: skip
+    return BucketedOrder(seed, batch_size, members, weights, windows)
 
 
 def parts_wanted(config: TrainingRun) -> list[str]:
@@ -123,7 +171,7 @@ def _chosen(shards: ShardSet, wanted: SampleFilter) -> ShardSet:
     return kept
 
 
-def shard_windows(config: TrainingRun, shards: dict[str, ShardSet]) -> dict[str, ShardWindows]:
+def shard_windows(config: TrainingRun, shards: Mapping[str, ShardSet]) -> dict[str, ShardWindows]:
     """How each set's shards are mixed, if not as a whole."""
     window = config.data.shuffle_shards
     if window is None:
@@ -174,7 +222,11 @@ def open_caches(config: TrainingRun, shards: dict[str, ShardSet]) -> dict[str, C
         DataError: It is missing, stale or foreign.
     """
     wanted = {LATENTS: config.data.latents, IMAGE_TOKENS: config.data.image_tokens}
-    identities = {kind: identity_of(kind, config.base) for kind, source in wanted.items() if source == "cache"}
+    identities = {
+        kind: identity_of(kind, config.base, config.data.buckets)
+        for kind, source in wanted.items()
+        if source == "cache"
+    }
     return {
         name: Cached(
             **{

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from ipai.backbones.backbone import Backbone
 from ipai.data.collate import Batch, held
+from ipai.data.images import middle_of
 from ipai.tasks import TASKS
 
 TEMPERATURE = 0.1
@@ -76,7 +77,8 @@ class InstructionContrast:
             told: What the adapter takes besides, each [B, ...].
         """
         size = self.base.config.image_size
-        pixels = functional.interpolate(held(batch.target).float(), size=(size, size), mode="bicubic", antialias=True)
+        shown = middle_of(held(batch.target)).float()  # as conditions are cut
+        pixels = functional.interpolate(shown, size=(size, size), mode="bicubic", antialias=True)
         targets = self.base.encode_images(pixels.round().clamp(0, 255).to(torch.uint8)).to(cond_tokens.dtype)
         other, _ = self._other(batch)
         rows: dict[str, Tensor | None] = {

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from ipai.adapter.hosts.injection import Injection
 from ipai.config import ValidationConfig
-from ipai.data.collate import Batch, collate, held
+from ipai.data.collate import Batch, TrainingSample, collate, held
 from ipai.data.dataset import ValidationDataset
+from ipai.data.images import middle_of
 from ipai.image_io import to_image
 from ipai.pipeline.from_tokens import TokenPipeline
 from ipai.tasks import TASKS
@@ -56,8 +57,12 @@ class Validator:
 
     def _batches(self, indices: list[int], device: torch.device) -> Iterator[Batch]:
         for start in range(0, len(indices), self.batch_size):
-            chunk = indices[start : start + self.batch_size]
-            yield collate([self.samples[index] for index in chunk]).to(device)
+            chunk = [self.samples[index] for index in indices[start : start + self.batch_size]]
+            alike: dict[torch.Size, list[TrainingSample]] = {}
+            for sample in chunk:
+                alike.setdefault(sample.noise.shape, []).append(sample)
+            for samples in alike.values():
+                yield collate(samples).to(device)
 
 
 @dataclass(frozen=True)
@@ -123,8 +128,8 @@ class ValidationImages:
     @torch.no_grad()
     def _drawn(self, index: int, device: torch.device) -> ValidationImage:
         batch = collate([self.validator.samples[index]]).to(device)
-        step, target = self.validator.step, held(batch.target)
-        size = target.shape[-1]
+        step, target = self.validator.step, middle_of(held(batch.target))
+        size = step.base.config.resolution
         prompts, nothing = (step.base.encode_prompts(texts) for texts in (batch.prompts, [""]))
         adapter = step.module.adapter
         tokens = adapter(step.condition(batch), **step.instructions(batch, prompts))
@@ -137,7 +142,11 @@ class ValidationImages:
         condition = (
             torch.nn.functional.interpolate(held(batch.condition).float(), size, mode="bilinear")[0].round().byte()
         )
-        return ValidationImage(index, batch.tasks[0], batch.prompts[0], condition.cpu(), generated, target[0].cpu())
+        shown = torch.nn.functional.interpolate(target.float(), size, mode="bicubic", antialias=True)[0]
+        return ValidationImage(
+            index, batch.tasks[0], batch.prompts[0], condition.cpu(), generated,
+            shown.round().clamp(0, 255).byte().cpu(),
+        )  # fmt: skip
 
 
 def grids(drawn: Sequence[ValidationImage]) -> dict[str, Image.Image]:

@@ -29,6 +29,7 @@ def test_dims_come_from_the_configuration_files_alone(
         attention_sizes=SIZES,
         latent_shape=(4, 8, 8),
         resolution=64,
+        multiple=64,
         image_size=56,
     )
     assert read_dims(config) == expected

@@ -17,6 +17,7 @@ from ipai.caching.building import fill_cache
 from ipai.caching.config import CachingConfig, parse
 from ipai.caching.identity import identity_of
 from ipai.caching.plan import plan_cache
+from ipai.data.bucket_sizes import BucketConfig
 from ipai.data.cache import IMAGE_TOKENS, LATENTS, CachedArrays, null_tokens
 from ipai.data.collate import held
 from ipai.data.images import ImageError
@@ -27,7 +28,7 @@ from ipai.training.assemble import assemble
 from ipai.training.loop import Parts
 from ipai.training.run import make_accelerator
 from tests.helpers.composing import CONF, compose
-from tests.helpers.shard_writer import sample, write_shard, write_shards
+from tests.helpers.shard_writer import sample, write_shapes, write_shard, write_shards
 
 TASKS = ("copy", "style")
 
@@ -76,7 +77,8 @@ def assembled(root: Path, run: Path, *overrides: str) -> Parts:
 
 def opened(root: Path, *overrides: str, task: str = "style", kind: str = LATENTS) -> CachedArrays:
     config = configure(root, *overrides)
-    return CachedArrays.open(config.data.cache_root, ShardSet.open(root, task, "train"), identity_of(kind, config.base))
+    identity = identity_of(kind, config.base, config.data.buckets)
+    return CachedArrays.open(config.data.cache_root, ShardSet.open(root, task, "train"), identity)
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -131,7 +133,7 @@ def test_what_is_cached_is_neither_decoded_nor_loaded(original: Path, tmp_path: 
 
 def test_a_dropped_image_is_the_same_null_from_the_cache(original: Path, base: Backbone) -> None:
     config = configure(original)
-    cached = null_tokens(config.data.cache_root, identity_of(IMAGE_TOKENS, config.base))
+    cached = null_tokens(config.data.cache_root, identity_of(IMAGE_TOKENS, config.base, config.data.buckets))
     torch.testing.assert_close(cached.float(), base.null_condition(), rtol=1e-3, atol=1e-3)
 
 
@@ -336,3 +338,45 @@ def test_verify_reads_the_cache_whole(root: Path, tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match=r"is not what train-\d+\.json says"):
         assemble(config, make_accelerator(config))
+
+
+BUCKETS = ("base.resolution=128", "data.buckets.max_aspect=3", "data.buckets.step=64")
+
+
+def test_targets_of_other_shapes_are_cached_as_they_are_trained_on(tmp_path: Path) -> None:
+    for task in TASKS:
+        write_shapes(tmp_path, task, 8)
+        write_shapes(tmp_path, task, 2, split="val")
+    make_cache(tmp_path, *BUCKETS)
+    batch = next(assembled(tmp_path, tmp_path / "run", *BUCKETS).micro_batches(0))
+    cached = next(assembled(tmp_path, tmp_path / "run", *BUCKETS, "data.latents=cache").micro_batches(0))
+    assert tuple(held(batch.target).shape[2:]) in ((64, 192), (192, 64))
+    assert cached.keys == batch.keys
+    assert held(cached.moments).shape[2:] == batch.noise.shape[2:]
+    base = load_base(compose("experiment=joint", "base=micro", "data.root=x", *BUCKETS[:1]).base, "cpu")
+    online = base.target_moments(held(batch.target))
+    torch.testing.assert_close(held(cached.moments).float(), online, rtol=1e-3, atol=1e-3)
+
+
+def test_a_cache_of_squares_is_foreign_to_buckets(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="crop: centred square, bicubic -> centred, in aspect buckets"):
+        assembled(root, tmp_path / "run", *BUCKETS, "data.latents=cache")
+
+
+def test_steps_that_the_base_cannot_draw_are_refused(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"draws multiples of 64; set data\.buckets\.step=64"):
+        assembled(root, tmp_path / "run", *BUCKETS[:2], "data.buckets.step=16")
+
+
+def test_the_encoding_of_a_dropped_image_is_found_beside_a_further_set(original: Path, tmp_path: Path) -> None:
+    further = f"+data.sources.mine={{task: style, root: {original}}}"
+    parts = assembled(
+        tmp_path / "nothing",
+        tmp_path / "run",
+        "tasks=[style]",
+        further,
+        "data.image_tokens=cache",
+        "validation.samples=0",
+    )
+    identity = identity_of(IMAGE_TOKENS, parts.step.base.config, BucketConfig())
+    assert torch.equal(parts.step.null_condition.half(), null_tokens(original / "cache", identity))

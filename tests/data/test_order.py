@@ -1,11 +1,12 @@
 import time
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ipai.data.order import CYCLE, SampleOrder, cycle_counts
+from ipai.data.order import CYCLE, BucketedOrder, Draw, SampleOrder, cycle_counts
 from ipai.errors import DataError
 
 TASKS = ("copy", "style", "face")
@@ -70,3 +71,55 @@ def test_an_empty_task_and_a_vanishing_weight_are_refused() -> None:
         SampleOrder(0, 8, {"copy": 3, "face": 0}, {"copy": 1.0, "face": 1.0})
     with pytest.raises(DataError, match="the weight of face is below"):
         SampleOrder(0, 8, {"copy": 3, "face": 3}, {"copy": 1.0, "face": 1e-6})
+
+
+MEMBERS = {
+    "copy": {0: np.array([0, 2, 5]), 1: np.array([1, 3, 4, 6, 7, 8])},
+    "style": {0: np.arange(12)},
+    "face": {2: np.array([0])},
+}
+
+
+def bucketed(seed: int = 0, batch_size: int = 8) -> BucketedOrder:
+    return BucketedOrder(seed, batch_size, MEMBERS, {"copy": 2.0, "style": 1.0, "face": 0.001}, {})
+
+
+def size_of(draw: Draw) -> int:
+    return next(number for number, held in MEMBERS[draw.set_name].items() if draw.index in held)
+
+
+def test_a_steps_samples_have_one_size() -> None:
+    order = bucketed()
+    sizes = [{size_of(order.at(step, slot)) for slot in range(8)} for step in range(CYCLE)]
+    assert all(len(found) == 1 for found in sizes)
+    assert set.union(*sizes) == {0, 1, 2}  # even what is nearly never drawn
+
+
+def test_sizes_change_neither_the_weights_nor_how_often_a_sample_is_drawn() -> None:
+    order = bucketed()
+    draws = Counter((draw.set_name, draw.index) for step in range(4 * CYCLE) for draw in [order.at(step, 0)])
+    by_set = Counter(name for name, _ in draws.elements())
+    assert by_set["copy"] / by_set["style"] == pytest.approx(2, rel=0.1)
+    each = [draws["copy", index] for index in range(9)]
+    assert max(each) < 1.35 * min(each)
+
+
+def test_a_sizes_epoch_holds_each_of_its_samples_once() -> None:
+    order = bucketed(batch_size=3)
+    draws = [order.at(step, slot) for step in range(CYCLE) for slot in range(3)]
+    for epoch in range(3):
+        seen = [draw.index for draw in draws if draw.set_name == "copy" and draw.epoch == epoch]
+        assert sorted(seen) == list(range(9))
+
+
+def test_bucketed_order_is_a_function_of_the_place() -> None:
+    first, again, other = bucketed(), bucketed(), bucketed(seed=1)
+    places = [(step, slot) for step in (0, 17, 10**7) for slot in range(8)]
+    assert [first.at(*place) for place in places] == [again.at(*place) for place in reversed(places)][::-1]
+    assert [first.at(*place) for place in places] != [other.at(*place) for place in places]
+
+
+def test_none_falls_below_the_least() -> None:
+    counts = cycle_counts({"a": 1e-9, "b": 1.0, "c": 2.0}, least=1)
+    assert counts["a"] == 1
+    assert sum(counts.values()) == CYCLE

@@ -28,7 +28,7 @@ def shards_of(root: Path, task: str) -> ShardSet:
 
 def cached(root: Path, shards: ShardSet, kinds: tuple[str, ...]) -> Cached:
     def zeros() -> Iterator[list[Picture]]:
-        yield [Picture(shards.key(0), torch.zeros(1))]
+        yield [Picture(shards.key(0), torch.zeros(SIZES.latent_shape))]
 
     arrays = {}
     for kind in kinds:

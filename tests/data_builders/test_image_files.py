@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_builders.engine.image_files import cut, encode_jpeg, read_picture
+from data_builders.engine.image_files import cut, encode_jpeg, middle, middle_square, read_picture, visible
 from data_builders.engine.records import Drop
 from ipai.errors import DataError
 from tests.helpers.coco_source import jpeg, textured
@@ -82,3 +82,23 @@ def test_a_cut_beyond_the_picture_is_filled() -> None:
 def test_the_jpeg_keeps_colour_at_full_resolution() -> None:
     decoded = Image.open(io.BytesIO(encode_jpeg(textured(40, 30, 1), 95)))
     assert [layer[1:3] for layer in decoded.layer] == [(1, 1)] * 3  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("size", "most", "made", "left"),
+    [
+        ((80, 60), 1.0, (32, 32), 60 / 80),
+        ((80, 60), 2.0, (43, 32), 1.0),
+        ((60, 240), 2.0, (32, 64), 0.5),
+        ((240, 60), 4.0, (128, 32), 1.0),
+    ],
+)
+def test_the_middle_keeps_the_shape_as_far_as_it_may(
+    size: tuple[int, int], most: float, made: tuple[int, int], left: float
+) -> None:
+    picture = textured(*size, 1)
+    found = middle(picture, 32, most)
+    assert found.size == made
+    assert visible(picture, found) == pytest.approx(left, abs=0.02)
+    if most == 1:
+        assert np.array_equal(found, cut(picture, middle_square(*size), 32))

@@ -19,9 +19,9 @@ def encode(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def noise_image(seed: int, size: int = 16) -> Image.Image:
-    """Random coloured pixels."""
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8))
+def noise_image(seed: int, size: int = 16, width: int | None = None) -> Image.Image:
+    """Random coloured pixels, `size` high and as wide unless `width` says otherwise."""
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (size, width or size, 3), dtype=np.uint8))
 
 
 def sample(task: str, index: int, size: int = 16) -> dict[str, Any]:
@@ -53,3 +53,17 @@ def write_shards(root: Path, task: str, count: int, split: str = "train", shards
     everything = [sample(task, first + index, size) for index in range(count)]
     for number in range(shards):
         write_shard(root / task / f"{split}-{number:06d}.tar", everything[number::shards])
+
+
+SHAPES = ((64, 200), (200, 64))
+"""Height and width of what `write_shapes` writes, in turns."""
+
+
+def write_shapes(root: Path, task: str, count: int, split: str = "train") -> None:
+    """Write `count` samples of a task to one shard, whose targets are wide and high."""
+    samples = []
+    for index in range(count):
+        number = index + (0 if split == "train" else 5_000)
+        height, width = SHAPES[index % len(SHAPES)]
+        samples.append(sample(task, number) | {"target.png": encode(noise_image(number, height, width))})
+    write_shard(root / task / f"{split}-000000.tar", samples)

@@ -32,6 +32,7 @@ from ipai.schema import typed
 from ipai.training.loop import Parts
 from ipai.training.run import train
 from tests.helpers.composing import CONF
+from tests.helpers.shard_writer import write_shapes
 from tests.helpers.specs import attention_sizes_of
 from tests.training.conftest import assert_resumed_alike
 
@@ -49,10 +50,24 @@ MICRO = {
 BASES = [pytest.param(base, marks=[pytest.mark.long] if family == "prx_clip" else []) for family, base in MICRO.items()]
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("base", BASES)]
 Assemble = Callable[..., Parts]
+Configure = Callable[..., TrainingRun]
 
 
 def test_every_family_is_held_to_it(base: str) -> None:
     assert MICRO.keys() == FAMILIES.keys()
+
+
+def test_targets_of_other_shapes_train_and_resume(configure: Configure, tmp_path: Path, base: str) -> None:
+    for task in ("copy", "style"):
+        write_shapes(tmp_path / "shards", task, 6)
+        write_shapes(tmp_path / "shards", task, 3, split="val")
+    buckets = ["base.resolution=128", "data.buckets.max_aspect=3", "data.buckets.step=64"]
+    shown = ["validation.images=1", "validation.every=1", "validation.image_every=2", "validation.image_steps=1"]
+    config = configure(
+        *base.split(), *buckets, *shown, f"data.root={tmp_path / 'shards'}", "tasks=[copy,style]",
+        "validation.samples=3", "checkpoint.every=1",
+    )  # fmt: skip
+    assert_resumed_alike(config, tmp_path / "run")
 
 
 def test_step_0_is_the_plain_adapter_to_the_bit(parts: Assemble, base: str) -> None:

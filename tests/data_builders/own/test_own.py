@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_builders.engine.config import deciding_settings
 from data_builders.own.conditions import recoloured
 from data_builders.registry import create_builder
 from ipai.errors import ConfigError, DataError
 from tests.helpers.building import build_all, configure, digests, samples_in
 
 
-def picture(path: Path, colour: str = "navy", mode: str = "RGB") -> Path:
+def picture(path: Path, colour: str = "navy", mode: str = "RGB", size: tuple[int, int] = (96, 80)) -> Path:
     """A bright square in the upper left quarter of a coloured picture."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = Image.new("RGB", (96, 80), colour)
+    image = Image.new("RGB", size, colour)
     image.paste("white", (10, 10, 40, 40))
     if mode == "RGBA":
         alpha = Image.new("L", image.size, 0)
@@ -56,6 +57,20 @@ def test_copy_takes_every_picture_with_the_text_beside_it(pictures: Path, tmp_pa
     assert len(samples) == 7
     assert {sample["json"]["prompt"] for sample in samples.values()} >= {"a picture alone", "number 1 of anna"}
     assert all("cond.jpg" not in sample and sample["target.jpg"].size == (64, 64) for sample in samples.values())
+
+
+def test_targets_keep_their_shape_where_they_are_asked_to(tmp_path: Path) -> None:
+    root = tmp_path / "wide"
+    told(picture(root / "wide.png", size=(120, 80)), "a wide picture")
+    told(picture(root / "high.png", size=(50, 400)), "a high picture")
+    samples = built(root, tmp_path, "copy", "max_aspect=2", "val.fraction=0")
+    assert {sample["json"]["prompt"]: sample["target.jpg"].size for sample in samples.values()} == {
+        "a wide picture": (96, 64),
+        "a high picture": (64, 128),
+    }
+    assert "its shape kept up to 2 : 1" in (tmp_path / "out" / "copy" / "card.md").read_text()
+    squares = configure(root, tmp_path / "out", "task=own_copy")
+    assert "max_aspect" not in deciding_settings(squares)  # sets of before go on
 
 
 @pytest.mark.parametrize("task", ["style", "face"])
