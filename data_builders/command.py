@@ -111,7 +111,6 @@ def run(raw: DictConfig) -> None:
 def planned(raw: DictConfig) -> Planned:
     """Read the source, print the plan (and the bill), and check what the build needs; downloads and asks nothing."""
     from data_builders.captions.captioner import model_captioner
-    from data_builders.captions.stage import refuse_missing_key
     from data_builders.engine.config import parse
     from data_builders.engine.report import plan_text
     from data_builders.engine.run import plan_build, shards_to_build
@@ -132,6 +131,8 @@ def planned(raw: DictConfig) -> Planned:
         return Planned(config, builder, captioner, plan, [])
     shards = shards_to_build(builder, config, plan)
     if captioner is not None and shards:
+        from data_builders.captions.stage import refuse_missing_key  # a second, which others need not wait for
+
         refuse_missing_key(captioner)
     return Planned(config, builder, captioner, plan, shards)
 

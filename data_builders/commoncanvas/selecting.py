@@ -7,7 +7,7 @@ from data_builders.commoncanvas.config import CatalogSource
 from data_builders.commoncanvas.filters import in_order, passing
 from data_builders.commoncanvas.rows import Row, files_of, rows_of
 from data_builders.engine.config import BuildConfig
-from data_builders.engine.plan import drawn
+from data_builders.engine.plan import within_limit
 from data_builders.engine.records import Locality, Record, Selection
 
 
@@ -27,7 +27,7 @@ def selected(source: CatalogSource, config: BuildConfig) -> Selection:
             passed += 1
             yield _record(row)
 
-    chosen = drawn(records(), config)
+    chosen = within_limit(records(), config)
     return Selection(
         records=chosen,
         considered=passed + drops.total(),

@@ -78,6 +78,11 @@ def drawn(records: Iterable[Record], config: BuildConfig) -> list[Record]:
     return sorted(records, key=place) if config.limit is None else heapq.nsmallest(config.limit, records, key=place)
 
 
+def within_limit(records: Iterable[Record], config: BuildConfig) -> list[Record]:
+    """What a builder hands to the plan, which puts it in order: the records that `drawn` takes, or all of them."""
+    return list(records) if config.limit is None else drawn(records, config)
+
+
 def validation_size(samples: int, split: ValidationSplit) -> int:
     """How many of `samples` are held out: none of a single one, else `fraction` of them, at least 1, at most `max`."""
     return 0 if samples < 2 else min(split.max, max(1, round(split.fraction * samples)))
@@ -111,7 +116,7 @@ def _gathered(records: list[Record], locality: Locality, seed: int) -> list[list
     """The records of each locality, in their order; the localities in that of a keyed hash."""
     gathered: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        gathered[record.fields[locality.field]].append(record)
+        gathered[record.field(locality.field)].append(record)
     return [gathered[name] for name in sorted(gathered, key=lambda name: rank(seed, "locality", name))]
 
 
@@ -121,13 +126,18 @@ def _pieces(records: list[Record], size: int) -> Iterator[list[Record]]:
 
 def _validation_groups(records: list[Record], split: ValidationSplit, seed: int, locality: Locality | None) -> set[str]:
     """Whole groups in keyed order until the split is full; one group always stays in train."""
-    sizes = Counter(record.group for record in records)
-    places = _places(records, locality, seed) if locality is not None and locality.apart else {}
+    if locality is not None and locality.apart:
+        places = _places(records, locality, seed)
+    else:
+        places = dict.fromkeys((record.group for record in records), b"")
     wanted = validation_size(len(records), split)
     chosen: set[str] = set()
     filled = 0
-    most = min(wanted, len(sizes) - 1)  # as each has a sample at least
-    for group in heapq.nsmallest(most, sizes, key=lambda name: (places.get(name, b""), rank(seed, "val", name))):
+    most = min(wanted, len(places) - 1)  # as each has a sample at least
+    first = heapq.nsmallest(most, places, key=lambda name: (places[name], rank(seed, "val", name)))
+    asked = set(first)  # of millions of groups, few are looked at
+    sizes = Counter(record.group for record in records if record.group in asked)
+    for group in first:
         if filled >= wanted:
             break
         chosen.add(group)
@@ -141,7 +151,7 @@ def _places(records: list[Record], locality: Locality, seed: int) -> dict[str, b
     ranks: dict[str, bytes] = {}  # one for each locality, which millions of groups share
     found: dict[str, bytes] = {}
     for record in records:
-        name = record.fields[locality.field]
+        name = record.field(locality.field)
         place = ranks.setdefault(name, rank(seed, "locality", name))
         found[record.group] = place if found.get(record.group, place) == place else last
     return found

@@ -79,13 +79,19 @@ def _content(name: str) -> str:
 
 def _read(path: Path) -> Selection | None:
     """What is kept there; None where nothing is, or it is no more what was written."""
+    digest = hashlib.sha256()
+    records = []
     try:
-        head, *lines = path.read_bytes().split(b"\n")
-        facts = json.loads(head)
-        if facts.pop("sha256") != _checksum(lines):
+        with path.open("rb") as file:
+            last = file.readline()
+            for line in file:
+                digest.update(last)
+                records.append(Record.of_text(*last.rstrip(b"\n").split(b"\t")))
+                last = line
+        facts = json.loads(last)
+        if facts.pop("sha256") != digest.hexdigest():
             raise ValueError("its records are not those that were written")
         locality = facts.pop("locality")
-        records = [Record.of_text(*line.split(b"\t")) for line in lines]
         os.utime(path)
     except FileNotFoundError:
         return None
@@ -96,25 +102,23 @@ def _read(path: Path) -> Selection | None:
 
 
 def _keep(path: Path, found: Selection) -> None:
-    """Write it whole, and let go of the oldest; a full disk or a cache that cannot be written stops nothing."""
-    lines = [record.line() for record in found.records]
+    """Write it whole, and let go of the oldest; a full disk or a cache that cannot be written stops nothing.
+
+    A line for each record, then one of the other facts: millions of records are never held as text.
+    """
     facts: dict[str, Any] = {name: getattr(found, name) for name in _FACTS}
     locality = None if found.locality is None else asdict(found.locality)
-    head = canonical(facts | {"locality": locality, "sha256": _checksum(lines)}).encode()
+    digest = hashlib.sha256()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as part:
-            part.write_bytes(b"\n".join([head, *lines]))
+        with atomic_path(path) as part, part.open("wb") as file:
+            for record in found.records:
+                line = record.line() + b"\n"
+                digest.update(line)
+                file.write(line)
+            file.write(canonical(facts | {"locality": locality, "sha256": digest.hexdigest()}).encode())
         kept = sorted(path.parent.glob("*.jsonl"), key=lambda one: one.stat().st_mtime_ns, reverse=True)
         for old in kept[_KEPT:]:
             old.unlink(missing_ok=True)
     except OSError as error:
         log.warning("what was found in the source is not kept for the next start: %s", error)
-
-
-def _checksum(lines: list[bytes]) -> str:
-    digest = hashlib.sha256()
-    for line in lines:
-        digest.update(line)
-        digest.update(b"\n")
-    return digest.hexdigest()

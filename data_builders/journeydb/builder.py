@@ -7,7 +7,7 @@ from itertools import groupby
 from data_builders.engine.card import rendered
 from data_builders.engine.image_files import decode_picture, encode_jpeg, middle, visible
 from data_builders.engine.keyed_hash import digest_of
-from data_builders.engine.plan import drawn
+from data_builders.engine.plan import within_limit
 from data_builders.engine.records import Drop, Locality, Record, Sample, Selection, Source
 from data_builders.journeydb.annotations import annotation_file, annotation_lines, obtain, split_folder
 from data_builders.journeydb.archives import archive_path, pictures_of, present_archives
@@ -46,7 +46,7 @@ class JourneyBuilder:
             raise DataError(f"there is no archive {folder / 'imgs' / 'NNN.tgz'}.\n{obtain(source)}")
         sieve = Sieve(archives)
         pictures = filter(None, map(sieve.judge, annotation_lines(annotation_file(folder, source.split))))
-        records = drawn(map(self._record, pictures), self.config)
+        records = within_limit(map(self._record, pictures), self.config)
         return Selection(
             records=records,
             considered=sieve.considered,

@@ -148,3 +148,10 @@ def test_the_hash_of_a_shard_is_that_of_its_records_as_json() -> None:
     told = [{"key": one.key, "group": one.group, "fields": one.fields} for one in shard.records]
     assert shard.hash == digest_of(told)
     assert pickle.loads(pickle.dumps(shard.records)) == shard.records
+
+
+@pytest.mark.parametrize("value", ["007", 'a "quoted" one', "back\\slash", "", "naïve"])
+def test_one_field_is_what_all_of_them_say(value: str) -> None:
+    for fields in ({"archive": value, "name": "x"}, {"name": value, "archive": "x"}, {"archive": {"archive": value}}):
+        record = Record("key", "group", fields)
+        assert record.field("archive") == record.fields["archive"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from data_builders.engine.plan import Plan
+from data_builders.engine.plan import Plan, drawn
 from data_builders.engine.report import Tally
 from data_builders.engine.run import plan_build
 from data_builders.journeydb.archives import streamed
@@ -183,7 +183,8 @@ def test_the_limit_draws_what_a_draw_over_all_would_and_keeps_no_more(journey: P
     whole, part = plan(journey, "limit=null"), plan(journey, "limit=5")
     assert len(part.selection.records) == 5
     assert (part.selection.not_drawn, part.beyond_limit) == (13, 13)
-    first = [record.key for record in whole.selection.records][:5]
+    limited = configure(journey, Path("unused"), "limit=5")
+    first = [record.key for record in drawn(whole.selection.records, limited)]
     assert [record.key for record in part.selection.records] == first
 
 
