@@ -10,6 +10,9 @@ _PERMISSIVE = re.compile(
     r"|usa\.gov/(copyright|government-works))"
 )
 _PERMISSIVE_NAME = re.compile(r"CC0-1\.0|CC-BY(-SA)?-[1-4]\.\d|PDM-1\.0|Apache-2\.0|MIT", re.IGNORECASE)
+# What a name may say against its URL; then the stricter is believed.
+_RESTRICTED_NAME = re.compile(r"(?<![a-z])(nc|nd|non[- ]?commercial|no[- ]?deriv\w*)(?![a-z])", re.IGNORECASE)
+_NO_DERIVATIVES_NAME = re.compile(r"(?<![a-z])(nd|no[- ]?deriv\w*)(?![a-z])", re.IGNORECASE)
 _NON_COMMERCIAL = re.compile(r"https?://(www\.)?creativecommons\.org/licenses/by-nc(-sa)?/\d")
 
 
@@ -18,8 +21,10 @@ def is_permissive(licence: dict[str, str] | None) -> bool:
 
     >>> is_permissive({"name": "Attribution License", "url": "http://creativecommons.org/licenses/by/2.0/"})
     True
+    >>> is_permissive({"name": "CC BY-NC 4.0", "url": "https://creativecommons.org/licenses/by/4.0/"})
+    False
     """
-    if licence is None:
+    if licence is None or _RESTRICTED_NAME.search(licence.get("name") or ""):
         return False
     url = licence.get("url")
     if not url:  # several where a pair's pictures differ
@@ -29,4 +34,6 @@ def is_permissive(licence: dict[str, str] | None) -> bool:
 
 def allows_derivatives(licence: dict[str, str] | None) -> bool:
     """Whether a licence is known to allow derivatives, if only non-commercial ones; a generated target is one."""
-    return is_permissive(licence) or (licence is not None and _NON_COMMERCIAL.match(licence["url"]) is not None)
+    if licence is None or _NO_DERIVATIVES_NAME.search(licence.get("name") or ""):
+        return False
+    return is_permissive(licence) or _NON_COMMERCIAL.match(licence["url"]) is not None

@@ -9,7 +9,7 @@ from data_builders.coco.geometry import borders_touched, condition_square, targe
 from data_builders.coco.masks import mask_of, usable
 from data_builders.coco.words import counted, plural, with_article
 from data_builders.engine.image_files import Box
-from data_builders.engine.licences import is_permissive
+from data_builders.engine.licences import allows_derivatives, is_permissive
 from ipai.words import listed, one_line
 from tests.helpers.coco_source import LICENCES, ellipse
 
@@ -119,6 +119,18 @@ def test_permissive_licences_are_those_that_allow_commercial_derivatives() -> No
     assert permissive == {4, 5, 7, 8}
     assert not is_permissive(None)
     assert not is_permissive({"name": "x", "url": "http://creativecommons.org.example/licenses/by/2.0/"})
+
+
+@pytest.mark.parametrize("name", ["CC BY-ND 2.0", "Attribution-NoDerivs License", "by-nc-nd", "No Derivatives"])
+def test_where_name_and_address_disagree_the_stricter_is_believed(name: str) -> None:
+    for kind in ("by", "by-nc"):
+        licence = {"name": name, "url": f"https://creativecommons.org/licenses/{kind}/2.0/"}
+        assert not is_permissive(licence)
+        assert not allows_derivatives(licence)
+    assert not is_permissive(
+        {"name": "Attribution-NonCommercial", "url": "http://creativecommons.org/licenses/by/2.0/"}
+    )
+    assert is_permissive({"name": "Attribution, handmade", "url": "http://creativecommons.org/licenses/by/2.0/"})
 
 
 def test_words() -> None:
