@@ -121,7 +121,7 @@ class Session:
             if drawing.lora:
                 generator.weigh_lora(drawing.lora_scale)
             if drawing.controlnet_image:
-                control = control_picture(Path(drawing.controlnet_image), self.base.resolution)
+                control = control_picture(Path(drawing.controlnet_image), drawing.chosen_size())
             generator.attached.set_scale(drawing.chosen_scale())
             conditions = conditions_of(drawing, drawing.instruction[0])
             generator.attached.condition(*conditions, guidance=drawing.chosen_guidance())

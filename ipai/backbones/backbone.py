@@ -245,6 +245,11 @@ class Backbone(ABC):
     def _vae_config(self) -> Any:
         return read_config("vae", locate(self.config, ["vae"], weights=False)["vae"])
 
+    @property
+    def side_multiple(self) -> int:
+        """What the sides of a picture must be multiples of, px; see `multiple`."""
+        return self.multiple({"vae": self._vae_config, self.denoising: self.denoiser})
+
     def decode_latents(self, latents: Tensor) -> Tensor:
         """Turn scaled latents [B, C, R/8, R/8] into pixels, uint8 [B, 3, R, R]."""
         unscaled = latents.float() / self.latent_scale + self.latent_shift

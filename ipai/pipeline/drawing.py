@@ -33,11 +33,13 @@ def draw(config: DrawingConfig, progress: Callable[[], object]) -> Path:
     generator = PictureGenerator(
         config.base, loaded, config.device, config.controlnet, lora=config.lora, lora_scale=config.lora_scale
     )
+    size = config.chosen_size()
+    generator.refuse_size(size)
     generator.schedule(config.scheduler)
     generator.attached.set_scale(config.chosen_scale())
     control = None
     if config.controlnet_image is not None:
-        control = control_picture(Path(config.controlnet_image), config.base.resolution)
+        control = control_picture(Path(config.controlnet_image), size)
     rows = []
     for instruction in config.instruction:
         generator.attached.condition(*conditions_of(config, instruction), guidance=config.chosen_guidance())
@@ -68,6 +70,7 @@ def request_of(config: DrawingConfig, seed: int, control: Image.Image | None) ->
         config.chosen_guidance_scale(),
         control,
         config.controlnet_scale,
+        config.chosen_size(),
     )
 
 

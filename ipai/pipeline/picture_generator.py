@@ -14,8 +14,9 @@ from ipai.backbones.config import BUILTIN_TOY, BaseConfig, WeightsRef
 from ipai.backbones.families import family_of, load_base
 from ipai.backbones.hub import locate_refs
 from ipai.backbones.loading import load_part, resolve_device
-from ipai.data.images import MAX_PIXELS, as_seen, decode_image, square_box, to_square
-from ipai.errors import DataError, IpaiError, WeightsError
+from ipai.data.bucket_sizes import Size
+from ipai.data.images import MAX_PIXELS, as_seen, cut_to, decode_image
+from ipai.errors import ConfigError, DataError, IpaiError, WeightsError
 from ipai.image_io import to_image
 from ipai.pipeline.attaching import AdapterSource, attach
 
@@ -32,6 +33,7 @@ class PictureRequest:
         guidance_scale: Of ordinary guidance; above 1 for the four-pass form, which does not read it.
         control: Line drawing for the ControlNet, if there is one.
         control_scale: Of the ControlNet.
+        size: Height and width, px; None is the base's square.
     """
 
     prompt: str
@@ -41,6 +43,7 @@ class PictureRequest:
     guidance_scale: float
     control: Image.Image | None = None
     control_scale: float = 1.0
+    size: Size | None = None
 
 
 class PictureGenerator:
@@ -76,6 +79,14 @@ class PictureGenerator:
             _add_lora(self.pipeline, lora)
             self.weigh_lora(lora_scale)
         self.attached = attach(self.pipeline, adapter, base=base)
+
+    def refuse_size(self, size: Size) -> None:
+        """Raise a ConfigError if the base cannot draw pictures of this height and width."""
+        multiple = self._backbone.side_multiple
+        if any(side % multiple for side in size):
+            raise ConfigError(
+                f"height={size[0]} and width={size[1]} must be multiples of {multiple} px for the base {self.base.name}"
+            )
 
     def schedule(self, name: str) -> None:
         """Choose a sampler; see `Backbone.sampler`."""
@@ -130,13 +141,13 @@ class PictureGenerator:
         return [to_image(picture) for picture in (pixels.float() * 255).round().byte()]
 
     def _settings(self, request: PictureRequest) -> dict[str, Any]:
-        side = self.base.resolution
+        height, width = request.size or (self.base.resolution, self.base.resolution)
         arguments = self._backbone.call_arguments(request.guidance_scale)
-        return {"num_inference_steps": request.steps, **arguments, "height": side, "width": side}
+        return {"num_inference_steps": request.steps, **arguments, "height": height, "width": width}
 
 
-def control_picture(source: Path | Image.Image, size: int) -> Image.Image:
-    """The centred square of a line drawing, `size` pixels wide.
+def control_picture(source: Path | Image.Image, size: Size) -> Image.Image:
+    """The middle of a line drawing, made to the height and width `size` (px).
 
     Raises:
         DataError: It cannot be read.
@@ -148,7 +159,7 @@ def control_picture(source: Path | Image.Image, size: int) -> Image.Image:
             picture = as_seen(source, MAX_PIXELS)
     except OSError as error:
         raise DataError(f"the ControlNet's picture {source} cannot be read: {error}") from error
-    return Image.fromarray(to_square(picture, square_box(picture), size).permute(1, 2, 0).numpy())
+    return to_image(cut_to(picture, size))
 
 
 def _calling(on_step: Callable[[int], object]) -> Callable[..., dict[str, Any]]:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from ipai.backbones.config import BaseConfig, guidance_of
 from ipai.backbones.samplers import DIFFUSION
+from ipai.data.bucket_sizes import Size
 from ipai.files import unwritable
 from ipai.pipeline.guidance import FourPass
-from ipai.schema import MAX_LETTERS, SEED, STEPS, letters, one_of, out_of_bounds, refuse
+from ipai.schema import MAX_LETTERS, SEED, STEPS, above, letters, one_of, out_of_bounds, refuse
 from ipai.tasks import DEFAULT_SCALE, TASKS, get_task
 
 GUIDANCES = ("ordinary", "four_pass")
@@ -58,6 +59,8 @@ class DrawingConfig:
     task: str | None = field(default=None, metadata=one_of(*TASKS))
     object: str | None = None
     weight: float = 1.0
+    height: int | None = field(default=None, metadata=above(0))
+    width: int | None = field(default=None, metadata=above(0))
     more: list[MoreCondition] = field(default_factory=list)
     controlnet: str | None = None
     controlnet_image: str | None = None
@@ -77,6 +80,11 @@ class DrawingConfig:
             return self.guidance_scale
         assert self.base is not None
         return self.base.guidance_scale
+
+    def chosen_size(self) -> Size:
+        """Height and width, px: as set, else the side of the base's squares, which must be known."""
+        assert self.base is not None
+        return self.height or self.base.resolution, self.width or self.base.resolution
 
     def chosen_guidance(self) -> FourPass | None:
         """As set, else the task's, else ordinary, which is None."""

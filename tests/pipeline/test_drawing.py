@@ -84,6 +84,11 @@ def test_each_setting_counts(files: Path, plain: np.ndarray, tmp_path: Path, set
     assert np.abs(drawn(wanted(files, tmp_path / "other.png", *words)) - plain).max() > 0
 
 
+def test_pictures_have_the_shape_that_is_asked_for(files: Path, tmp_path: Path) -> None:
+    lines = (f"controlnet={files}/controlnet", f"controlnet_image={files}/lines.png")
+    assert drawn(wanted(files, tmp_path / "wide.png", "width=128", *lines)).shape == (64, 128, 3)
+
+
 def test_a_picture_is_drawn_again_from_its_png(files: Path, tmp_path: Path) -> None:
     first, again, other = (tmp_path / f"{name}.png" for name in ("first", "again", "other"))
     extras = (f"controlnet={files}/controlnet", f"controlnet_image={files}/lines.png", f"lora={files}/lora")
@@ -140,6 +145,7 @@ def test_a_grid_has_a_name_above_each_row_and_column() -> None:
         (("scheduler=best",), ConfigError, "scheduler=best is none of ddim"),
         (("guidance=five_pass",), ConfigError, "guidance=five_pass"),
         (("task=pose",), ConfigError, "task=pose is none of"),
+        (("height=96",), ConfigError, "height=96 and width=64 must be multiples of 64 px for the base micro-random"),
         (("controlnet=toy",), ConfigError, "go together"),
         (("controlnet=./absent", "controlnet_image={files}/lines.png"), ConfigError, "is no folder"),
         (("output={files}/lines.png/out.png",), ConfigError, "lines.png is no folder"),

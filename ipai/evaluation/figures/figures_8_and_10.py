@@ -129,10 +129,10 @@ class _SceneGenerator:
         self._side = training.base.resolution
 
     def condition(self) -> Image.Image:
-        return control_picture(self.source.condition(self.question), self._side)
+        return control_picture(self.source.condition(self.question), (self._side, self._side))
 
     def lines(self) -> Image.Image:
-        target = control_picture(self.source.target(self.question), self._side)
+        target = control_picture(self.source.target(self.question), (self._side, self._side))
         edges = cv2.Canny(np.asarray(target.convert("L")), *_CANNY)
         return Image.fromarray(edges).convert("RGB")
 
