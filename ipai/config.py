@@ -210,7 +210,6 @@ def _problems(config: TrainingRun) -> Iterator[str]:
     yield from _prompt_problems(config)
     yield from config.launch.problems()
     yield from config.data.problems()
-    yield from config.data.buckets.problems(config.base.resolution)
     if config.base.dtype == "fp16":
         yield "base.dtype=fp16 overflows the resampler and needs a loss scaler; set base.dtype=bf16 or fp32"
 

@@ -74,5 +74,5 @@ class CatalogCopyBuilder:
             slot=None,
             source=Source(**fields["source"]),
             generation=None,
-            scores={"side": float(min(photo.size)), "visible": visible(photo, target)},
+            scores={"side": float(min(photo.size)), "visible": visible(photo, self.config.max_aspect)},
         )

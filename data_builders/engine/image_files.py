@@ -101,19 +101,23 @@ def middle(picture: Image.Image, size: int, max_aspect: float) -> Image.Image:
         size: Of the shorter side, px.
         max_aspect: Longer over shorter side at most; what is longer is cut. 1 cuts squares.
     """
-    if max_aspect == 1:
-        return cut(picture, middle_square(*picture.size), size)
-    short = min(picture.size)
-    width, height = (min(side, round(short * max_aspect)) for side in picture.size)
-    left, top = (picture.width - width) // 2, (picture.height - height) // 2
+    left, top, width, height = _middle_part(*picture.size, max_aspect)
+    short = min(width, height)
     part = picture.crop((left, top, left + width, top + height))
     return part.resize((round(size * width / short), round(size * height / short)), Image.Resampling.LANCZOS)
 
 
-def visible(picture: Image.Image, target: Image.Image) -> float:
-    """How much of a picture's area is left in what `middle` made of it."""
-    scale = min(picture.size) / min(target.size)
-    return round(min(1.0, target.width * target.height * scale**2 / (picture.width * picture.height)), 6)
+def visible(picture: Image.Image, max_aspect: float) -> float:
+    """How much of a picture's area `middle` leaves, to six digits."""
+    _, _, width, height = _middle_part(*picture.size, max_aspect)
+    return round(width * height / (picture.width * picture.height), 6)
+
+
+def _middle_part(width: int, height: int, max_aspect: float) -> tuple[int, int, int, int]:
+    """Left, top, width and height, px."""
+    longest = round(min(width, height) * max_aspect)
+    wide, high = min(width, longest), min(height, longest)
+    return (width - wide) // 2, (height - high) // 2, wide, high
 
 
 def encode_jpeg(picture: Image.Image, quality: int) -> bytes:

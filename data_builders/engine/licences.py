@@ -11,8 +11,8 @@ _PERMISSIVE = re.compile(
 )
 _PERMISSIVE_NAME = re.compile(r"CC0-1\.0|CC-BY(-SA)?-[1-4]\.\d|PDM-1\.0|Apache-2\.0|MIT", re.IGNORECASE)
 # What a name may say against its URL; then the stricter is believed.
-_RESTRICTED_NAME = re.compile(r"(?<![a-z])(nc|nd|non[- ]?commercial|no[- ]?deriv\w*)(?![a-z])", re.IGNORECASE)
-_NO_DERIVATIVES_NAME = re.compile(r"(?<![a-z])(nd|no[- ]?deriv\w*)(?![a-z])", re.IGNORECASE)
+_RESTRICTED_NAME = re.compile(r"\bby[-_ ]?n[cd]\b|non.?commercial|no.?deriv", re.IGNORECASE)
+_NO_DERIVATIVES_NAME = re.compile(r"\bby([-_ ]?nc)?[-_ ]?nd\b|no.?deriv", re.IGNORECASE)
 _NON_COMMERCIAL = re.compile(r"https?://(www\.)?creativecommons\.org/licenses/by-nc(-sa)?/\d")
 
 
@@ -36,4 +36,5 @@ def allows_derivatives(licence: dict[str, str] | None) -> bool:
     """Whether a licence is known to allow derivatives, if only non-commercial ones; a generated target is one."""
     if licence is None or _NO_DERIVATIVES_NAME.search(licence.get("name") or ""):
         return False
-    return is_permissive(licence) or _NON_COMMERCIAL.match(licence["url"]) is not None
+    url = licence.get("url") or ""
+    return is_permissive(licence) or any(kind.match(url) for kind in (_PERMISSIVE, _NON_COMMERCIAL))

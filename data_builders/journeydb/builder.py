@@ -106,7 +106,7 @@ class JourneyBuilder:
             slot=None,
             source=Source(**fields["source"]),
             generation={"model": "Midjourney", "prompt": fields["raw_prompt"]},
-            scores={"side": float(min(picture.size)), "visible": visible(picture, target)},
+            scores={"side": float(min(picture.size)), "visible": visible(picture, self.config.max_aspect)},
         )
 
     def _record(self, picture: Picture) -> Record:

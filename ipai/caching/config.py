@@ -77,7 +77,6 @@ def parse(raw: DictConfig) -> CachingConfig:
 
 def _problems(config: CachingConfig) -> Iterator[str]:
     yield from config_problems(config.base)
-    yield from config.data.buckets.problems(config.base.resolution)
     if not (config.latents or config.image_tokens):
         yield "latents=false and image_tokens=false leave nothing to compute; set one to true"
     if config.launch.name != "local":

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ipai.caching.plan import Work
-from ipai.data.bucket_sizes import Size, nearest
+from ipai.data.bucket_sizes import Size
+from ipai.data.buckets import size_number
 from ipai.data.cache import LATENTS
 from ipai.data.images import cut_to, decode_image
 from ipai.data.loader import one_thread
@@ -45,7 +46,9 @@ class ShardPictures(torch.utils.data.Dataset[Picture]):
         except SampleError as error:
             return Picture(key, None, error.reason)
         sizes = self._sizes[work.kind]
-        return Picture(key, cut_to(image, sizes[nearest(image.height, image.width, sizes)]))
+        # By the header, as the trainer finds it.
+        number = size_number(work.shards, index, sizes) if len(sizes) > 1 else 0
+        return Picture(key, cut_to(image, sizes[number]))
 
 
 def batches_of(works: list[Work], batch_size: int) -> list[list[tuple[int, int]]]:

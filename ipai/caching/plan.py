@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ipai.backbones.families import read_dims
 from ipai.caching.config import CachingConfig
 from ipai.caching.identity import identity_of
 from ipai.data.cache import IMAGE_TOKENS, LATENTS, CacheIdentity, cache_shard, checked_sidecar
 from ipai.data.shards import ShardSet
 from ipai.errors import DataError
+from ipai.schema import refuse
 from ipai.tasks import TASKS
 
 
@@ -54,9 +56,13 @@ def plan_cache(config: CachingConfig) -> CachePlan:
     """Find the shards and compare what is cached of them; stale and foreign caches are made anew.
 
     Raises:
+        ConfigError: The base cannot be trained on the sizes of the buckets.
         DataError: There are no shards, or one is damaged.
         WeightsError: The networks' files are missing.
     """
+    if config.data.buckets.max_aspect > 1:
+        dims = read_dims(config.base)
+        refuse(config.data.buckets.problems(config.base.name, dims.resolution, dims.multiple))
     kinds = [kind for kind, wanted in ((LATENTS, config.latents), (IMAGE_TOKENS, config.image_tokens)) if wanted]
     identities = {kind: identity_of(kind, config.base, config.data.buckets) for kind in kinds}
     works = []

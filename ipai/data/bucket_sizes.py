@@ -6,7 +6,7 @@ size is the square. Imports nothing slow.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ipai.schema import above, between
 
@@ -37,13 +37,28 @@ class BucketConfig:
             return (square,)
         return (square, *self._longer(resolution, self.step or max(resolution // 8, 1)))
 
-    def problems(self, resolution: int) -> Iterator[str]:
-        """Why these values cannot work for a base of this resolution."""
-        if self.max_aspect > 1 and len(self.sizes(resolution)) == 1:
+    def problems(self, base: str, resolution: int, multiple: int) -> Iterator[str]:
+        """Why a base that draws multiples of so many pixels cannot be trained on these sizes."""
+        if self.max_aspect == 1:
+            return
+        sizes = self.sizes(resolution)
+        odd = sorted({side for size in sizes for side in size if side % multiple})
+        if not odd and len(sizes) > 1:
+            return
+        finest = replace(self, step=multiple)
+        if len(finest.sizes(resolution)) == 1:
             yield (
-                f"data.buckets.max_aspect={self.max_aspect:g} allows no size beside the square of {resolution} px in "
-                f"steps of {self.step or resolution // 8}; raise it, or make data.buckets.step smaller"
+                f"data.buckets.max_aspect={self.max_aspect:g}: the base {base} draws multiples of {multiple} px, and "
+                f"no such shape has as few pixels as {resolution} x {resolution}; raise it (4 is the most), "
+                "raise base.resolution, or set it to 1"
             )
+        elif odd:
+            yield (
+                f"data.buckets.step makes targets of {', '.join(map(str, odd))} px, and the base {base} draws "
+                f"multiples of {multiple}; set data.buckets.step={multiple} or a multiple of it"
+            )
+        else:
+            yield f"data.buckets.step={self.step} leaves the square alone; set data.buckets.step={multiple}"
 
     def _longer(self, resolution: int, step: int) -> Iterator[Size]:
         found: dict[int, int] = {}  # the longest side of each shorter one comes last

@@ -167,8 +167,8 @@ def mend(kind: str) -> str:
     """How a cache is made, and how to do without it."""
     wanted = " image_tokens=true" if kind == IMAGE_TOKENS else ""
     return (
-        f"make it with `python scripts/cache_latents.py{wanted}` and the run's base=..., data.root=... (a further "
-        f"set's its own) and data.cache=..., or set {KEYS[kind]}=online"
+        f"make it with `python scripts/cache_latents.py{wanted}` and the run's base=..., data.buckets.*, data.root=... "
+        f"(a further set's its own) and data.cache=..., or set {KEYS[kind]}=online"
     )
 
 

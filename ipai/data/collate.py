@@ -14,7 +14,7 @@ class TrainingSample:
     Attributes:
         step, slot: Its place in the run.
         key, task, task_index: What it is.
-        target: uint8 [3, R, R]; None where only `moments` is wanted.
+        target: uint8 [3, height, width]; None where only `moments` is wanted.
         framing: How the target was cut from its picture, see `ipai.data.images.framing_of`; None likewise.
         condition: uint8 [3, S, S]; None where only `cond_tokens` is wanted.
         moments: The VAE's moments of the target from the cache, fp16 [8, h, w]; None if they are computed online.

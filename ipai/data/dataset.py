@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ipai.data.buckets import REPLACEMENTS
 from ipai.data.collate import TrainingSample
 from ipai.data.config import DataConfig, DropConfig
 from ipai.data.counter_rng import KeyedPermutation, keyed_generator
@@ -17,7 +18,6 @@ from ipai.errors import DataError, InstructionError, SampleError
 from ipai.instructions.slots import fill_slot
 from ipai.tasks import task_index
 
-_ATTEMPTS = 10
 # Validation must not depend on the run's seed: two runs compare on the same noise.
 _VALIDATION_SEED = 0
 
@@ -68,13 +68,13 @@ class TrainingDataset(torch.utils.data.Dataset[TrainingSample]):
         draw = self._order.at(step, slot)
         shards, index = self._shards[draw.set_name], draw.index
         skipped: list[tuple[str, str]] = []
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(REPLACEMENTS):
             try:
                 return self._sample(step, slot, draw.set_name, index, tuple(skipped))
             except SampleError as error:
                 skipped.append((f"{draw.set_name}/{shards.key(index)}", error.reason))
                 index = self._another(draw.set_name, index, (step, slot, attempt))
-        raise DataError(f"{_ATTEMPTS} samples of {draw.set_name} in a row cannot be used: {skipped}")
+        raise DataError(f"{REPLACEMENTS} samples of {draw.set_name} in a row cannot be used: {skipped}")
 
     @property
     def shards(self) -> dict[str, ShardSet]:
@@ -96,7 +96,8 @@ class TrainingDataset(torch.utils.data.Dataset[TrainingSample]):
         generator = keyed_generator(self._seed, "replacement", *position)
         if name not in self._sizes.buckets:
             return int(generator.integers(len(self._shards[name])))
-        return int(generator.choice(self._sizes.buckets[name].alike(index)))
+        alike = self._sizes.buckets[name].alike(index)
+        return int(alike[(np.searchsorted(alike, index) + 1 + generator.integers(len(alike) - 1)) % len(alike)])
 
     def _sample(
         self, step: int, slot: int, name: str, index: int, skipped: tuple[tuple[str, str], ...]

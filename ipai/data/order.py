@@ -1,6 +1,7 @@
 """Which sample sits in slot s of step t: a pure function, the same for any number of ranks, workers and restarts."""
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -41,7 +42,6 @@ class SampleOrder:
         sizes: Name of a set -> number of its samples.
         weights: Name of a set -> relative weight.
         windows: Name -> a shuffle within a few shards at a time; a set that is not named is shuffled as a whole.
-        least: How often each set is drawn in a cycle however small its weight.
 
     Raises:
         DataError: A set is empty, or its weight is too small to be drawn once in a cycle.
@@ -54,19 +54,17 @@ class SampleOrder:
         sizes: dict[str, int],
         weights: dict[str, float],
         windows: dict[str, ShardWindows] | None = None,
-        least: int = 0,
     ) -> None:
         self._seed = seed
         self._batch_size = batch_size
         self._sizes = sizes
         self._windows = windows or {}
-        self._counts = cycle_counts(weights, least)
+        self._counts = cycle_counts(weights)
         self._names = list(self._counts)
-        for name, count in self._counts.items():
+        for name in self._counts:
             if not sizes.get(name):
                 raise DataError(f"the set {name} has no samples; build its shards or leave its task out of tasks")
-            if count == 0:
-                raise DataError(f"the weight of {name} is below 1/{CYCLE} of the sum: it would never be drawn")
+        _refuse_undrawn(self._counts)
 
     def at(self, step: int, slot: int) -> Draw:
         """The sample in `slot` of `step`; costs the same for every position."""
@@ -86,14 +84,18 @@ class SampleOrder:
 class BucketedOrder:
     """A size for each step, and in its slots samples whose targets have that size.
 
-    Over many steps each set is drawn by its weight, and each of its samples as often as its others.
+    Over many steps each set is drawn by its weight, and each of its samples as often as its others, to a thousandth of
+    all draws: what comes to less is not drawn.
 
     Args:
         seed: The run's seed.
         batch_size: The global batch: slots of a step.
-        members: Name of a set -> number of a size -> the samples that have it, see `SetBuckets.members`.
+        members: Name of a set -> number of a size -> the samples that have it, see `buckets.members_of`.
         weights: Name of a set -> relative weight.
         windows: Number of a size -> the windows of `SampleOrder` over these samples alone.
+
+    Raises:
+        DataError: The weight of a set is too small to be drawn once in a cycle.
     """
 
     def __init__(
@@ -101,39 +103,41 @@ class BucketedOrder:
         seed: int,
         batch_size: int,
         members: Mapping[str, Mapping[int, np.ndarray]],
-        weights: Mapping[str, float],
+        weights: dict[str, float],
         windows: Mapping[int, dict[str, ShardWindows]],
     ) -> None:
         self._seed = seed
         self._members = members
-        shares = {
-            name: {
-                number: weights[name] * len(held) / sum(map(len, of_size.values())) for number, held in of_size.items()
-            }
-            for name, of_size in members.items()
-        }
-        self._numbers = sorted({number for of_size in members.values() for number in of_size})
+        _refuse_undrawn(cycle_counts(weights))
+        shares: dict[int, dict[str, float]] = defaultdict(dict)
+        for name, of_size in members.items():
+            total = sum(map(len, of_size.values()))
+            for number, held in of_size.items():
+                shares[number][name] = weights[name] * len(held) / total
+        counts = cycle_counts({f"{number:05}": math.fsum(of_set.values()) for number, of_set in shares.items()})
+        self._counts = {int(number): count for number, count in counts.items() if count}
+        self._numbers = list(self._counts)
         self._orders = {
             number: SampleOrder(
-                seed, batch_size,
-                {name: len(of_size[number]) for name, of_size in members.items() if number in of_size},
-                {name: of_size[number] for name, of_size in shares.items() if number in of_size},
-                windows.get(number), least=1,
+                seed, batch_size, {name: len(members[name][number]) for name in drawn}, drawn, windows.get(number)
             )
             for number in self._numbers
-        }  # fmt: skip
-        totals = {number: math.fsum(of.get(number, 0.0) for of in shares.values()) for number in self._numbers}
-        counts = cycle_counts({f"{number:03}": total for number, total in totals.items()}, least=1)
-        self._counts = tuple(counts[f"{number:03}"] for number in self._numbers)
+            for drawn in [{name: shares[number][name] for name, n in cycle_counts(shares[number]).items() if n}]
+        }
 
     def at(self, step: int, slot: int) -> Draw:
         """The sample in `slot` of `step`; costs the same for every position."""
         cycle, place = divmod(step, CYCLE)
-        labels, ranks = _shuffled_cycle(self._seed, "bucket", cycle, self._counts)
-        label = int(labels[place])
-        number = self._numbers[label]
-        draw = self._orders[number].at(cycle * self._counts[label] + int(ranks[place]), slot)
+        labels, ranks = _shuffled_cycle(self._seed, "bucket", cycle, tuple(self._counts.values()))
+        number = self._numbers[labels[place]]
+        draw = self._orders[number].at(cycle * self._counts[number] + int(ranks[place]), slot)
         return Draw(draw.set_name, int(self._members[draw.set_name][number][draw.index]), draw.epoch)
+
+
+def _refuse_undrawn(counts: Mapping[str, int]) -> None:
+    for name, count in counts.items():
+        if count == 0:
+            raise DataError(f"the weight of {name} is below 1/{CYCLE} of the sum: it would never be drawn")
 
 
 @lru_cache(maxsize=64)
@@ -146,13 +150,8 @@ def _shuffled_cycle(seed: int, stream: str, cycle: int, counts: tuple[int, ...])
     return labels, ranks
 
 
-def cycle_counts(weights: dict[str, float], least: int = 0) -> dict[str, int]:
-    """How often each set is drawn in a cycle: by largest remainder, whatever the order of `weights`.
-
-    Args:
-        weights: By name.
-        least: What none falls below; the most frequent ones give it.
-    """
+def cycle_counts(weights: dict[str, float]) -> dict[str, int]:
+    """How often each set is drawn in a cycle: by largest remainder, whatever the order of `weights`."""
     names = sorted(weights)
     total = math.fsum(weights.values())  # the order of what is added shows in the last bit of an ordinary sum
     shares = {name: CYCLE * weights[name] / total for name in names}
@@ -160,8 +159,4 @@ def cycle_counts(weights: dict[str, float], least: int = 0) -> dict[str, int]:
     by_remainder = sorted(names, key=lambda name: (counts[name] - shares[name], name))
     for name in by_remainder[: CYCLE - sum(counts.values())]:
         counts[name] += 1
-    for name in names:
-        while counts[name] < least:
-            counts[max(names, key=lambda other: (counts[other], other))] -= 1
-            counts[name] += 1
     return counts

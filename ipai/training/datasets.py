@@ -13,7 +13,7 @@ from ipai.backbones.dims import BaseDims
 from ipai.backbones.families import family_of
 from ipai.caching.identity import identity_of
 from ipai.config import TrainingRun
-from ipai.data.buckets import SetBuckets, told
+from ipai.data.buckets import SetBuckets, members_of
 from ipai.data.cache import IMAGE_TOKENS, LATENTS, CachedArrays
 from ipai.data.collate import Batch
 from ipai.data.config import DataConfig
@@ -26,9 +26,10 @@ from ipai.data.sample_filter import SampleFilter, filtered
 from ipai.data.sample_images import Cached, Sizes
 from ipai.data.shard_shuffle import ShardWindows
 from ipai.data.shards import NoShardsError, ShardSet
-from ipai.errors import ConfigError, DataError
+from ipai.errors import DataError
 from ipai.instructions.pools import load_pool
 from ipai.runs.data_sets import SetFacts
+from ipai.schema import refuse
 from ipai.training.batching import Batching
 from ipai.training.made_from import refuse_shared_samples
 
@@ -39,12 +40,12 @@ def build_datasets(config: TrainingRun, dims: BaseDims) -> tuple[TrainingDataset
     """The training samples by (step, slot), and the fixed validation samples.
 
     Raises:
-        IpaiError: A task has no shards, a shard is damaged, or a pool breaks the rules.
+        IpaiError: A task has no shards, a shard is damaged, a pool breaks the rules, or `data.buckets` do not fit.
     """
     for name, extra in config.data.sources.items():
         if extra.task not in config.tasks:
             log.warning("data.sources.%s is of the task %s, which is not trained: it is left out", name, extra.task)
-    _refuse_odd_sizes(config, dims)
+    refuse(config.data.buckets.problems(config.base.name, dims.resolution, dims.multiple))
     train_shards = open_all_shards(config, config.tasks, "train")
     sizes = sizes_of(config, dims, train_shards)
     order = order_of(config, train_shards, sizes.buckets)
@@ -83,19 +84,7 @@ def sizes_of(config: TrainingRun, dims: BaseDims, shards: Mapping[str, ShardSet]
     if config.data.buckets.max_aspect == 1:
         return sizes
     chosen = config.data.buckets.sizes(dims.resolution)
-    buckets = {name: SetBuckets.of(held, chosen) for name, held in shards.items()}
-    for line in told(buckets):
-        log.info(line)
-    return replace(sizes, buckets=buckets)
-
-
-def _refuse_odd_sizes(config: TrainingRun, dims: BaseDims) -> None:
-    sizes = config.data.buckets.sizes(dims.resolution)
-    if odd := sorted({side for size in sizes for side in size if side % dims.multiple}):
-        raise ConfigError(
-            f"data.buckets.step makes targets of {', '.join(map(str, odd))} px, and the base {config.base.name} draws "
-            f"multiples of {dims.multiple}; set data.buckets.step={dims.multiple} or a multiple of it"
-        )
+    return replace(sizes, buckets={name: SetBuckets.of(held, chosen) for name, held in shards.items()})
 
 
 def order_of(config: TrainingRun, shards: Mapping[str, ShardSet], buckets: Mapping[str, SetBuckets]) -> Order:
@@ -105,8 +94,8 @@ def order_of(config: TrainingRun, shards: Mapping[str, ShardSet], buckets: Mappi
         return SampleOrder(
             seed, batch_size, {name: len(held) for name, held in shards.items()}, weights, shard_windows(config, shards)
         )
-    members = {name: one.members() for name, one in buckets.items()}
-    numbers = {number for of_size in members.values() for number in of_size}
+    members = members_of(buckets, batch_size)
+    numbers = {number for of_size in members.values() for number in of_size if config.data.shuffle_shards}
     windows = {
         number: shard_windows(
             config, {name: shards[name].kept(of[number]) for name, of in members.items() if number in of}

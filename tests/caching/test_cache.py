@@ -345,7 +345,7 @@ BUCKETS = ("base.resolution=128", "data.buckets.max_aspect=3", "data.buckets.ste
 
 def test_targets_of_other_shapes_are_cached_as_they_are_trained_on(tmp_path: Path) -> None:
     for task in TASKS:
-        write_shapes(tmp_path, task, 8)
+        write_shapes(tmp_path, task, 20)
         write_shapes(tmp_path, task, 2, split="val")
     make_cache(tmp_path, *BUCKETS)
     batch = next(assembled(tmp_path, tmp_path / "run", *BUCKETS).micro_batches(0))
@@ -358,14 +358,21 @@ def test_targets_of_other_shapes_are_cached_as_they_are_trained_on(tmp_path: Pat
     torch.testing.assert_close(held(cached.moments).float(), online, rtol=1e-3, atol=1e-3)
 
 
-def test_a_cache_of_squares_is_foreign_to_buckets(root: Path, tmp_path: Path) -> None:
+def test_a_cache_of_squares_is_foreign_to_buckets(tmp_path: Path) -> None:
+    root = tmp_path / "shards"
+    for task in TASKS:
+        write_shapes(root, task, 20)
+        write_shapes(root, task, 2, split="val")
+    make_cache(root, BUCKETS[0])
     with pytest.raises(DataError, match="crop: centred square, bicubic -> centred, in aspect buckets"):
         assembled(root, tmp_path / "run", *BUCKETS, "data.latents=cache")
 
 
 def test_steps_that_the_base_cannot_draw_are_refused(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"draws multiples of 64; set data\.buckets\.step=64"):
+    with pytest.raises(ConfigError, match=r"multiples of 64; set data\.buckets\.step=64"):
         assembled(root, tmp_path / "run", *BUCKETS[:2], "data.buckets.step=16")
+    with pytest.raises(ConfigError, match=r"multiples of 64; set data\.buckets\.step=64"):
+        make_cache(root, *BUCKETS[:2], "data.buckets.step=16")
 
 
 def test_the_encoding_of_a_dropped_image_is_found_beside_a_further_set(original: Path, tmp_path: Path) -> None:

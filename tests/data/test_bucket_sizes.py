@@ -32,8 +32,24 @@ def test_the_nearest_shape_keeps_the_most(height: int, width: int) -> None:
     assert kept(sizes[nearest(height, width, sizes)]) == pytest.approx(max(map(kept, sizes)))
 
 
-def test_settings_that_add_nothing_are_refused() -> None:
-    assert not list(BucketConfig().problems(512))
-    assert not list(BucketConfig(max_aspect=2).problems(512))
-    (problem,) = BucketConfig(max_aspect=1.05).problems(512)
-    assert "allows no size beside the square of 512 px in steps of 64" in problem
+@pytest.mark.parametrize(
+    ("config", "resolution", "multiple", "said"),
+    [
+        (BucketConfig(), 64, 64, None),
+        (BucketConfig(2), 512, 64, None),
+        (BucketConfig(2), 1024, 16, None),
+        (BucketConfig(4), 64, 32, "draws multiples of 32; set data.buckets.step=32"),
+        (BucketConfig(4, 32), 64, 32, None),
+        (BucketConfig(4), 64, 64, "raise base.resolution, or set it to 1"),
+        (BucketConfig(2), 64, 32, "raise it"),
+        (BucketConfig(2, 512), 512, 64, "leaves the square alone; set data.buckets.step=64"),
+        (BucketConfig(2, 48), 512, 64, "draws multiples of 64"),
+    ],
+)
+def test_each_refusal_says_what_works(config: BucketConfig, resolution: int, multiple: int, said: str | None) -> None:
+    problems = list(config.problems("toy", resolution, multiple))
+    assert len(problems) == (said is not None)
+    if said is not None:
+        assert said in problems[0]
+    if said is not None and "set data.buckets.step=" in said:
+        assert not list(BucketConfig(config.max_aspect, multiple).problems("toy", resolution, multiple))

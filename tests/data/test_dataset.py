@@ -5,15 +5,16 @@ import numpy as np
 import pytest
 import torch
 
+from ipai.data.buckets import SetBuckets
 from ipai.data.collate import Batch, TrainingSample, collate
 from ipai.data.config import DataConfig, DropConfig
 from ipai.data.dataset import TrainingDataset, ValidationDataset, dropped
 from ipai.data.loader import SlotBatches, make_loader
-from ipai.data.order import SampleOrder
+from ipai.data.order import BucketedOrder, SampleOrder
 from ipai.data.sample_images import Sizes
 from ipai.data.shards import ShardSet
 from ipai.errors import DataError
-from tests.helpers.shard_writer import sample, write_shard, write_shards
+from tests.helpers.shard_writer import encode, noise_image, sample, write_shard, write_shards
 
 SIZES = Sizes(resolution=16, image_size=8, latent_shape=(4, 2, 2))
 POOLS = {"copy": ("everything", "all of it"), "object": ("the {object}", "an {object}, please")}
@@ -206,3 +207,23 @@ def test_the_unconditional_side_of_guidance_drops_all(root: Path) -> None:
     batch = collate([training(root)[0, slot] for slot in range(3)]).without_condition()
     assert batch.prompts == batch.instructions == ["", "", ""]
     assert batch.drop_image.all()
+
+
+def test_a_damaged_picture_is_replaced_by_one_of_its_size(tmp_path: Path) -> None:
+    samples = [sample("copy", number, 64) for number in range(4)]
+    samples += [sample("copy", number) | {"target.png": encode(noise_image(number, 48, 80))} for number in range(4, 8)]
+    samples[5]["target.png"] = samples[5]["target.png"][:200]  # its header is whole
+    write_shard(tmp_path / "copy" / "train-000000.tar", samples)
+    shards = {"copy": ShardSet.open(tmp_path, "copy", "train")}
+    buckets = {"copy": SetBuckets.of(shards["copy"], ((64, 64), (48, 80)))}
+    sizes = Sizes(resolution=64, image_size=8, latent_shape=(4, 8, 8), buckets=buckets)
+    order = BucketedOrder(0, 8, {"copy": buckets["copy"].members(1)}, {"copy": 1.0}, {})
+    data = TrainingDataset(shards, order, POOLS, DataConfig(str(tmp_path)), 0, sizes)
+    steps = [[data[step, slot] for slot in range(8)] for step in range(4)]
+    replacements = [one.key for step in steps for one in step if one.skipped]
+    assert len(replacements) > 2
+    assert set(replacements) <= {"copy-0004", "copy-0006", "copy-0007"}
+    for samples_of_step in steps:
+        batch = collate(samples_of_step)
+        assert tuple(batch.target.shape[2:]) in ((64, 64), (48, 80))
+        assert batch.noise.shape[2:] == batch.posterior_noise.shape[2:] == tuple(n // 8 for n in batch.target.shape[2:])

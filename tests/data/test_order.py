@@ -7,6 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ipai.data.order import CYCLE, BucketedOrder, Draw, SampleOrder, cycle_counts
+from ipai.data.shard_shuffle import ShardWindows
 from ipai.errors import DataError
 
 TASKS = ("copy", "style", "face")
@@ -76,12 +77,12 @@ def test_an_empty_task_and_a_vanishing_weight_are_refused() -> None:
 MEMBERS = {
     "copy": {0: np.array([0, 2, 5]), 1: np.array([1, 3, 4, 6, 7, 8])},
     "style": {0: np.arange(12)},
-    "face": {2: np.array([0])},
+    "face": {2: np.array([0, 1])},
 }
 
 
 def bucketed(seed: int = 0, batch_size: int = 8) -> BucketedOrder:
-    return BucketedOrder(seed, batch_size, MEMBERS, {"copy": 2.0, "style": 1.0, "face": 0.001}, {})
+    return BucketedOrder(seed, batch_size, MEMBERS, {"copy": 2.0, "style": 1.0, "face": 0.01}, {})
 
 
 def size_of(draw: Draw) -> int:
@@ -92,7 +93,7 @@ def test_a_steps_samples_have_one_size() -> None:
     order = bucketed()
     sizes = [{size_of(order.at(step, slot)) for slot in range(8)} for step in range(CYCLE)]
     assert all(len(found) == 1 for found in sizes)
-    assert set.union(*sizes) == {0, 1, 2}  # even what is nearly never drawn
+    assert set.union(*sizes) == {0, 1, 2}
 
 
 def test_sizes_change_neither_the_weights_nor_how_often_a_sample_is_drawn() -> None:
@@ -119,7 +120,23 @@ def test_bucketed_order_is_a_function_of_the_place() -> None:
     assert [first.at(*place) for place in places] != [other.at(*place) for place in places]
 
 
-def test_none_falls_below_the_least() -> None:
-    counts = cycle_counts({"a": 1e-9, "b": 1.0, "c": 2.0}, least=1)
-    assert counts["a"] == 1
-    assert sum(counts.values()) == CYCLE
+def test_what_comes_to_less_than_a_thousandth_is_not_drawn() -> None:
+    members = {
+        "copy": {0: np.arange(100_000), 1: np.array([100_000])},
+        "style": {0: np.arange(10), 1: np.arange(10, 99)},
+    }
+    order = BucketedOrder(0, 4, members, {"copy": 1.0, "style": 1e-2}, {})
+    draws = Counter((draw.set_name, draw.index) for step in range(CYCLE) for draw in [order.at(step, 0)])
+    assert ("copy", 100_000) not in draws
+    assert {name for name, _ in draws} == {"copy", "style"}
+    with pytest.raises(DataError, match="the weight of style is below"):
+        BucketedOrder(0, 4, members, {"copy": 1.0, "style": 1e-5}, {})
+
+
+def test_windows_keep_to_the_samples_of_a_size() -> None:
+    members = {"copy": {0: np.arange(0, 40, 2), 1: np.arange(1, 40, 2)}}
+    windows = {number: {"copy": ShardWindows([5, 0, 5, 10], 2, 0, "copy")} for number in (0, 1)}
+    order = BucketedOrder(0, 4, members, {"copy": 1.0}, windows)
+    drawn = Counter(order.at(step, slot).index for step in range(CYCLE) for slot in range(4))
+    assert drawn.keys() == set(range(40))
+    assert max(drawn.values()) - min(drawn.values()) <= 1

@@ -59,7 +59,7 @@ def test_every_family_is_held_to_it(base: str) -> None:
 
 def test_targets_of_other_shapes_train_and_resume(configure: Configure, tmp_path: Path, base: str) -> None:
     for task in ("copy", "style"):
-        write_shapes(tmp_path / "shards", task, 6)
+        write_shapes(tmp_path / "shards", task, 20)
         write_shapes(tmp_path / "shards", task, 3, split="val")
     buckets = ["base.resolution=128", "data.buckets.max_aspect=3", "data.buckets.step=64"]
     shown = ["validation.images=1", "validation.every=1", "validation.image_every=2", "validation.image_steps=1"]
