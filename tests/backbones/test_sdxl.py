@@ -123,8 +123,9 @@ def test_a_file_as_released_is_read_strictly(base: Backbone, tmp_path: Path) -> 
 
 
 def test_a_picture_is_framed_as_it_was_cut() -> None:
-    assert framing_of(Image.new("RGB", (1200, 800)), 512) == (800, 1200, 0, 128, 512, 512)
-    assert framing_of(Image.new("RGB", (300, 900)), 600) == (900, 300, 600, 0, 600, 600)
+    assert framing_of(Image.new("RGB", (1200, 800)), (512, 512)) == (800, 1200, 0, 128, 512, 512)
+    assert framing_of(Image.new("RGB", (300, 900)), (600, 600)) == (900, 300, 600, 0, 600, 600)
+    assert framing_of(Image.new("RGB", (1200, 600)), (448, 576)) == (600, 1200, 0, 160, 448, 576)
 
 
 def test_the_unet_is_told_both_encodings_the_pooled_prompt_and_the_framing(base: Backbone) -> None:
