@@ -68,7 +68,8 @@ def test_targets_keep_their_shape_where_they_are_asked_to(tmp_path: Path) -> Non
         "a wide picture": (96, 64),
         "a high picture": (64, 128),
     }
-    assert "its shape kept up to 2 : 1" in (tmp_path / "out" / "copy" / "card.md").read_text()
+    card = (tmp_path / "out" / "copy" / "card.md").read_text()
+    assert "its shape kept up to 2 : 1, the shorter side scaled to 64 px (Lanczos)\n- condition: the target" in card
     squares = configure(root, tmp_path / "out", "task=own_copy")
     assert "max_aspect" not in deciding_settings(squares)  # sets of before go on
 
