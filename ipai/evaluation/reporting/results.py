@@ -1,16 +1,20 @@
 """`docs/results.md`: what the miniature says to each of the paper's claims, from the runs' evaluations."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ipai.errors import DataError
 from ipai.evaluation.figures.figure_7 import evaluated_checkpoints
 from ipai.evaluation.layout import FOLDER, SCORES
-from ipai.evaluation.reporting.comparing import SINGLE, Line, columns, difference, read_evaluation, read_lines
+from ipai.evaluation.reporting.claims.answers import MARGIN, claims
+from ipai.evaluation.reporting.claims.shares import TELLING, share_in
+from ipai.evaluation.reporting.comparing import columns, read_evaluation, read_lines
 from ipai.evaluation.reporting.comparison_page import compared
-from ipai.evaluation.reporting.reproducing import ReproduceConfig, run_folder
+from ipai.evaluation.reporting.reproducing import ReproduceConfig, run_folder, seeds_of
 from ipai.evaluation.reporting.table import markdown, number, oracle_lines
 from ipai.evaluation.scoring.statistics import SCORES as NAMES
 from ipai.tasks import get_task
@@ -40,14 +44,29 @@ def results(config: ReproduceConfig, command: str, previous: str | None) -> str:
         f"{joint['settings']['seed']}, at most {config.limit} held-out samples a task, code "
         f"{(joint['git'] or {'commit': 'unknown'})['commit'][:12]}. The joint run had {joint['step']:,} steps and "
         f"{joint['samples_seen']:,} samples. The oracles' tables are of {config.oracles} pictures a line. "
-        "Errors and intervals are over held-out samples; they do not say how much another training seed changes.",
+        "Errors and intervals are over held-out samples; what another training seed changes has a table of its own.",
+        _claims(config),
         _joint_against_single(folders),
         _fixed_against_random(folders),
+        *_seeds(config),
         _over_training(config, folders),
+        *_leaks_over_training(folders["joint"]),
         _oracles(folders),
         previous[previous.index(MEANING) :].strip() if previous and MEANING in previous else _UNWRITTEN.strip(),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _claims(config: ReproduceConfig) -> str:
+    rows = [[claim.text, claim.answer, claim.evidence] for claim in claims(config)]
+    note = (
+        "Differences with 95 % bootstrap intervals over held-out samples, of means over the training seeds; one is "
+        "clear where it is there after a correction for the number of scores (Holm, paired t-tests, 5 %). Shares of "
+        f"answers, by the oracles, with standard errors. On a par: at most {MARGIN:.0%} of the other's mean, or "
+        f"{100 * MARGIN:.0f} points, below it."
+    )
+    lines = ["| claim | answer | measured |", "| --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n".join(["## The claims", "", note, "", *lines])
 
 
 def _joint_against_single(folders: dict[str, Path]) -> str:
@@ -55,23 +74,7 @@ def _joint_against_single(folders: dict[str, Path]) -> str:
     chosen += [folders["task_embedding"]] if "task_embedding" in folders else []
     lines = read_lines(chosen)
     text = compared(lines).markdown().split("\n", 2)[2]
-    single = next((line for line in lines if line.name == SINGLE), None)
-    claim = "" if single is None else (
-        f"Training cost: {lines[0].samples_seen:,} samples for the joint run, {single.samples_seen:,} for the "
-        f"single-task runs together. {verdict(lines[0], single)}\n\n"
-    )  # fmt: skip
-    return "## Joint against single-task\n\n" + claim + text.replace("\n## ", "\n### ").strip()
-
-
-def verdict(first: Line, second: Line) -> str:
-    """In how many of Table 1's scores the first line is clearly above or below the second."""
-    found = [one for task, score in columns() if (one := difference(first, second, task, score)) is not None]
-    above = sum(one.clear and one.mean > 0 for one in found)
-    below = sum(one.clear and one.mean < 0 for one in found)
-    return (
-        f"Of {len(found)} scores, {first.name} is above {second.name} in {above}, below in {below}, and the interval "
-        f"of the difference holds zero in {len(found) - above - below}."
-    )
+    return "## Joint against single-task\n\n" + text.replace("\n## ", "\n### ").strip()
 
 
 def _fixed_against_random(folders: dict[str, Path]) -> str:
@@ -98,6 +101,41 @@ def _over_training(config: ReproduceConfig, folders: dict[str, Path]) -> str:
         text.append("\n".join(markdown([f"{task} {NAMES[score]} after", *curves], rows)))
     figure = os.path.relpath(Path(config.figures) / "figure-7.png", Path(config.output).parent)
     return "\n\n".join([*text, f"![Scores against samples seen]({figure})"])
+
+
+def _seeds(config: ReproduceConfig) -> Iterator[str]:
+    """A table for the experiments that were trained with several seeds."""
+    columns_of: dict[str, list[str]] = {}
+    for experiment in (name for name in config.experiments if name in config.more_seeds):
+        runs = [read_evaluation(run / FOLDER)[0]["tasks"] for run in seeds_of(config, experiment)]
+        for task, score in columns():
+            if all(score in of.get(task, {}) for of in runs):
+                means = [of[task][score]["mean"] for of in runs]
+                spread = (
+                    f"{np.mean(means):.4f} ± {np.std(means, ddof=1):.4f} ({', '.join(f'{one:.3f}' for one in means)})"
+                )
+                columns_of.setdefault(f"{task} {NAMES[score]}", []).append(spread)
+    if columns_of:
+        names = [name for name in config.experiments if name in config.more_seeds]
+        table = markdown(["", *names], [[name, *cells] for name, cells in columns_of.items()])
+        note = (
+            "Each run by its own wordings: the mean over the training seeds, their standard deviation, and each seed's."
+        )
+        yield "\n".join(["## How much a training seed changes", "", note, "", *table])
+
+
+def _leaks_over_training(joint: Path) -> Iterator[str]:
+    """What "use the style" and "use the face" take and leak at each checkpoint of the joint run."""
+    shown = {"style": ("style", "place"), "face": ("hair_colour", "style")}
+    rows, heads = [], [f"{task}: {factor}" for task, factors in shown.items() for factor in factors]
+    for scores in evaluated_checkpoints(joint):
+        shares = [
+            share_in(scores, TELLING[task][0], task, factor) for task, factors in shown.items() for factor in factors
+        ]
+        if any(shares):
+            rows.append([f"{scores['samples_seen']:,}", *("" if share is None else str(share) for share in shares)])
+    if len(rows) > 1:
+        yield "\n".join(["## What the joint run takes and leaks as it trains", "", *markdown(["after", *heads], rows)])
 
 
 def _oracles(folders: dict[str, Path]) -> str:

@@ -1,13 +1,14 @@
 """Which commands reproduce the claims, what a repeated start skips, and the page that is written from evaluations."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ipai.errors import IpaiError
+from ipai.errors import ConfigError, IpaiError
 from ipai.evaluation.reporting.reproducing import ReproduceConfig, reproduce
 from ipai.evaluation.reporting.results import MEANING, results
-from tests.helpers.evaluations import write_evaluation
+from tests.helpers.evaluations import write_reproduction
 
 
 @pytest.fixture
@@ -15,7 +16,8 @@ def config(tmp_path: Path) -> ReproduceConfig:
     places = {name: str(tmp_path / name) for name in ("sources", "shards", "runs_root", "figures")}
     return ReproduceConfig(
         **places, output=str(tmp_path / "results.md"), seed=3, limit=5, oracles=0, curve=["object"],
-        experiments=["joint", "single_object", "fixed_instruction"], train=["train.steps=2"],
+        experiments=["joint", "single_object", "fixed_instruction"], train=["train.steps=2"], more_seeds={"joint": [4]},
+        new_task="face", new_task_steps=1,
     )  # fmt: skip
 
 
@@ -30,6 +32,7 @@ class Commands:
         self.ran.append(" ".join(words))
         keys = dict(word.split("=", 1) for word in words[1:])
         made = keys.get("output") if "toy_sources" in words[0] else keys.get("all.output")
+        made = f"{keys['data.root']}/cache" if "cache_latents" in words[0] else made
         if made:
             Path(made).mkdir(parents=True, exist_ok=True)
         if words[0] == "train.py" and self.trains:
@@ -38,7 +41,7 @@ class Commands:
             (Path(keys["run"]) / "checkpoints" / "latest" / "state.json").write_text(keys["run"])
         if words[0] == "scripts/evaluate.py" and "run" in keys:
             folder = Path(keys["run"]) / "evaluation"
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             (folder / "scores.json").touch()
         return 1 if self.fail and self.fail in self.ran[-1] else 0
 
@@ -47,18 +50,29 @@ def test_the_commands_are_the_real_ones_and_cover_the_claims(config: ReproduceCo
     commands = Commands()
     reproduce(config, commands)
     trained = [line for line in commands.ran if line.startswith("train.py")]
-    assert len(trained) == 3
-    assert all(
-        "train.seed=3" in line and "train.steps=2" in line and "checkpoint.keep=1000" in line for line in trained
-    )
+    names = [line.split("run=")[1].split()[0].rsplit("/", 1)[1] for line in trained]
+    assert names == [
+        "joint-toy", "single_object-toy", "fixed_instruction-toy",
+        "joint-toy-without-face", "joint-toy-then-face",
+        "task_embedding-toy-without-face", "task_embedding-toy-then-face", "joint-toy-seed4",
+    ]  # fmt: skip
+    assert all(f"train.seed={4 if 'seed4' in line else 3} " in line for line in trained)
+    assert all("train.steps=2" in line and "checkpoint.keep=1000" in line for line in trained)
+    assert all("data.latents=cache data.image_tokens=cache" in line for line in trained)
+    assert "tasks=[copy,style,object,structure]" in trained[3]
+    assert trained[6].startswith("train.py experiment=single_face")
+    going_on = f"adapter.instruction=task_embedding train.init_from={config.runs_root}/task_embedding-toy-without-face"
+    assert trained[6].endswith(f"train.steps=2 {going_on} train.steps=1")
     joint = f"run={config.runs_root}/joint-toy"
     evaluated = [line.removeprefix("scripts/evaluate.py ") for line in commands.ran if "evaluate.py" in line]
-    for keys in (f"{joint} limit=5", f"{joint} weights=start", f"{joint} weights=ip_adapter_plus",
-                 f"{joint} instructions=train", f"{joint} instructions=fixed"):  # fmt: skip
+    for keys in (f"{joint} oracles=0 crossed=0 limit=5", f"{joint} weights=start", f"{joint} weights=ip_adapter_plus",
+                 f"{joint} instructions=train", f"{joint} instructions=fixed", f"{joint} seeds_per_sample=2",
+                 f"{joint}-seed4 ", f"{joint}-then-face "):  # fmt: skip
         assert any(line.startswith(keys) for line in evaluated), keys
     for run in ("joint", "single_object"):
         assert any(f"{run}-toy/checkpoints/step-00000001 tasks=[object]" in line for line in evaluated)
     assert not any("step-00000002" in line for line in evaluated)  # the newest is the run itself
+    assert not any("-without-face " in line for line in evaluated)
     assert [line.split()[1] for line in commands.ran if "figures.py" in line] == [
         f"figure={number}" for number in (4, 9, 6, 7)
     ]
@@ -81,23 +95,25 @@ def test_started_again_it_only_asks_the_trainings_whether_they_are_done(config: 
     assert not any("single_object-toy weights" in line for line in changed.ran)
 
 
+@pytest.mark.parametrize("seeds", [{"joint": [3]}, {"average_instruction": [1]}])
+def test_further_seeds_that_are_none_are_refused_before_anything_runs(
+    config: ReproduceConfig, seeds: dict[str, list[int]]
+) -> None:
+    commands = Commands()
+    with pytest.raises(ConfigError, match=r"more_seeds\.\w+=\[\d\] cannot be.*besides seed=3"):
+        reproduce(replace(config, more_seeds=seeds), commands)
+    assert not commands.ran
+
+
 def test_the_page_says_what_was_measured_and_keeps_what_was_written(config: ReproduceConfig) -> None:
-    runs = Path(config.runs_root)
-    for name, better in (("joint", 0.1), ("single_object", 0.05), ("fixed_instruction", 0.1)):
-        folder = runs / f"{name}-toy" / "evaluation"
-        git = {"git": {"commit": "0123456789abcdef", "changed": False}, "experiment": name}
-        settings = {"instructions": "fixed" if "fixed" in name else "val", "seed": 0, "sampling": {"object": {}}}
-        write_evaluation(folder, ("object",), better, settings=settings, **git)
-        write_evaluation(
-            folder / "start", ("object",), 0, weights="start", step=0, samples_seen=0, settings=settings, **git
-        )
+    write_reproduction(config)
     page = results(config, "python scripts/reproduce_toy.py", None)
-    assert "1,000 samples for the joint run" in page
-    assert "is above single-task in 1, below in 0" in page
-    assert "+0.0500" in page
+    assert "joint run had 10 steps and 1,000 samples" in page
+    assert "| joint is on a par with the single-task runs or better, by the scores | yes |" in page
     assert "0123456789ab" in page
     assert "fixed_instruction-toy, fixed instructions" in page
-    assert "| 0 |" in page
+    assert "± 0.0141" in page  # what the joint run's two seeds differ by
+    assert "| 500 | 60 ± 5 % | 60 ± 5 % |  |  |" in page
     assert "Not written yet" in page
     written = page.replace("Not written yet", "The claim holds")
     assert results(config, "x", written).split(MEANING)[1] == written.split(MEANING)[1]

@@ -1,0 +1,1 @@
+"""The paper's claims, each answered by what the reproduction measured."""

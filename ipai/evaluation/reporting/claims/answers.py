@@ -1,0 +1,151 @@
+"""Which claims the miniature can answer, and its answers."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ipai.evaluation.figures.figure_7 import evaluated_checkpoints
+from ipai.evaluation.layout import FOLDER
+from ipai.evaluation.reporting.claims.claim import (
+    NO,
+    NOT_RUN,
+    UNKNOWN,
+    YES,
+    Claim,
+    Gaps,
+    answer_of,
+    interval,
+    pooled,
+)
+from ipai.evaluation.reporting.claims.shares import TELLING, share_in, share_of_runs
+from ipai.evaluation.reporting.comparing import Line, columns, paired, read_evaluation
+from ipai.evaluation.reporting.reproducing import NOISES, ReproduceConfig, run_folder, seeds_of, then_new_task
+from ipai.evaluation.scoring.statistics import SCORES, by_sample
+from ipai.tasks import get_task
+
+MARGIN = 0.1
+"""Of the other's mean, and of all answers: how far below something that is "on a par" may lie."""
+
+
+def claims(config: ReproduceConfig) -> Iterator[Claim]:
+    """The claims about the experiments that were run.
+
+    Raises:
+        DataError: An evaluation is missing.
+    """
+    joint = pooled("joint", seeds_of(config, "joint"))
+    specialists = [name for name in config.experiments if name.startswith("single_")]
+    if specialists:
+        single = pooled("single-task", [run_folder(config, name) for name in specialists])
+        yield _on_a_par(joint, single)
+        yield from _on_a_par_by_oracles(config, specialists)
+        yield _cost(joint.samples_seen // len(seeds_of(config, "joint")), single.samples_seen)
+    for other in ("fixed_instruction", "average_instruction"):
+        if other in config.experiments:
+            gaps = Gaps(joint, pooled(other, seeds_of(config, other), "val"))
+            yield Claim(f"Told by unseen wordings, joint is better than {other}", gaps.answer, str(gaps))
+    yield _no_more_copying(config)
+    yield from _leak_resolved(config)
+    yield _rewordings(run_folder(config, "joint") / FOLDER)
+    if config.new_task is not None:
+        yield _new_task(config, config.new_task)
+    yield Claim(
+        "InstructPix2Pix edits the condition where the adapter takes from it (Fig. 9)", NOT_RUN,
+        "it needs its real weights: `ipai evaluate run=RUN weights=instruct_pix2pix`",
+    )  # fmt: skip
+
+
+def _on_a_par(joint: Line, single: Line) -> Claim:
+    gaps = Gaps(joint, single)
+    near = all(gap.difference.low is not None and gap.difference.low > -MARGIN * abs(gap.of) for gap in gaps.all)
+    answer = NO if gaps.below else YES if near else UNKNOWN
+    wide = "" if near else f"; not every interval stays above -{MARGIN:.0%} of the other's mean"
+    return Claim("joint is on a par with the single-task runs or better, by the scores", answer, f"{gaps}{wide}")
+
+
+def _on_a_par_by_oracles(config: ReproduceConfig, specialists: Sequence[str]) -> Iterator[Claim]:
+    answers, texts = [], []
+    for task, (kind, factor) in TELLING.items():
+        if f"single_{task}" not in specialists:
+            continue
+        ours = share_of_runs(seeds_of(config, "joint"), kind, task, factor)
+        theirs = share_of_runs([run_folder(config, f"single_{task}")], kind, task, factor)
+        if ours is not None and theirs is not None:
+            gap, half = ours.above(theirs)
+            answers.append(NO if gap + half < 0 else YES if gap - half > -MARGIN else UNKNOWN)
+            texts.append(f"{task}: {factor} {ours} against {theirs}, {100 * gap:+.0f} ± {100 * half:.0f} points")
+    if answers:
+        answer = next((one for one in (NO, UNKNOWN) if one in answers), YES)
+        yield Claim("The same, by how often the oracles find what was asked for", answer, "; ".join(texts))
+
+
+def _cost(joint: int, single: int) -> Claim:
+    evidence = f"{joint:,} samples for a joint run, {single:,} for the single-task runs together"
+    return Claim("joint has at most a fifth of their cost", YES if 5 * joint <= single else NO, evidence)
+
+
+def _no_more_copying(config: ReproduceConfig) -> Claim:
+    end = run_folder(config, "joint") / FOLDER
+    (_, before), (_, after) = read_evaluation(end / "start"), read_evaluation(end)
+    found = {}
+    for task in config.curve:
+        score = get_task(task).scores[0]
+        first, last = by_sample(before, task, score), by_sample(after, task, score)
+        found[f"{task} {SCORES[score]}"] = paired(np.array([last[key] - first[key] for key in first]))
+    return Claim(
+        "Scores against the condition fall as copying ends (Fig. 7)", answer_of(list(found.values()), -1),
+        "from step 0 to the end " + ", ".join(f"{name} {interval(one)}" for name, one in found.items()),
+    )  # fmt: skip
+
+
+def _leak_resolved(config: ReproduceConfig) -> Iterator[Claim]:
+    points = [
+        (scores["samples_seen"], share)
+        for scores in evaluated_checkpoints(run_folder(config, "joint"))
+        if scores["samples_seen"] and (share := share_in(scores, "scenes", "style", "place")) is not None
+    ]
+    if len(points) < 2:
+        return
+    (early, first), (late, last) = points[0], points[-1]
+    gap, half = first.above(last)
+    yield Claim(
+        "joint leaks at first, and further training resolves it",
+        YES if gap > half else NO if gap < -half else UNKNOWN,
+        f'"use the style" keeps the place in {first} after {early:,} samples and in {last} after {late:,}',
+    )
+
+
+def _rewordings(evaluation: Path) -> Claim:
+    """Each sample drawn again with the same noise and another wording, and with the same wording and another noise."""
+    (_, drawn), (_, reworded), (_, noises) = (read_evaluation(evaluation / name) for name in ("", "train", NOISES))
+    other_noise = [row for row in noises if row["number"] == 1]
+    gaps: dict[tuple[str, str], list[float]] = {}
+    ratios = []
+    for task, score in columns():
+        first, worded, noised = (by_sample(rows, task, score) for rows in (drawn, reworded, other_noise))
+        by_wording = {key: abs(first[key] - worded[key]) for key in first}
+        by_noise = {key: abs(first[key] - noised[key]) for key in first}
+        if usual := sum(by_noise.values()) / max(len(by_noise), 1):
+            ratios.append(float(np.mean(list(by_wording.values()))) / usual)
+            for key in first:
+                gaps.setdefault((task, key), []).append((by_wording[key] - by_noise[key]) / usual)
+    found = paired(np.array([np.mean(of_sample) for of_sample in gaps.values()]))
+    return Claim(
+        "Another wording changes less than another noise (Fig. 8)", answer_of([found], -1),
+        f"a wording of training in place of an unseen one moves a sample's scores {np.mean(ratios):.2f} times as far "
+        f"as another noise does (from {min(ratios):.2f} to {max(ratios):.2f} over the scores)",
+    )  # fmt: skip
+
+
+def _new_task(config: ReproduceConfig, task: str) -> Claim:
+    by_text, by_embedding = ([then_new_task(config, name)] for name in ("joint", "task_embedding"))
+    first = pooled("text", by_text)
+    gaps = Gaps(first, pooled("embedding", by_embedding))
+    kind, factor = TELLING.get(task, ("scenes", "place"))
+    shares = [share_of_runs(runs, kind, task, factor) for runs in (by_text, by_embedding)]
+    return Claim(
+        f"A new task ({task}, after the other four) starts better from a text than from an embedding", gaps.answer,
+        f"after {first.samples_seen:,} samples of it {gaps}; {factor} taken in {shares[0]} by text, "
+        f"{shares[1]} by embedding",
+    )  # fmt: skip
