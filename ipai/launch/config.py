@@ -14,6 +14,7 @@ class LaunchConfig:
     Attributes:
         name: local or slurm.
         processes: On each machine. None: one for each GPU (slurm: `gpus_per_node`), or one on a CPU.
+        cpu_processes: Takes the place of that one on a CPU of this machine.
         nodes, gpus_per_node, cpus_per_process, memory_gb, minutes, partition, account: Of the job, as `sbatch` takes
             them; None: the cluster's default.
         grace_seconds: How long before the time limit the run saves itself and goes back into the queue.
@@ -24,6 +25,7 @@ class LaunchConfig:
 
     name: str = field(default="local", metadata=one_of("local", "slurm"))
     processes: int | None = field(default=None, metadata=above(0))
+    cpu_processes: int = field(default=1, metadata=above(0))
     nodes: int = field(default=1, metadata=above(0))
     gpus_per_node: int | None = field(default=1, metadata=above(0))
     cpus_per_process: int | None = field(default=8, metadata=above(0))

@@ -29,12 +29,12 @@ def inside_launcher() -> bool:
 
 
 def processes_wanted(config: LaunchConfig) -> int:
-    """`launch.processes`, else one for each visible GPU, else one."""
+    """`launch.processes`, else one for each visible GPU, else `launch.cpu_processes`."""
     if config.processes_per_node is not None:
         return config.processes_per_node
     import torch
 
-    return max(torch.cuda.device_count(), 1)
+    return torch.cuda.device_count() or config.cpu_processes
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def run_processes(arguments: list[str], processes: int, program: Sequence[str], 
         "LOCAL_WORLD_SIZE": processes,
         "MASTER_ADDR": meeting.address,
         "MASTER_PORT": meeting.port,
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or max(1, _usable_cores() // processes),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or max(1, usable_cores() // processes),
     }
     children = []
     for rank in range(processes):
@@ -95,7 +95,8 @@ def run_processes(arguments: list[str], processes: int, program: Sequence[str], 
             signal.signal(number, handler)
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 

@@ -38,11 +38,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _make_demo(folder: Path) -> None:
-    joint = ("train.py", "experiment=joint", "recipe=toy", "logger=none")
+    joint = ("train.py", "experiment=joint", "recipe=toy", "logger=none", "data.latents=cache", "data.image_tokens=cache")
+    cache = ("scripts/cache_latents.py", f"data.root={folder}/shards", "base=toy", "image_tokens=true")
     for words in (
         ("scripts/make_toy_sources.py", f"output={folder}/sources", "samples=40"),
         ("scripts/build_datasets.py", "recipe=toy", *places(folder), "limit=12"),
-        (*joint, f"data.root={folder}/shards", f"run={folder}/run", *BRIEF),
+        (*cache, "launch.cpu_processes=2"),
+        (*joint, f"data.root={folder}/shards", f"run={folder}/run", *BRIEF, "launch.cpu_processes=2"),
     ):  # fmt: skip
         done = run(*words)
         assert done.returncode == 0, done.stdout[-3000:]

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -35,7 +36,10 @@ def test_a_second_signal_leaves_at_once_but_an_echo_of_the_first_does_not() -> N
 
 def test_processes_wanted_are_as_configured() -> None:
     assert processes_wanted(LaunchConfig(processes=3)) == 3
-    assert processes_wanted(LaunchConfig()) >= 1
+    with mock.patch("torch.cuda.device_count", return_value=0):
+        assert [processes_wanted(LaunchConfig(cpu_processes=count)) for count in (1, 2)] == [1, 2]
+    with mock.patch("torch.cuda.device_count", return_value=4):
+        assert processes_wanted(LaunchConfig(cpu_processes=2)) == 4
 
 
 def launcher(tmp_path: Path, child: str, processes: int = 2, **environment: str) -> subprocess.Popen[bytes]:

@@ -1,5 +1,6 @@
-"""Drawing the pictures: the parts that are not there yet, in this process or shared among one for each GPU."""
+"""Drawing the pictures: the parts that are not there yet, in this process or shared among several."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from ipai.conditioning import Conditioning
 from ipai.errors import IpaiError
 from ipai.evaluation.sampling.image_shards import Part, write_part
 from ipai.evaluation.sampling.settings import TaskSampling
+from ipai.launch.processes import usable_cores
 from ipai.pipeline.encoding import Condition
 from ipai.pipeline.picture_generator import PictureGenerator, PictureRequest
 from ipai.pipeline.sources import LoadedAdapter
@@ -89,7 +91,7 @@ def draw_missing(parts: Sequence[Part], processes: int, progress: Progress, arti
 
     Args:
         parts: All of them.
-        processes: More than one draw on as many GPUs, each its share of the parts.
+        processes: More than one draw on as many GPUs, or share the cores; each draws its share of the parts.
         progress: Told how many more pictures are there.
         artist: Makes what draws, such as a `BatchGenerator` of everything but the device.
         device: Where it runs, if it is one.
@@ -132,6 +134,8 @@ def _draw_shared(parts: Sequence[Part], processes: int, progress: Progress, arti
 
 def _draw_share(rank: int, processes: int, parts: Sequence[Part], artist: MakeArtist, device: str, told: Any) -> None:
     on_gpu = torch.cuda.is_available() and device != "cpu"
+    if not on_gpu and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(usable_cores() // processes, 1))
     try:
         drawing = artist(device=f"cuda:{rank % torch.cuda.device_count()}" if on_gpu else "cpu")
         for part in parts[rank::processes]:
