@@ -1,9 +1,5 @@
 """People write words; Hydra reads a grammar; errors speak of words again."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
@@ -12,8 +8,7 @@ from hypothesis import strategies as st
 
 from ipai.command_line import explained, known_keys, readable
 from tests.helpers.composing import CONF
-
-ROOT = CONF.parent
+from tests.integration.conftest import run
 
 TEXTS = [
     "use the style, please",
@@ -147,16 +142,8 @@ def test_keys_of_every_group_are_known() -> None:
         ),
     ],
 )
-def test_commands_say_it(words: list[str], message: str, tmp_path: Path) -> None:
-    script, *rest = words
-    done = subprocess.run(
-        [sys.executable, str(ROOT / script), *rest],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 2, done.stderr
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+def test_commands_say_it(words: list[str], message: str) -> None:
+    done = run(*words)
+    assert done.returncode == 2, done.stdout
+    assert message in done.stdout
+    assert "Traceback" not in done.stdout

@@ -3,7 +3,6 @@
 import io
 import json
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -12,7 +11,8 @@ import pytest
 from PIL import Image
 
 from tests.helpers.browser import opened_page
-from tests.helpers.building import ROOT, build_all, configure, environment, samples_in
+from tests.helpers.building import build_all, configure, samples_in
+from tests.integration.conftest import run
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +27,12 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def inspect(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts" / "inspect_shards.py"), *words]
-    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120, check=False)
+    return run("scripts/inspect_shards.py", *words)
 
 
 def test_the_table_and_the_page_say_what_there_is(shards: Path, tmp_path: Path) -> None:
     done = inspect(str(shards), "--output", str(tmp_path / "page.html"), "--samples", "5")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout
     rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()}
     assert rows["object"][:2] == ["11", "1"]
     assert rows["object"][3:] == ["truncated", "2"]
@@ -81,7 +80,7 @@ def test_a_browser_shows_the_pictures_of_the_shards_and_finds_by_words(shards: P
 def test_a_filter_counts_what_it_leaves_and_thresholds_are_shown(shards: Path, tmp_path: Path) -> None:
     words = (str(shards), "--output", str(tmp_path / "page.html"), "--tasks", "object", "--samples", "1")
     done = inspect(*words, "--filter", "slot == 'star'")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout
     left = int(done.stdout.splitlines()[1].split()[1])
     assert 0 < left < 11
     assert "left out by the filter: slot == 'star': " in done.stdout
@@ -125,7 +124,7 @@ def test_captions_cannot_run_in_the_page(tmp_path: Path) -> None:
             header.size = len(content)
             tar.addfile(header, io.BytesIO(content))
     done = inspect(str(tmp_path))
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout
     page = (tmp_path / "inspection.html").read_text()
     assert "<script>alert" not in page
     assert "<img src=x" not in page
@@ -139,8 +138,8 @@ def test_captions_cannot_run_in_the_page(tmp_path: Path) -> None:
 def test_mistakes_end_with_2_and_a_message(words: list[str], message: str) -> None:
     done = inspect(*words)
     assert done.returncode == 2
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    assert message in done.stdout
+    assert "Traceback" not in done.stdout
 
 
 def test_a_group_in_both_splits_is_a_warning(shards: Path, tmp_path: Path) -> None:

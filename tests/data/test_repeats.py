@@ -1,7 +1,6 @@
 """Near-duplicates: the same pairs as comparing all with all, and the scores that a training filters by."""
 
 import json
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,9 +18,9 @@ from ipai.data.sample_filter import SampleFilter, filtered
 from ipai.data.shard_scores import read_scores
 from ipai.data.shards import ShardSet
 from ipai.errors import DataError
-from tests.helpers.building import ROOT, environment
 from tests.helpers.coco_source import textured
 from tests.helpers.shard_writer import encode, sample, write_shard, write_shards
+from tests.integration.conftest import run
 
 HASHES = some.lists(some.integers(0, 2**64 - 1), max_size=12)
 FLIPS = some.lists(some.tuples(some.integers(0, 11), some.sets(some.integers(0, 63), max_size=8)), max_size=12)
@@ -173,12 +172,8 @@ def test_hashes_of_another_shard_are_made_again(roots: tuple[Path, Path]) -> Non
 
 
 def test_the_command_says_what_it_found(roots: tuple[Path, Path]) -> None:
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(ROOT / "scripts" / "find_repeats.py"), *words]
-        return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120, check=False)
-
-    done = run(*map(str, roots))
-    assert done.returncode == 0, done.stderr
+    done = run("scripts/find_repeats.py", *map(str, roots))
+    assert done.returncode == 0, done.stdout
     assert f"{roots[1] / 'style'} train: 4 samples, 1 repeats, 2 seen in validation" in done.stdout
     assert f"such as {roots[1]}/style/train-000000.tar/" in done.stdout
 

@@ -1,8 +1,6 @@
 """A set goes out only if every record's licence permits it, and says which version it is."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,8 @@ from data_builders.publishing import VERSIONS, read_versions, refuse_forbidden, 
 from ipai.data.shards import ShardSet
 from ipai.errors import ConfigError, DataError
 from tests.data_builders.own.test_own import picture, told
-from tests.helpers.building import ROOT, build_all, configure, digests, environment
+from tests.helpers.building import build_all, configure, digests
+from tests.integration.conftest import run
 
 
 @pytest.fixture
@@ -169,17 +168,11 @@ def test_the_command_writes_nothing_unless_told(pictures: Path, tmp_path: Path) 
     root = built(pictures, tmp_path)
     before = sorted(root.rglob("*"))
     assert "  CC-BY-4.0: 5" in list(summary(survey(root, ["copy"], [])))
-    words = [sys.executable, str(ROOT / "scripts" / "publish.py"), str(root), "--name", "me/mine"]
-
-    def run(*more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*words, *more], env=environment(), capture_output=True, text=True, timeout=120, check=False
-        )
-
-    done = run()
-    assert done.returncode == 0, done.stderr
+    words = ("scripts/publish.py", str(root), "--name", "me/mine")
+    done = run(*words)
+    assert done.returncode == 0, done.stdout
     assert "nothing was written" in done.stdout
     assert sorted(root.rglob("*")) == before
-    done = run("--output", str(tmp_path / "out"))
+    done = run(*words, "--output", str(tmp_path / "out"))
     assert f"hf upload-large-folder me/mine {tmp_path}/out --repo-type dataset" in done.stdout
     assert (tmp_path / "out" / "README.md").is_file()

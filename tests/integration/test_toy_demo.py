@@ -38,7 +38,14 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _make_demo(folder: Path) -> None:
-    joint = ("train.py", "experiment=joint", "recipe=toy", "logger=none", "data.latents=cache", "data.image_tokens=cache")
+    joint = (
+        "train.py",
+        "experiment=joint",
+        "recipe=toy",
+        "logger=none",
+        "data.latents=cache",
+        "data.image_tokens=cache",
+    )
     cache = ("scripts/cache_latents.py", f"data.root={folder}/shards", "base=toy", "image_tokens=true")
     for words in (
         ("scripts/make_toy_sources.py", f"output={folder}/sources", "samples=40"),
