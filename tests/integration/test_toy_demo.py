@@ -106,7 +106,7 @@ def test_a_build_that_lacks_its_source_is_named_and_the_others_are_made(tmp_path
     lines = [line.split() for line in done.stdout.splitlines()]
     assert ["face", "done"] in lines
     assert ["copy", "MISSING,", "see", "above"] in lines
-    assert str(tmp_path / "sources" / "coco") in done.stdout
+    assert str(tmp_path / "sources" / "journeydb") in done.stdout
     assert "Traceback" not in done.stdout
 
 
