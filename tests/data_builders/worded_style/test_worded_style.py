@@ -69,6 +69,7 @@ def test_both_pictures_are_drawn_and_said_how(source: Path) -> None:
     assert "CC0-1.0" in card
 
 
+@pytest.mark.slow  # workers are processes that import diffusers
 def test_a_build_depends_on_the_words_alone(source: Path) -> None:
     for name, words in (("a", ()), ("b", ("executor.workers=2",))):
         build_all(configure(source, source / name, *words))
