@@ -6,7 +6,7 @@ from hydra.errors import HydraException
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipai.command_line import explained, known_keys, readable
+from ipai.command_line import content_of, defaults_of, explained, known_keys, readable
 from tests.helpers.composing import CONF
 from tests.integration.conftest import run
 
@@ -129,6 +129,12 @@ def test_what_does_not_exist_is_told_with_what_is_near(name: str, words: list[st
 
 def test_keys_of_every_group_are_known() -> None:
     assert {"train.steps", "base.unet.id", "data.drop.text", "launch.minutes"} <= known_keys(CONF, "train")
+
+
+@pytest.mark.parametrize("file", sorted(CONF.glob("*.yaml")), ids=lambda file: file.stem)
+def test_no_value_has_the_name_of_a_group_for_which_hydra_would_take_it(file: Path) -> None:
+    groups = {folder.name for folder in CONF.iterdir() if folder.is_dir()} - {group for group, _ in defaults_of(file)}
+    assert not [key for key, value in content_of(file).items() if key in groups and not isinstance(value, dict)]
 
 
 @pytest.mark.parametrize(

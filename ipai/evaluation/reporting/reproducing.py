@@ -46,7 +46,7 @@ class ReproduceConfig:
     train: list[str] = field(default_factory=list)
     curve: list[str] = field(default_factory=list)
     evaluate: list[str] = field(default_factory=list)
-    build: list[str] = field(default_factory=list)
+    build_datasets: list[str] = field(default_factory=list)
     samples: int | None = None
 
 
@@ -156,7 +156,7 @@ def reproduce(config: ReproduceConfig, run: Run) -> None:
     samples = [] if config.samples is None else [f"samples={config.samples}"]
     ledger.do(["scripts/make_toy_sources.py", f"output={config.sources}", *samples], output=Path(config.sources))
     places = [f"all.sources={config.sources}", f"all.output={config.shards}"]
-    ledger.do(["scripts/build_datasets.py", "recipe=toy", *places, *config.build], output=Path(config.shards))
+    ledger.do(["scripts/build_datasets.py", "recipe=toy", *places, *config.build_datasets], output=Path(config.shards))
     cache = ["scripts/cache_latents.py", f"data.root={config.shards}", "base=toy", "image_tokens=true"]
     ledger.do(cache, output=Path(config.shards) / "cache")
     for training in every:
