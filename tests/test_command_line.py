@@ -1,5 +1,7 @@
 """People write words; Hydra reads a grammar; errors speak of words again."""
 
+from pathlib import Path
+
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
