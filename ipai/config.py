@@ -258,7 +258,7 @@ def _number_problems(config: TrainingRun) -> Iterator[str]:
         yield from _contrast_problems(config)
     if isinstance(train.micro_batch_size, str) and train.micro_batch_size != AUTO:
         yield f"train.micro_batch_size={train.micro_batch_size} must be a number above 0, null or {AUTO}"
-    processes = config.launch.nodes * (config.launch.processes_per_node or 1)
+    processes = config.launch.nodes * (config.launch.processes_per_node or config.launch.cpu_processes)
     micro = train.fixed_micro_batch or 1
     if train.batch_size % (processes * micro):
         yield batch_problem(train.batch_size, processes, micro)

@@ -16,7 +16,7 @@ from ipai.cli import command
 @command("reproduce")
 def main(raw: DictConfig) -> None:
     """Run what is not done and write the results."""
-    from ipai.evaluation.reporting.reproducing import ReproduceConfig, reproduce
+    from ipai.evaluation.reporting.reproducing import ReproduceConfig, draw_figures, reproduce
     from ipai.evaluation.reporting.results import results
     from ipai.files import write_text
     from ipai.schema import typed
@@ -28,6 +28,7 @@ def main(raw: DictConfig) -> None:
     command = " ".join(["python scripts/reproduce_toy.py", *sys.argv[1:]])
     write_text(output, results(config, command, previous))
     print(f"results: {output}")
+    draw_figures(config, _command)
 
 
 def _command(words: list[str]) -> int:

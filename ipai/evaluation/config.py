@@ -82,6 +82,7 @@ class EvaluationConfig:
     scale: float | None = None
     output: str | None = None
     processes: int | None = field(default=None, metadata=above(0))
+    cpu_processes: int = field(default=1, metadata=above(0))
 
 
 def check(config: EvaluationConfig) -> None:

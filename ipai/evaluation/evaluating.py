@@ -16,6 +16,7 @@ import pyarrow.parquet
 import torch
 
 from ipai.backbones.config import INSTRUCTION_ENCODER, TOY_BASES, weights_of
+from ipai.backbones.loading import resolve_device
 from ipai.clip.model import TOY, ClipModel, embedding_cache
 from ipai.errors import CheckpointError
 from ipai.evaluation.config import EDITOR, EvaluationConfig, check
@@ -126,8 +127,12 @@ def _sources(
 
 
 def processes(config: EvaluationConfig) -> int:
-    """As set, else one for each visible GPU."""
-    return config.processes or max(torch.cuda.device_count() if config.device != "cpu" else 1, 1)
+    """As set, else one for each GPU that may be used, else as set for a CPU."""
+    if config.processes is not None:
+        return config.processes
+    if resolve_device(config.device).type == "cpu":
+        return config.cpu_processes
+    return max(torch.cuda.device_count(), 1)
 
 
 def _artist(config: EvaluationConfig, evaluated: EvaluatedRun) -> "partial[Any]":

@@ -47,5 +47,7 @@ class LaunchConfig:
 
     def problems(self) -> Iterator[str]:
         """Values that cannot work, one message each."""
+        if self.name == "slurm" and self.cpu_processes > 1:
+            yield f"launch.cpu_processes={self.cpu_processes} is for this machine; on Slurm say launch.processes"
         if self.grace_seconds >= 60 * self.minutes:
             yield f"launch.grace_seconds={self.grace_seconds} leaves nothing of launch.minutes={self.minutes}"

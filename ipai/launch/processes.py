@@ -29,12 +29,12 @@ def inside_launcher() -> bool:
 
 
 def processes_wanted(config: LaunchConfig) -> int:
-    """`launch.processes`, else one for each visible GPU, else `launch.cpu_processes`."""
+    """`launch.processes`, else one for each visible GPU, else one on a Mac's GPU, else `launch.cpu_processes`."""
     if config.processes_per_node is not None:
         return config.processes_per_node
     import torch
 
-    return torch.cuda.device_count() or config.cpu_processes
+    return torch.cuda.device_count() or (1 if torch.backends.mps.is_available() else config.cpu_processes)
 
 
 @dataclass(frozen=True)

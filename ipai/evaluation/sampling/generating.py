@@ -33,7 +33,7 @@ class Artist(Protocol):
 
 
 MakeArtist = Callable[..., Artist]
-"""Takes `device`; pickles, for one process a GPU makes its own."""
+"""Takes `device`; pickles, for each of several processes makes its own."""
 
 
 class BatchGenerator:
@@ -137,7 +137,7 @@ def _draw_share(rank: int, processes: int, parts: Sequence[Part], artist: MakeAr
     if not on_gpu and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(usable_cores() // processes, 1))
     try:
-        drawing = artist(device=f"cuda:{rank % torch.cuda.device_count()}" if on_gpu else "cpu")
+        drawing = artist(device=f"cuda:{rank % torch.cuda.device_count()}" if on_gpu else device)
         for part in parts[rank::processes]:
             drawing.draw(part, lambda _: None)
     except IpaiError as error:

@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ipai.errors import ConfigError, IpaiError
-from ipai.evaluation.reporting.reproducing import ReproduceConfig, reproduce
+from ipai.evaluation.reporting.reproducing import ReproduceConfig, draw_figures, reproduce
 from ipai.evaluation.reporting.results import MEANING, results
 from tests.helpers.evaluations import write_reproduction
 
@@ -16,9 +17,19 @@ def config(tmp_path: Path) -> ReproduceConfig:
     places = {name: str(tmp_path / name) for name in ("sources", "shards", "runs_root", "figures")}
     return ReproduceConfig(
         **places, output=str(tmp_path / "results.md"), seed=3, limit=5, oracles=0, curve=["object"],
-        experiments=["joint", "single_object", "fixed_instruction"], train=["train.steps=2"], more_seeds={"joint": [4]},
-        new_task="face", new_task_steps=1,
+        experiments=["joint", "single_object", "fixed_instruction"], train=["train.steps=2"],
+        repeated=["joint"], more_seeds=[4], new_task="face", new_task_steps=1,
     )  # fmt: skip
+
+
+def evaluated_into(keys: dict[str, str]) -> Path:
+    """The folder that `ipai.evaluation.evaluated_run` chooses."""
+    if "output" in keys:
+        return Path(keys["output"])
+    if "checkpoint" in keys:
+        checkpoint = Path(keys["checkpoint"])
+        return checkpoint.parents[1] / "evaluation" / checkpoint.name
+    return Path(keys["run"]) / "evaluation" / (keys.get("weights") or keys.get("instructions") or "")
 
 
 class Commands:
@@ -32,17 +43,19 @@ class Commands:
         self.ran.append(" ".join(words))
         keys = dict(word.split("=", 1) for word in words[1:])
         made = keys.get("output") if "toy_sources" in words[0] else keys.get("all.output")
-        made = f"{keys['data.root']}/cache" if "cache_latents" in words[0] else made
         if made:
             Path(made).mkdir(parents=True, exist_ok=True)
         if words[0] == "train.py" and self.trains:
             for name in ("step-00000001", "step-00000002", "latest"):
                 (Path(keys["run"]) / "checkpoints" / name).mkdir(parents=True, exist_ok=True)
             (Path(keys["run"]) / "checkpoints" / "latest" / "state.json").write_text(keys["run"])
-        if words[0] == "scripts/evaluate.py" and "run" in keys:
-            folder = Path(keys["run"]) / "evaluation"
+        if words[0] == "scripts/evaluate.py":
+            folder = evaluated_into(keys)
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "scores.json").touch()
+            (folder / "scores.json").write_text(self.ran[-1])
+        if words[0] == "scripts/figures.py":
+            Path(keys["output"]).mkdir(exist_ok=True)
+            (Path(keys["output"]) / f"figure-{keys['figure']}.png").touch()
         return 1 if self.fail and self.fail in self.ran[-1] else 0
 
 
@@ -65,7 +78,8 @@ def test_the_commands_are_the_real_ones_and_cover_the_claims(config: ReproduceCo
     assert trained[6].endswith(f"train.steps=2 {going_on} train.steps=1")
     joint = f"run={config.runs_root}/joint-toy"
     evaluated = [line.removeprefix("scripts/evaluate.py ") for line in commands.ran if "evaluate.py" in line]
-    for keys in (f"{joint} oracles=0 crossed=0 limit=5", f"{joint} weights=start", f"{joint} weights=ip_adapter_plus",
+    for keys in (f"{joint} oracles=0 crossed=5 limit=5", f"{joint} weights=start",
+                 f"{joint} weights=ip_adapter_plus oracles=0 crossed=5",
                  f"{joint} instructions=train", f"{joint} instructions=fixed", f"{joint} seeds_per_sample=2",
                  f"{joint}-seed4 ", f"{joint}-then-face "):  # fmt: skip
         assert any(line.startswith(keys) for line in evaluated), keys
@@ -73,7 +87,9 @@ def test_the_commands_are_the_real_ones_and_cover_the_claims(config: ReproduceCo
         assert any(f"{run}-toy/checkpoints/step-00000001 tasks=[object]" in line for line in evaluated)
     assert not any("step-00000002" in line for line in evaluated)  # the newest is the run itself
     assert not any("-without-face " in line for line in evaluated)
-    assert [line.split()[1] for line in commands.ran if "figures.py" in line] == [
+    drawn = Commands()
+    draw_figures(config, drawn)
+    assert [line.split()[1] for line in drawn.ran if "figures.py" in line] == [
         f"figure={number}" for number in (4, 9, 6, 7)
     ]
 
@@ -87,7 +103,7 @@ def test_started_again_it_only_asks_the_trainings_whether_they_are_done(config: 
     assert not any("build_datasets" in line or ("weights=start" in line and "joint" in line) for line in again.ran)
     third = Commands()
     reproduce(config, third)
-    assert all(line.startswith("train.py") for line in third.ran)
+    assert all(line.startswith(("train.py", "scripts/cache_latents.py")) for line in third.ran)
     (Path(config.runs_root) / "joint-toy" / "checkpoints" / "latest" / "state.json").write_text("trained on")
     changed = Commands(trains=False)
     reproduce(config, changed)
@@ -95,13 +111,53 @@ def test_started_again_it_only_asks_the_trainings_whether_they_are_done(config: 
     assert not any("single_object-toy weights" in line for line in changed.ran)
 
 
-@pytest.mark.parametrize("seeds", [{"joint": [3]}, {"average_instruction": [1]}])
-def test_further_seeds_that_are_none_are_refused_before_anything_runs(
-    config: ReproduceConfig, seeds: dict[str, list[int]]
+@pytest.mark.parametrize("name", ["", "start", "noises", "fixed", "step-00000001"])
+def test_an_evaluation_that_was_lost_is_made_again_alone(config: ReproduceConfig, name: str) -> None:
+    reproduce(config, Commands())
+    (Path(config.runs_root) / "joint-toy" / "evaluation" / name / "scores.json").unlink()
+    again = Commands()
+    reproduce(config, again)
+    evaluated = [line for line in again.ran if "evaluate.py" in line]
+    assert len(evaluated) == 1
+    assert name in evaluated[0]
+
+
+def test_another_limit_evaluates_anew_and_so_does_going_back(config: ReproduceConfig) -> None:
+    reproduce(config, Commands())
+    for limit in (6, 5):
+        again = Commands()
+        reproduce(replace(config, limit=limit), again)
+        assert sum("evaluate.py" in line for line in again.ran) == len(
+            list(Path(config.runs_root).rglob("scores.json"))
+        )
+
+
+def test_figures_are_drawn_anew_where_one_is_lost_or_scores_are_others(config: ReproduceConfig) -> None:
+    reproduce(config, Commands())
+    draw_figures(config, Commands())
+    (Path(config.figures) / "figure-6.png").unlink()
+    lost, others = Commands(), Commands()
+    draw_figures(config, lost)
+    assert [line.split()[1] for line in lost.ran] == ["figure=6"]
+    (Path(config.runs_root) / "joint-toy" / "evaluation" / "scores.json").write_text("others")
+    draw_figures(config, others)
+    assert len(others.ran) == 4
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"more_seeds": [3]}, "from seed=3"),
+        ({"more_seeds": [1, 1]}, "differ from each other"),
+        ({"experiments": ["single_object"]}, "must hold joint"),
+    ],
+)
+def test_what_cannot_end_is_refused_before_anything_runs(
+    config: ReproduceConfig, changed: dict[str, Any], message: str
 ) -> None:
     commands = Commands()
-    with pytest.raises(ConfigError, match=r"more_seeds\.\w+=\[\d\] cannot be.*besides seed=3"):
-        reproduce(replace(config, more_seeds=seeds), commands)
+    with pytest.raises(ConfigError, match=message):
+        reproduce(replace(config, **changed), commands)
     assert not commands.ran
 
 

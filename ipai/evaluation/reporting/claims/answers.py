@@ -15,6 +15,7 @@ from ipai.evaluation.reporting.claims.claim import (
     Claim,
     Gaps,
     answer_of,
+    holds_over_seeds,
     interval,
     pooled,
 )
@@ -22,10 +23,14 @@ from ipai.evaluation.reporting.claims.shares import TELLING, share_in, share_of_
 from ipai.evaluation.reporting.comparing import Line, columns, paired, read_evaluation
 from ipai.evaluation.reporting.reproducing import NOISES, ReproduceConfig, run_folder, seeds_of, then_new_task
 from ipai.evaluation.scoring.statistics import SCORES, by_sample
-from ipai.tasks import get_task
+from ipai.tasks import TASKS, get_task
 
 MARGIN = 0.1
 """Of the other's mean, and of all answers: how far below something that is "on a par" may lie."""
+
+LEAK = 0.25
+"""The share of kept places with which a leak counts as resolved, as docs/toy-world.md has it; chance is a ninth."""
+_CHANCE = 1 / 9
 
 
 def claims(config: ReproduceConfig) -> Iterator[Claim]:
@@ -40,13 +45,14 @@ def claims(config: ReproduceConfig) -> Iterator[Claim]:
         single = pooled("single-task", [run_folder(config, name) for name in specialists])
         yield _on_a_par(joint, single)
         yield from _on_a_par_by_oracles(config, specialists)
-        yield _cost(joint.samples_seen // len(seeds_of(config, "joint")), single.samples_seen)
+        if len(specialists) == len(TASKS):
+            yield _cost(joint.samples_seen // len(seeds_of(config, "joint")), single.samples_seen)
     for other in ("fixed_instruction", "average_instruction"):
         if other in config.experiments:
-            gaps = Gaps(joint, pooled(other, seeds_of(config, other), "val"))
-            yield Claim(f"Told by unseen wordings, joint is better than {other}", gaps.answer, str(gaps))
-    yield _no_more_copying(config)
-    yield from _leak_resolved(config)
+            yield _better_on_unseen(config, joint, other)
+    if config.curve:
+        yield _no_more_copying(config)
+    yield _leak_resolved(config)
     yield _rewordings(run_folder(config, "joint") / FOLDER)
     if config.new_task is not None:
         yield _new_task(config, config.new_task)
@@ -58,10 +64,12 @@ def claims(config: ReproduceConfig) -> Iterator[Claim]:
 
 def _on_a_par(joint: Line, single: Line) -> Claim:
     gaps = Gaps(joint, single)
-    near = all(gap.difference.low is not None and gap.difference.low > -MARGIN * abs(gap.of) for gap in gaps.all)
-    answer = NO if gaps.below else YES if near else UNKNOWN
-    wide = "" if near else f"; not every interval stays above -{MARGIN:.0%} of the other's mean"
-    return Claim("joint is on a par with the single-task runs or better, by the scores", answer, f"{gaps}{wide}")
+    margins = [(gap, -MARGIN * abs(gap.of)) for gap in gaps.all]
+    under = [gap for gap, margin in margins if gap.difference.high is not None and gap.difference.high < margin]
+    open_ = [gap for gap, margin in margins if gap.difference.low is None or gap.difference.low < margin]
+    answer = NO if under else UNKNOWN if open_ else YES
+    reach = "" if not open_ else f"; may lie more than {MARGIN:.0%} below in {', '.join(map(str, open_))}"
+    return Claim("joint is on a par with the single-task runs or better, by the scores", answer, f"{gaps}{reach}")
 
 
 def _on_a_par_by_oracles(config: ReproduceConfig, specialists: Sequence[str]) -> Iterator[Claim]:
@@ -72,8 +80,8 @@ def _on_a_par_by_oracles(config: ReproduceConfig, specialists: Sequence[str]) ->
         ours = share_of_runs(seeds_of(config, "joint"), kind, task, factor)
         theirs = share_of_runs([run_folder(config, f"single_{task}")], kind, task, factor)
         if ours is not None and theirs is not None:
-            gap, half = ours.above(theirs)
-            answers.append(NO if gap + half < 0 else YES if gap - half > -MARGIN else UNKNOWN)
+            gap, half = ours.above(theirs, tests=len(TELLING))
+            answers.append(NO if gap + half < -MARGIN else YES if gap - half > -MARGIN else UNKNOWN)
             texts.append(f"{task}: {factor} {ours} against {theirs}, {100 * gap:+.0f} ± {100 * half:.0f} points")
     if answers:
         answer = next((one for one in (NO, UNKNOWN) if one in answers), YES)
@@ -81,8 +89,20 @@ def _on_a_par_by_oracles(config: ReproduceConfig, specialists: Sequence[str]) ->
 
 
 def _cost(joint: int, single: int) -> Claim:
-    evidence = f"{joint:,} samples for a joint run, {single:,} for the single-task runs together"
+    evidence = f"{joint:,} samples for a joint run, {single:,} for the single-task runs together, as they were set"
     return Claim("joint has at most a fifth of their cost", YES if 5 * joint <= single else NO, evidence)
+
+
+def _better_on_unseen(config: ReproduceConfig, joint: Line, other: str) -> Claim:
+    """Clear over the samples, and where both have several seeds over those too."""
+    ours, theirs = seeds_of(config, "joint"), seeds_of(config, other)
+    gaps = Gaps(joint, pooled(other, theirs, "val"))
+    answer, seeds = gaps.answer, f"{len(ours)} training seeds against {len(theirs)}"
+    if answer != UNKNOWN and min(len(ours), len(theirs)) > 1:
+        firm = [gap for gap in (*gaps.above, *gaps.below) if holds_over_seeds(gap, ours, theirs, ("", "val"))]
+        answer = answer if firm else UNKNOWN
+        seeds += f", of which {len(firm)} hold over the seeds"
+    return Claim(f"Told by unseen wordings, joint is better than {other}", answer, f"{gaps}; {seeds}")
 
 
 def _no_more_copying(config: ReproduceConfig) -> Claim:
@@ -92,6 +112,8 @@ def _no_more_copying(config: ReproduceConfig) -> Claim:
     for task in config.curve:
         score = get_task(task).scores[0]
         first, last = by_sample(before, task, score), by_sample(after, task, score)
+        if not first:
+            continue
         found[f"{task} {SCORES[score]}"] = paired(np.array([last[key] - first[key] for key in first]))
     return Claim(
         "Scores against the condition fall as copying ends (Fig. 7)", answer_of(list(found.values()), -1),
@@ -99,21 +121,25 @@ def _no_more_copying(config: ReproduceConfig) -> Claim:
     )  # fmt: skip
 
 
-def _leak_resolved(config: ReproduceConfig) -> Iterator[Claim]:
+def _leak_resolved(config: ReproduceConfig) -> Claim:
+    text = "joint leaks at first, and further training resolves it"
+    if "style" not in config.curve or not config.oracles:
+        return Claim(text, NOT_RUN, "it needs style in curve, and oracles")
     points = [
         (scores["samples_seen"], share)
         for scores in evaluated_checkpoints(run_folder(config, "joint"))
         if scores["samples_seen"] and (share := share_in(scores, "scenes", "style", "place")) is not None
     ]
     if len(points) < 2:
-        return
+        return Claim(text, NOT_RUN, "it needs two checkpoints")
     (early, first), (late, last) = points[0], points[-1]
     gap, half = first.above(last)
-    yield Claim(
-        "joint leaks at first, and further training resolves it",
-        YES if gap > half else NO if gap < -half else UNKNOWN,
-        f'"use the style" keeps the place in {first} after {early:,} samples and in {last} after {late:,}',
-    )
+    leaked = first.mean - 2 * first.error > _CHANCE
+    answer = YES if leaked and gap > half and last.mean <= LEAK else NO if gap < -half else UNKNOWN
+    return Claim(
+        text, answer,
+        f'"use the style" keeps the place in {first} after {early:,} samples, in {last} after {late:,} (chance 11 %)',
+    )  # fmt: skip
 
 
 def _rewordings(evaluation: Path) -> Claim:
@@ -144,8 +170,8 @@ def _new_task(config: ReproduceConfig, task: str) -> Claim:
     gaps = Gaps(first, pooled("embedding", by_embedding))
     kind, factor = TELLING.get(task, ("scenes", "place"))
     shares = [share_of_runs(runs, kind, task, factor) for runs in (by_text, by_embedding)]
+    taken = f"; {factor} taken in {shares[0]} by text, {shares[1]} by embedding" if all(shares) else ""
     return Claim(
         f"A new task ({task}, after the other four) starts better from a text than from an embedding", gaps.answer,
-        f"after {first.samples_seen:,} samples of it {gaps}; {factor} taken in {shares[0]} by text, "
-        f"{shares[1]} by embedding",
+        f"after {first.samples_seen:,} samples of it {gaps}{taken}; one training seed",
     )  # fmt: skip

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import ttest_ind
 
 from ipai.evaluation.layout import FOLDER
 from ipai.evaluation.reporting.comparing import Difference, Line, columns, corrected, difference, read_evaluation
 from ipai.evaluation.scoring.statistics import SCORES, by_sample
 
 YES, NO, UNKNOWN, NOT_RUN = "yes", "no", "cannot tell", "not run here"
+SURE = 0.05
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,13 @@ class Claim:
 class Gap:
     """By how much one line is above another in a column of Table 1, and the other's mean."""
 
-    column: str
+    task: str
+    score: str
     difference: Difference
     of: float
 
     def __str__(self) -> str:
-        return f"{self.column} {interval(self.difference)}"
+        return f"{self.task} {SCORES[self.score]} {interval(self.difference)}"
 
 
 class Gaps:
@@ -47,7 +50,7 @@ class Gaps:
 
     def __init__(self, first: Line, second: Line) -> None:
         self.all = [
-            Gap(f"{task} {SCORES[score]}", one, float(np.mean(list(by_sample(second.rows, task, score).values()))))
+            Gap(task, score, one, float(np.mean(list(by_sample(second.rows, task, score).values()))))
             for task, score in columns()
             if (one := difference(first, second, task, score)) is not None
         ]
@@ -56,18 +59,20 @@ class Gaps:
         self.above = [gap for gap in clear if gap.difference.mean > 0]
         self.below = [gap for gap in clear if gap.difference.mean < 0]
 
-    def __str__(self) -> str:
-        counted = f"of {len(self.all)} scores {len(self.above)} clearly above, {len(self.below)} clearly below"
-        return counted + "".join(f"; {gap}" for gap in (*self.above, *self.below))
-
     @property
     def answer(self) -> str:
         """Whether the first is better: clearly above somewhere and below nowhere."""
         return UNKNOWN if bool(self.above) == bool(self.below) else YES if self.above else NO
 
+    def __str__(self) -> str:
+        counted = f"of {len(self.all)} scores {len(self.above)} clearly above, {len(self.below)} clearly below"
+        return counted + "".join(f"; {gap}" for gap in (*self.above, *self.below))
+
 
 def answer_of(found: Sequence[Difference], wanted: int) -> str:
-    """Yes where all differences are clear and have the sign that is wanted, no where all have the other one."""
+    """Yes where all intervals lie on the side of zero that is wanted, no where all lie on the other one."""
+    if not found:
+        return UNKNOWN
     if all(one.clear and one.mean * wanted > 0 for one in found):
         return YES
     return NO if all(one.clear and one.mean * wanted < 0 for one in found) else UNKNOWN
@@ -97,3 +102,18 @@ def pooled(name: str, runs: Sequence[Path], wordings: str = "") -> Line:
         line.rows += rows
         line.samples_seen += scores["samples_seen"]
     return line
+
+
+def holds_over_seeds(gap: Gap, first: Sequence[Path], second: Sequence[Path], wordings: tuple[str, str]) -> bool:
+    """Whether a gap is also there between training seeds: Welch's t-test of the seeds' means, 5 %.
+
+    Args:
+        gap: Of the two experiments' means.
+        first, second: Run folders of both, one for each seed.
+        wordings: Of both evaluations, as of `pooled`.
+    """
+    means = [
+        [read_evaluation(run / FOLDER / told)[0]["tasks"][gap.task][gap.score]["mean"] for run in runs]
+        for runs, told in zip((first, second), wordings, strict=True)
+    ]
+    return bool(ttest_ind(*means, equal_var=False).pvalue < SURE)

@@ -4,12 +4,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 from ipai.evaluation.layout import FOLDER
 from ipai.evaluation.reporting.comparing import read_evaluation
 
-_TWO_SIDED = 1.96  # standard errors, to either side, of a 95 % interval
+_LEVEL = 0.05
 
 TELLING = {
     "style": ("scenes", "style"),
@@ -22,34 +23,52 @@ TELLING = {
 
 @dataclass(frozen=True)
 class Share:
-    """A share with its standard error."""
+    """A share of n answers.
+
+    Attributes:
+        mean: The share.
+        n: Of how many.
+    """
 
     mean: float
-    error: float
+    n: float
+
+    @property
+    def error(self) -> float:
+        """The standard error of Agresti and Coull (1998), which is above 0 for shares of 0 and 1 too."""
+        middle = (self.mean * self.n + 2) / (self.n + 4)
+        return math.sqrt(middle * (1 - middle) / (self.n + 4))
 
     def __str__(self) -> str:
         return f"{100 * self.mean:.0f} ± {100 * self.error:.0f} %"
 
-    def above(self, other: "Share") -> tuple[float, float]:
+    def above(self, other: "Share", tests: int = 1) -> tuple[float, float]:
         """By how much this one is above another, and half the width of a 95 % interval of that.
 
         As if the two were independent; the same conditions and noises were asked, so the interval is rather too wide.
+
+        Args:
+            other: The other one.
+            tests: How many such intervals shall all hold at once (Bonferroni).
         """
-        return self.mean - other.mean, _TWO_SIDED * math.hypot(self.error, other.error)
+        errors = NormalDist().inv_cdf(1 - _LEVEL / 2 / tests)
+        return self.mean - other.mean, errors * math.hypot(self.error, other.error)
 
 
 def share_in(scores: dict[str, Any], kind: str, task: str, factor: str) -> Share | None:
     """What `scores.json` says of a factor; None where it was not scored."""
     tables: dict[str, Any] = (scores["oracles"] or {"tables": {}})["tables"]
     found = (tables.get(kind, {}).get(task, {}).get(factor) or {}).get("taken")
-    return None if found is None else Share(found["mean"], found["standard_error"] or 0.0)
+    return None if found is None else Share(found["mean"], found["n"])
 
 
 def share_of_runs(runs: Sequence[Path], kind: str, task: str, factor: str) -> Share | None:
-    """The mean over runs that differ in their training seed; None where one was not scored."""
+    """The mean over runs that differ in their training seed; None where one was not scored.
+
+    All of them answer the same conditions, so several runs make its error no smaller than one.
+    """
     found = [share_in(read_evaluation(run / FOLDER)[0], kind, task, factor) for run in runs]
     known = [share for share in found if share is not None]
     if len(known) < len(runs):
         return None
-    error = math.hypot(*(share.error for share in known)) / len(known)
-    return Share(sum(share.mean for share in known) / len(known), error)
+    return Share(*(sum(part) / len(known) for part in zip(*((one.mean, one.n) for one in known), strict=True)))

@@ -9,7 +9,7 @@ import pytest
 from ipai.evaluation.layout import FOLDER, SCORES
 from ipai.evaluation.reporting.claims.answers import claims
 from ipai.evaluation.reporting.claims.claim import Claim
-from ipai.evaluation.reporting.reproducing import NOISES, ReproduceConfig, run_folder, then_new_task
+from ipai.evaluation.reporting.reproducing import ReproduceConfig, run_folder
 from tests.helpers.evaluations import write_evaluation, write_reproduction
 
 
@@ -17,8 +17,8 @@ from tests.helpers.evaluations import write_evaluation, write_reproduction
 def config(tmp_path: Path) -> ReproduceConfig:
     places = {name: str(tmp_path / name) for name in ("sources", "shards", "runs_root", "figures", "output")}
     written = ReproduceConfig(
-        **places, seed=0, limit=5, oracles=100, curve=["object"], more_seeds={"joint": [1]}, new_task="face",
-        experiments=["joint", "single_object", "fixed_instruction"],
+        **places, seed=0, limit=5, oracles=100, curve=["object", "style"], repeated=["joint"], more_seeds=[1],
+        experiments=["joint", "single_object", "fixed_instruction"], new_task="face",
     )  # fmt: skip
     write_reproduction(written)
     return written
@@ -32,7 +32,6 @@ def test_each_claim_is_answered_by_what_was_measured(config: ReproduceConfig) ->
     found = answers(config)
     assert {text: claim.answer for text, claim in found.items()} == {
         "joint is on a par with the single-task runs or better, by the scores": "yes",
-        "joint has at most a fifth of their cost": "no",
         "Told by unseen wordings, joint is better than fixed_instruction": "yes",
         "Scores against the condition fall as copying ends (Fig. 7)": "yes",
         "joint leaks at first, and further training resolves it": "yes",
@@ -44,18 +43,19 @@ def test_each_claim_is_answered_by_what_was_measured(config: ReproduceConfig) ->
     of_fixed = found["Told by unseen wordings, joint is better than fixed_instruction"].evidence
     assert "1 clearly above, 0 clearly below; object CLIP-I +0.050" in of_fixed  # of the mean over joint's seeds
     assert (
-        "60 ± 5 % after 500 samples and in 30 ± 5 % after 1,000"
+        "60 ± 5 % after 500 samples, in 20 ± 4 % after 1,000"
         in found["joint leaks at first, and further training resolves it"].evidence
     )
     of_text = next(claim for text, claim in found.items() if "starts better" in text)
     assert of_text.evidence.startswith("after 100 samples of it")
-    assert of_text.evidence.endswith("hair_colour taken in 20 ± 4 % by text, 10 ± 3 % by embedding")
+    assert "hair_colour taken in 20 ± 4 % by text, 10 ± 3 % by embedding" in of_text.evidence
 
 
 @pytest.mark.parametrize(
     ("folder", "better", "claim", "answer"),
     [
         (("single_object-toy", FOLDER), 0.2, "on a par", "no"),
+        (("single_object-toy", FOLDER), 0.15, "on a par", "yes"),  # below, but by less than a tenth
         (("joint-toy", FOLDER, "start"), 0.0, "fall as copying ends", "no"),
         (("joint-toy", FOLDER, "train"), 0.2, "Another wording", "no"),
         (("joint-toy-then-face", FOLDER), 0.05, "starts better", "no"),
@@ -76,23 +76,21 @@ def test_other_numbers_give_other_answers(
 def test_specialists_are_compared_by_what_was_asked_for_too(config: ReproduceConfig) -> None:
     def write(folder: Path, colour: float) -> None:
         scores = json.loads((folder / FOLDER / SCORES).read_text())
-        share = {"asked": True, "taken": {"mean": colour, "standard_error": 0.05, "n": 100}}
+        share = {"asked": True, "taken": {"mean": colour, "standard_error": 0.01, "n": 1000}}
         scores["oracles"] = {"tables": {"scenes": {"object": {"colour": share}}}}
         (folder / FOLDER / SCORES).write_text(json.dumps(scores))
 
     text = "The same, by how often the oracles find what was asked for"
     single, runs = run_folder(config, "single_object"), [run_folder(config, "joint", seed) for seed in (0, 1)]
-    for colour, answer in ((0.9, "no"), (0.74, "cannot tell"), (0.6, "yes")):
+    for colour, answer in ((0.9, "no"), (0.78, "cannot tell"), (0.6, "yes")):
         write(single, colour)
         for run in runs:
             write(run, 0.7)
         found = answers(config)[text]
         assert found.answer == answer
-        assert f"object: colour 70 ± 4 % against {100 * colour:.0f} ± 5 %, " in found.evidence
+        assert f"object: colour 70 ± 1 % against {100 * colour:.0f} ± " in found.evidence
 
 
 def test_what_was_not_tried_is_not_claimed(config: ReproduceConfig) -> None:
     alone = replace(config, experiments=["joint"], new_task=None)
     assert [claim.answer for claim in claims(alone)] == ["yes", "yes", "yes", "not run here"]
-    assert (run_folder(config, "joint") / FOLDER / NOISES).is_dir()
-    assert then_new_task(config, "joint").is_dir()
