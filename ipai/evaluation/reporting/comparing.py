@@ -20,7 +20,7 @@ from ipai.tasks import TASKS, get_task
 
 SINGLE = "single-task"
 BASELINES = {"start": "step 0", "ip_adapter_plus": "IPAdapter+ (no instruction)", "instruct_pix2pix": "InstructPix2Pix"}
-_CONFIDENCE = 0.95
+CONFIDENCE = 0.95
 _SEEN = 0.01  # of a mean: the difference that an evaluation should be able to see
 _POWER = 1.96 + 0.84  # standard errors between no difference and one that is seen in 80 % of all cases
 _RESAMPLES = 10_000
@@ -152,7 +152,7 @@ def paired(differences: np.ndarray, seed: int = 0, reference: float = 0.0) -> Di
     if len(differences) < 2:
         return Difference(float(differences.mean()), None, None, len(differences))
     found = bootstrap(
-        (differences,), np.mean, n_resamples=_RESAMPLES, confidence_level=_CONFIDENCE, method="percentile",
+        (differences,), np.mean, n_resamples=_RESAMPLES, confidence_level=CONFIDENCE, method="percentile",
         rng=np.random.default_rng(seed), batch=1000,
     ).confidence_interval  # fmt: skip
     mean, spread = float(differences.mean()), float(differences.std(ddof=1))
@@ -167,7 +167,7 @@ def corrected(found: Sequence[Difference | None]) -> list[bool]:
     ranked = sorted((one.p, place) for place, one in enumerate(found) if one is not None and one.p is not None)
     result = [False] * len(found)
     for rank, (p, place) in enumerate(ranked):
-        if p > (1 - _CONFIDENCE) / (len(ranked) - rank):
+        if p > (1 - CONFIDENCE) / (len(ranked) - rank):
             break
         result[place] = True
     return result

@@ -56,6 +56,9 @@ class ReproduceConfig:
         """Values that cannot work, one message each."""
         if "joint" not in self.experiments:
             yield "experiments must hold joint: the claims are about it"
+        if unknown := [name for name in self.repeated if self.more_seeds and name not in self.experiments]:
+            known = ",".join(name for name in self.repeated if name not in unknown)
+            yield f"repeated holds {', '.join(unknown)}, which experiments lacks; say repeated=[{known}]"
         if len({self.seed, *self.more_seeds}) <= len(self.more_seeds):
             yield f"more_seeds={list(self.more_seeds)} must differ from each other and from seed={self.seed}"
 

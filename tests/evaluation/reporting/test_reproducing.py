@@ -150,6 +150,7 @@ def test_figures_are_drawn_anew_where_one_is_lost_or_scores_are_others(config: R
         ({"more_seeds": [3]}, "from seed=3"),
         ({"more_seeds": [1, 1]}, "differ from each other"),
         ({"experiments": ["single_object"]}, "must hold joint"),
+        ({"repeated": ["joint", "single_stlye"]}, r"holds single_stlye.*repeated=\[joint\]"),
     ],
 )
 def test_what_cannot_end_is_refused_before_anything_runs(

@@ -8,11 +8,18 @@ import numpy as np
 from scipy.stats import ttest_ind
 
 from ipai.evaluation.layout import FOLDER
-from ipai.evaluation.reporting.comparing import Difference, Line, columns, corrected, difference, read_evaluation
+from ipai.evaluation.reporting.comparing import (
+    CONFIDENCE,
+    Difference,
+    Line,
+    columns,
+    corrected,
+    difference,
+    read_evaluation,
+)
 from ipai.evaluation.scoring.statistics import SCORES, by_sample
 
 YES, NO, UNKNOWN, NOT_RUN = "yes", "no", "cannot tell", "not run here"
-SURE = 0.05
 
 
 @dataclass(frozen=True)
@@ -116,4 +123,4 @@ def holds_over_seeds(gap: Gap, first: Sequence[Path], second: Sequence[Path], wo
         [read_evaluation(run / FOLDER / told)[0]["tasks"][gap.task][gap.score]["mean"] for run in runs]
         for runs, told in zip((first, second), wordings, strict=True)
     ]
-    return bool(ttest_ind(*means, equal_var=False).pvalue < SURE)
+    return bool(ttest_ind(*means, equal_var=False).pvalue < 1 - CONFIDENCE)

@@ -8,9 +8,7 @@ from statistics import NormalDist
 from typing import Any
 
 from ipai.evaluation.layout import FOLDER
-from ipai.evaluation.reporting.comparing import read_evaluation
-
-_LEVEL = 0.05
+from ipai.evaluation.reporting.comparing import CONFIDENCE, read_evaluation
 
 TELLING = {
     "style": ("scenes", "style"),
@@ -51,7 +49,7 @@ class Share:
             other: The other one.
             tests: How many such intervals shall all hold at once (Bonferroni).
         """
-        errors = NormalDist().inv_cdf(1 - _LEVEL / 2 / tests)
+        errors = NormalDist().inv_cdf(1 - (1 - CONFIDENCE) / 2 / tests)
         return self.mean - other.mean, errors * math.hypot(self.error, other.error)
 
 
