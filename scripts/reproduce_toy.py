@@ -4,8 +4,12 @@ Trains joint, single-task, fixed-instruction and task-embedding adapters in the 
 evaluates them and writes docs/results.md. Started again, it goes on where it was. `--help` lists the settings.
 """
 
+import itertools
+import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -22,7 +26,8 @@ def main(raw: DictConfig) -> None:
     from ipai.schema import typed
 
     config = typed(raw, ReproduceConfig)
-    reproduce(config, _command)
+    run = _command if config.at_once == 1 else _logging(Path(config.runs_root) / "reproduce-toy-logs", config.at_once)
+    reproduce(config, run)
     output = Path(config.output)
     previous = output.read_text(encoding="utf-8") if output.exists() else None
     command = " ".join(["python scripts/reproduce_toy.py", *sys.argv[1:]])
@@ -34,6 +39,24 @@ def main(raw: DictConfig) -> None:
 def _command(words: list[str]) -> int:
     print("python " + " ".join(words), file=sys.stderr)
     return subprocess.run([sys.executable, *words], check=False).returncode
+
+
+def _logging(folder: Path, at_once: int) -> Callable[[list[str]], int]:
+    """Of commands that run beside each other: what each says goes to a file of its own, and they share the cores."""
+    folder.mkdir(parents=True, exist_ok=True)
+    threads = {"OMP_NUM_THREADS": str(max((os.cpu_count() or 1) // at_once, 1)), **os.environ}
+    numbers = itertools.count(len(list(folder.iterdir())))
+
+    def run(words: list[str]) -> int:
+        path, began = folder / f"{next(numbers):03}.log", time.monotonic()
+        print(f"{path.name}: python {' '.join(words)}", file=sys.stderr)
+        with path.open("w", encoding="utf-8") as log:
+            code = subprocess.run([sys.executable, *words], check=False, stdout=log, stderr=log, env=threads).returncode
+        told = f"ended with {code}, see {path}" if code else "done"
+        print(f"{path.name}: {told} after {time.monotonic() - began:.0f} s", file=sys.stderr)
+        return code
+
+    return run
 
 
 if __name__ == "__main__":

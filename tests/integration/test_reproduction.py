@@ -12,7 +12,7 @@ FEW = (
     'build_datasets=["limit=30"]',
     'train=["train.steps=4","checkpoint.every=2","validation.every=2","validation.samples=2","validation.images=0"]',
     'evaluate=["steps=2"]',
-    *("samples=60", "limit=4", "oracles=4", "new_task_steps=2", "more_seeds=[1]", "curve=[style]"),
+    *("samples=60", "limit=4", "oracles=4", "new_task_steps=2", "at_once=2", "more_seeds=[1]", "curve=[style]"),
     "experiments=[joint,single_style,fixed_instruction]",
 )
 

@@ -1,12 +1,15 @@
 """The paper's claims in miniature: which commands train and evaluate what, and running those that are not done."""
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from ipai.errors import IpaiError
 from ipai.evaluation.layout import FOLDER, SCORES
+from ipai.evaluation.reporting.at_once import Job, run_all
 from ipai.files import sha256_of, write_json
 from ipai.records import RecordError, read_record
 from ipai.runs.step_folders import step_folders
@@ -39,6 +42,7 @@ class ReproduceConfig:
     output: str
     figures: str
     seed: int = field(metadata=SEED)
+    at_once: int = field(metadata=above(0))
     limit: int = field(metadata=above(0))
     oracles: int = field(metadata=at_least(0))
     experiments: list[str] = field(default_factory=list)
@@ -81,6 +85,7 @@ class Training:
         folder: Of its run.
         keys: What it is told besides.
         evaluations: Those of its end.
+        after: The run that it goes on from, or None.
     """
 
     experiment: str
@@ -88,10 +93,11 @@ class Training:
     folder: Path
     keys: tuple[str, ...] = ()
     evaluations: tuple[Evaluation, ...] = ()
+    after: Path | None = None
 
 
 class Ledger:
-    """Which outputs were made, by which command and of what, so that a repeated start skips them.
+    """Which outputs were made, by which command and of what, so that a repeated start skips them. Threads may share it.
 
     Args:
         path: Of the file that remembers them.
@@ -99,7 +105,7 @@ class Ledger:
     """
 
     def __init__(self, path: Path, run: Run) -> None:
-        self._path, self._run = path, run
+        self._path, self._run, self._writing = path, run, threading.Lock()
         try:
             self._done = read_record(path, dict[str, str]) if path.exists() else {}
         except (OSError, RecordError) as error:
@@ -118,8 +124,9 @@ class Ledger:
         code = self._run(command)
         if code:
             raise IpaiError(f"python {name} ended with {code}; mend that and start again: what is done is kept")
-        self._done[str(output)] = made
-        write_json(self._path, self._done)
+        with self._writing:
+            self._done[str(output)] = made
+            write_json(self._path, self._done)
 
 
 def run_folder(config: ReproduceConfig, experiment: str, seed: int | None = None) -> Path:
@@ -154,7 +161,7 @@ def trainings(config: ReproduceConfig) -> Iterator[Training]:
 
 
 def reproduce(config: ReproduceConfig, run: Run) -> None:
-    """Build the data, train every experiment and evaluate all of it.
+    """Build the data, then train every experiment and evaluate all of it, several at once where told to.
 
     Raises:
         ConfigError: The settings cannot work.
@@ -168,16 +175,7 @@ def reproduce(config: ReproduceConfig, run: Run) -> None:
     ledger.do(Path(config.shards), ["scripts/build_datasets.py", "recipe=toy", *places, *config.build_datasets])
     # Neither is remembered: what is done already says so at once, and a run whose settings changed must refuse.
     _must(run, ["scripts/cache_latents.py", f"data.root={config.shards}", "base=toy", "image_tokens=true"])
-    for training in trainings(config):
-        _must(
-            run,
-            ["train.py", f"experiment={training.experiment}", "recipe=toy", f"run={training.folder}",
-             f"data.root={config.shards}", "data.latents=cache", "data.image_tokens=cache",
-             f"train.seed={training.seed}", "checkpoint.keep=1000", "logger=none", *config.train, *training.keys],
-        )  # fmt: skip
-        for one in (*training.evaluations, *_of_checkpoints(config, training)):
-            command = ["scripts/evaluate.py", *one.keys, f"limit={config.limit}", *config.evaluate]
-            ledger.do(one.folder / SCORES, command, _state(training.folder))
+    run_all((_job(config, ledger, run, training) for training in trainings(config)), config.at_once)
 
 
 def draw_figures(config: ReproduceConfig, run: Run) -> None:
@@ -196,6 +194,29 @@ def draw_figures(config: ReproduceConfig, run: Run) -> None:
 
 def _ledger(config: ReproduceConfig, run: Run) -> Ledger:
     return Ledger(Path(config.runs_root) / "reproduce-toy.json", run)
+
+
+def _job(config: ReproduceConfig, ledger: Ledger, run: Run, training: Training) -> Job:
+    after = None if training.after is None else str(training.after)
+    return Job(str(training.folder), partial(_train, config, ledger, run, training), after)
+
+
+def _train(config: ReproduceConfig, ledger: Ledger, run: Run, training: Training) -> Iterator[Job]:
+    """Train, then say what to evaluate."""
+    _must(
+        run,
+        ["train.py", f"experiment={training.experiment}", "recipe=toy", f"run={training.folder}",
+         f"data.root={config.shards}", "data.latents=cache", "data.image_tokens=cache",
+         f"train.seed={training.seed}", "checkpoint.keep=1000", "logger=none", *config.train, *training.keys],
+    )  # fmt: skip
+    for one in (*training.evaluations, *_of_checkpoints(config, training)):
+        command = ["scripts/evaluate.py", *one.keys, f"limit={config.limit}", *config.evaluate]
+        yield Job(str(one.folder), partial(_evaluate, ledger, one.folder, command, _state(training.folder)))
+
+
+def _evaluate(ledger: Ledger, folder: Path, command: list[str], weights: str) -> tuple[Job, ...]:
+    ledger.do(folder / SCORES, command, weights)
+    return ()
 
 
 def _must(run: Run, command: list[str]) -> None:
@@ -247,7 +268,7 @@ def _new_task(config: ReproduceConfig, task: str) -> Iterator[Training]:
         after = then_new_task(config, experiment)
         yield Training(experiment, config.seed, before, (f"tasks=[{others}]",))
         going_on = (*kind, f"train.init_from={before}", f"train.steps={config.new_task_steps}")
-        yield Training(f"single_{task}", config.seed, after, going_on, (_of_end(config, after),))
+        yield Training(f"single_{task}", config.seed, after, going_on, (_of_end(config, after),), after=before)
 
 
 def _figures(config: ReproduceConfig) -> Iterator[tuple[int, str]]:

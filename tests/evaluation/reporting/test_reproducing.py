@@ -16,7 +16,7 @@ from tests.helpers.evaluations import write_reproduction
 def config(tmp_path: Path) -> ReproduceConfig:
     places = {name: str(tmp_path / name) for name in ("sources", "shards", "runs_root", "figures")}
     return ReproduceConfig(
-        **places, output=str(tmp_path / "results.md"), seed=3, limit=5, oracles=0, curve=["object"],
+        **places, output=str(tmp_path / "results.md"), seed=3, at_once=1, limit=5, oracles=0, curve=["object"],
         experiments=["joint", "single_object", "fixed_instruction"], train=["train.steps=2"],
         repeated=["joint"], more_seeds=[4], new_task="face", new_task_steps=1,
     )  # fmt: skip
@@ -57,6 +57,18 @@ class Commands:
             Path(keys["output"]).mkdir(exist_ok=True)
             (Path(keys["output"]) / f"figure-{keys['figure']}.png").touch()
         return 1 if self.fail and self.fail in self.ran[-1] else 0
+
+
+def test_several_at_once_are_the_same_commands(config: ReproduceConfig, tmp_path: Path) -> None:
+    one, several = Commands(), Commands()
+    reproduce(config, one)
+    elsewhere = replace(config, runs_root=str(tmp_path / "beside"), at_once=4)
+    reproduce(elsewhere, several)
+    renamed = [line.replace(elsewhere.runs_root, config.runs_root) for line in several.ran]
+    assert sorted(renamed[2:]) == sorted(one.ran[2:])
+    before, then = (next(n for n, line in enumerate(renamed) if f"{name} " in line and "train.py" in line)
+                    for name in ("task_embedding-toy-without-face", "task_embedding-toy-then-face"))  # fmt: skip
+    assert before < then
 
 
 def test_the_commands_are_the_real_ones_and_cover_the_claims(config: ReproduceConfig) -> None:
