@@ -43,6 +43,7 @@ class ReproduceConfig:
     figures: str
     seed: int = field(metadata=SEED)
     at_once: int = field(metadata=above(0))
+    dtype: str = field(metadata=one_of("auto", "bf16", "fp16", "fp32"))
     limit: int = field(metadata=above(0))
     oracles: int = field(metadata=at_least(0))
     experiments: list[str] = field(default_factory=list)
@@ -174,7 +175,8 @@ def reproduce(config: ReproduceConfig, run: Run) -> None:
     places = [f"all.sources={config.sources}", f"all.output={config.shards}"]
     ledger.do(Path(config.shards), ["scripts/build_datasets.py", "recipe=toy", *places, *config.build_datasets])
     # Neither is remembered: what is done already says so at once, and a run whose settings changed must refuse.
-    _must(run, ["scripts/cache_latents.py", f"data.root={config.shards}", "base=toy", "image_tokens=true"])
+    parts = ["base=toy", f"base.dtype={config.dtype}"]
+    _must(run, ["scripts/cache_latents.py", f"data.root={config.shards}", *parts, "image_tokens=true"])
     run_all((_job(config, ledger, run, training) for training in trainings(config)), config.at_once)
 
 
@@ -207,7 +209,8 @@ def _train(config: ReproduceConfig, ledger: Ledger, run: Run, training: Training
         run,
         ["train.py", f"experiment={training.experiment}", "recipe=toy", f"run={training.folder}",
          f"data.root={config.shards}", "data.latents=cache", "data.image_tokens=cache",
-         f"train.seed={training.seed}", "checkpoint.keep=1000", "logger=none", *config.train, *training.keys],
+         f"base.dtype={config.dtype}", f"train.seed={training.seed}", "checkpoint.keep=1000", "logger=none",
+         *config.train, *training.keys],
     )  # fmt: skip
     for one in (*training.evaluations, *_of_checkpoints(config, training)):
         command = ["scripts/evaluate.py", *one.keys, f"limit={config.limit}", *config.evaluate]

@@ -16,7 +16,8 @@ from tests.helpers.evaluations import write_reproduction
 def config(tmp_path: Path) -> ReproduceConfig:
     places = {name: str(tmp_path / name) for name in ("sources", "shards", "runs_root", "figures")}
     return ReproduceConfig(
-        **places, output=str(tmp_path / "results.md"), seed=3, at_once=1, limit=5, oracles=0, curve=["object"],
+        **places, output=str(tmp_path / "results.md"), seed=3, at_once=1, dtype="auto", limit=5, oracles=0,
+        curve=["object"],
         experiments=["joint", "single_object", "fixed_instruction"], train=["train.steps=2"],
         repeated=["joint"], more_seeds=[4], new_task="face", new_task_steps=1,
     )  # fmt: skip

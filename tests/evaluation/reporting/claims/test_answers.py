@@ -17,7 +17,7 @@ from tests.helpers.evaluations import write_evaluation, write_reproduction
 def config(tmp_path: Path) -> ReproduceConfig:
     places = {name: str(tmp_path / name) for name in ("sources", "shards", "runs_root", "figures", "output")}
     written = ReproduceConfig(
-        **places, seed=0, at_once=1, limit=5, oracles=100, curve=["object", "style"], repeated=["joint"],
+        **places, seed=0, at_once=1, dtype="auto", limit=5, oracles=100, curve=["object", "style"], repeated=["joint"],
         more_seeds=[1], experiments=["joint", "single_object", "fixed_instruction"], new_task="face",
     )  # fmt: skip
     write_reproduction(written)
