@@ -168,7 +168,7 @@ def _control_characters(node: Any) -> Iterator[str]:
 
 
 def _list_single_values(node: Any, schema: Any) -> None:
-    """Take one value for a list of one: `seeds=5`."""
+    """Take one value for a list of one: `seeds=5`. `keys=[a=1,b=2]` is one text as Hydra reads it, and meant a list."""
     hints = get_type_hints(schema)
     for key in [key for key in map(str, node) if not OmegaConf.is_missing(node, key)]:
         if OmegaConf.is_interpolation(node, key):
@@ -176,7 +176,13 @@ def _list_single_values(node: Any, schema: Any) -> None:
         if is_dataclass(hints[key]) and isinstance(node[key], DictConfig):
             _list_single_values(node[key], hints[key])
         elif "list[" in str(hints[key]) and isinstance(node[key], str | int | float):
-            node[key] = [node[key]]
+            value = node[key]
+            if isinstance(value, str) and value.startswith("[") and value.endswith("]"):
+                quoted = ",".join(f'"{item.strip()}"' for item in value[1:-1].split(","))
+                raise ConfigError(
+                    f"{key}={value} is one text as Hydra reads it; quote what the list holds: '{key}=[{quoted}]'"
+                )
+            node[key] = [value]
 
 
 def _unknown_keys(node: Any, schema: Any, prefix: str = "") -> Iterator[str]:

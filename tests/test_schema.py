@@ -57,6 +57,10 @@ class Settings:
         ({"weights": {"stile": 1.0}}, "weights=stile is none of"),
         ({"weights": {"style": "nan"}}, "weights=.*nan.* must be a finite number"),
         ({"scale": "inf"}, "scale=inf must be a finite number"),
+        (
+            {"tasks": "[a=1, b=2]"},
+            r"""one text as Hydra reads it; quote what the list holds: 'tasks=\["a=1","b=2"\]'""",
+        ),
         ({"part": {"share": 1.5}}, r"part\.share=1\.5 must lie between 0 and 1"),
         ({"part": {"shaer": 1}}, r"no key part\.shaer; did you mean part\.share"),
         ({"steps": "many"}, "steps: Value 'many'"),
