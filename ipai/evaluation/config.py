@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ipai.backbones.config import BaseConfig
+from ipai.backbones.config import DTYPES, BaseConfig
 from ipai.backbones.samplers import DIFFUSION
 from ipai.evaluation.measures.settings import JUDGE, LIKENESSES, VQA, JudgeChoice, MeasureWeights
 from ipai.pipeline.settings import GUIDANCES, FourPassScales
@@ -81,6 +81,7 @@ class EvaluationConfig:
     guidance_scale: float | None = None
     scale: float | None = None
     output: str | None = None
+    dtype: str | None = field(default=None, metadata=one_of(*DTYPES))
     processes: int | None = field(default=None, metadata=above(0))
     cpu_processes: int = field(default=1, metadata=above(0))
 
@@ -100,6 +101,8 @@ def _source_problems(config: EvaluationConfig) -> Iterator[str]:
     if config.weights in OF_A_RUN and (config.run is None or config.checkpoint is not None):
         whose = "asks a run's samples" if config.weights == EDITOR else "are those of a run's beginning"
         yield f"weights={config.weights} {whose}; give run= and no checkpoint="
+    if config.weights == EDITOR and config.dtype is not None:
+        yield f"dtype={config.dtype} is of the run's base, and weights={EDITOR} draws with another; leave it out"
     if "{prompt}" not in config.instruct_pix2pix.wording:
         yield f"instruct_pix2pix.wording={config.instruct_pix2pix.wording!r} must hold {{prompt}}"
     for task, value in config.guidance_by_task.items():

@@ -83,7 +83,7 @@ def resolve(config: EvaluationConfig) -> EvaluatedRun:
     return EvaluatedRun(
         adapter=loaded.adapter,
         digest=_digest(loaded.adapter) if config.weights != EDITOR else _editor_digest(config),
-        base=base or base_for(loaded, config.checkpoint),
+        base=_in_precision(base or base_for(loaded, config.checkpoint), config.dtype),
         run=run,
         training=training,
         facts=loaded.facts if config.weights != EDITOR else {"step": "0"},
@@ -94,6 +94,10 @@ def resolve(config: EvaluationConfig) -> EvaluatedRun:
         templates={task: _templates(task, wordings, training) for task in tasks},
         output=_output(config, run),
     )
+
+
+def _in_precision(base: BaseConfig, dtype: str | None) -> BaseConfig:
+    return base if dtype is None else replace(base, dtype=dtype)
 
 
 def read_run(folder: Path) -> TrainingRun:

@@ -16,7 +16,7 @@ import pyarrow.parquet
 import torch
 
 from ipai.backbones.config import INSTRUCTION_ENCODER, TOY_BASES, weights_of
-from ipai.backbones.loading import resolve_device
+from ipai.backbones.loading import resolve_device, resolve_dtype
 from ipai.clip.model import TOY, ClipModel, embedding_cache
 from ipai.errors import CheckpointError
 from ipai.evaluation.config import EDITOR, EvaluationConfig, check
@@ -263,6 +263,7 @@ def _facts(config: EvaluationConfig, evaluated: EvaluatedRun, clip: ClipModel) -
             "instructions": evaluated.wordings,
             "scheduler": config.scheduler,
             "batch_size": config.batch_size,
+            "dtype": str(resolve_dtype(evaluated.base.dtype, resolve_device(config.device))).removeprefix("torch."),
             "sampling": sampling,
             **({"filters": evaluated.filters} if evaluated.filters else {}),
         },

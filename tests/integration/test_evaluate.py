@@ -76,6 +76,18 @@ def folder(undisturbed: Path, held_out: Path, tmp_path_factory: pytest.TempPathF
     return copied
 
 
+def test_pictures_in_another_precision_are_others_and_nearly_the_same(folder: Path, tmp_path: Path) -> None:
+    words = (f"run={folder}", "oracles=0", "crossed=0", f"output={tmp_path}/out")
+    full = evaluation(*words)
+    half = evaluation(*words, "dtype=bf16")
+    assert (full.scores["settings"]["dtype"], half.scores["settings"]["dtype"]) == ("float32", "bfloat16")
+    wanted, found = (one.scores["tasks"]["object"]["clip_i"]["mean"] for one in (full, half))
+    assert wanted != found, "drawn anew"
+    assert found == pytest.approx(wanted, abs=0.05)
+    with pytest.raises(ConfigError, match="dtype=bf16 is of the run's base, and weights=instruct_pix2pix draws with"):
+        evaluation(*words, "dtype=bf16", "weights=instruct_pix2pix")
+
+
 def test_measures_with_weights_of_their_own_are_asked_for_by_name(folder: Path, tmp_path: Path) -> None:
     for name in ("csd", "dino"):
         (tmp_path / name).mkdir()

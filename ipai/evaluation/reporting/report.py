@@ -100,6 +100,7 @@ def _facts(done: Evaluated) -> list[tuple[str, str]]:
         ("adapter", f"{scores['weights']} weights, sha256 {scores['adapter_sha256'][:16]}"),
         ("held-out samples", f"{settings['limit']} a task at most, seed {settings['seed']}"),
         ("instructions", settings["instructions"]),
+        ("precision", settings["dtype"]),
         ("sampler", f"{settings['scheduler']}; " + _samplings(settings["sampling"])),
         ("scored by", scores["models"]["clip"]),
         ("code", commit),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from ipai.backbones.config import DTYPES
 from ipai.errors import IpaiError
 from ipai.evaluation.layout import FOLDER, SCORES
 from ipai.evaluation.reporting.at_once import Job, run_all
@@ -43,7 +44,7 @@ class ReproduceConfig:
     figures: str
     seed: int = field(metadata=SEED)
     at_once: int = field(metadata=above(0))
-    dtype: str = field(metadata=one_of("auto", "bf16", "fp16", "fp32"))
+    dtype: str = field(metadata=one_of(*DTYPES))
     limit: int = field(metadata=above(0))
     oracles: int = field(metadata=at_least(0))
     experiments: list[str] = field(default_factory=list)
