@@ -167,21 +167,20 @@ def _control_characters(node: Any) -> Iterator[str]:
             yield f"{key}={text!r} holds a control character, such as a line break; leave it out"
 
 
-def _list_single_values(node: Any, schema: Any) -> None:
+def _list_single_values(node: Any, schema: Any, prefix: str = "") -> None:
     """Take one value for a list of one: `seeds=5`. `keys=[a=1,b=2]` is one text as Hydra reads it, and meant a list."""
     hints = get_type_hints(schema)
     for key in [key for key in map(str, node) if not OmegaConf.is_missing(node, key)]:
         if OmegaConf.is_interpolation(node, key):
             continue
         if is_dataclass(hints[key]) and isinstance(node[key], DictConfig):
-            _list_single_values(node[key], hints[key])
+            _list_single_values(node[key], hints[key], f"{prefix}{key}.")
         elif "list[" in str(hints[key]) and isinstance(node[key], str | int | float):
             value = node[key]
             if isinstance(value, str) and value.startswith("[") and value.endswith("]"):
-                quoted = ",".join(f'"{item.strip()}"' for item in value[1:-1].split(","))
-                raise ConfigError(
-                    f"{key}={value} is one text as Hydra reads it; quote what the list holds: '{key}=[{quoted}]'"
-                )
+                name = f"{prefix}{key}"
+                mend = f"""quote each item of the list: '{name}=["...","..."]'"""
+                raise ConfigError(f"{name}={value} is one text as Hydra reads it; {mend}")
             node[key] = [value]
 
 

@@ -59,7 +59,7 @@ class Settings:
         ({"scale": "inf"}, "scale=inf must be a finite number"),
         (
             {"tasks": "[a=1, b=2]"},
-            r"""one text as Hydra reads it; quote what the list holds: 'tasks=\["a=1","b=2"\]'""",
+            r"""tasks=\[a=1, b=2\] is one text as Hydra reads it; quote each item of the list: 'tasks=\["\.\.\.",""",
         ),
         ({"part": {"share": 1.5}}, r"part\.share=1\.5 must lie between 0 and 1"),
         ({"part": {"shaer": 1}}, r"no key part\.shaer; did you mean part\.share"),

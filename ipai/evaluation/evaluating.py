@@ -263,13 +263,19 @@ def _facts(config: EvaluationConfig, evaluated: EvaluatedRun, clip: ClipModel) -
             "instructions": evaluated.wordings,
             "scheduler": config.scheduler,
             "batch_size": config.batch_size,
-            "dtype": str(resolve_dtype(evaluated.base.dtype, resolve_device(config.device))).removeprefix("torch."),
+            "dtype": _precision(config, evaluated),
             "sampling": sampling,
             **({"filters": evaluated.filters} if evaluated.filters else {}),
         },
         "versions": {name: version(name) for name in _LIBRARIES},
         "git": git_state(Path(__file__).parents[2]),
     }
+
+
+def _precision(config: EvaluationConfig, evaluated: EvaluatedRun) -> str:
+    """Of what draws, as torch calls it."""
+    dtype = resolve_dtype("auto" if config.weights == EDITOR else evaluated.base.dtype, resolve_device(config.device))
+    return str(dtype).removeprefix("torch.")
 
 
 def _write_rows(path: Path, rows: Sequence[Row]) -> None:

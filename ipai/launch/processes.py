@@ -80,7 +80,7 @@ def run_processes(arguments: list[str], processes: int, program: Sequence[str], 
         own = {**common, "RANK": meeting.node * processes + rank, "LOCAL_RANK": rank}
         environment = os.environ | {key: str(value) for key, value in own.items()}
         command = [sys.executable, *program, *arguments]
-        children.append(subprocess.Popen(command, env=environment, preexec_fn=_die_with_parent))
+        children.append(subprocess.Popen(command, env=environment, preexec_fn=die_with_parent))
 
     def forward(number: int, _frame: FrameType | None) -> None:
         for child in children:
@@ -123,7 +123,7 @@ def _stop(children: list[subprocess.Popen[bytes]], grace_s: float) -> None:
         child.wait()
 
 
-def _die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent dies, so that `kill -9` of the launcher leaves no orphans."""
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when its parent dies, so that `kill -9` of what started it leaves no orphans."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

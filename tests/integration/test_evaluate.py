@@ -24,6 +24,7 @@ from ipai.data.images import square_box
 from ipai.errors import CheckpointError, ConfigError, DataError, WeightsError
 from ipai.evaluation.config import EvaluationConfig
 from ipai.evaluation.evaluating import Evaluated, evaluate
+from ipai.evaluation.reporting.report import write_report
 from ipai.evaluation.sampling.image_shards import read_part
 from ipai.files import sha256_of
 from ipai.schema import typed
@@ -86,6 +87,18 @@ def test_pictures_in_another_precision_are_others_and_nearly_the_same(folder: Pa
     assert found == pytest.approx(wanted, abs=0.05)
     with pytest.raises(ConfigError, match="dtype=bf16 is of the run's base, and weights=instruct_pix2pix draws with"):
         evaluation(*words, "dtype=bf16", "weights=instruct_pix2pix")
+
+
+def test_a_baseline_of_other_settings_is_shown_and_not_compared(folder: Path, tmp_path: Path) -> None:
+    run_folder = tmp_path / "run"
+    shutil.copytree(folder, run_folder, symlinks=True)
+    words = (f"run={run_folder}", "oracles=0", "crossed=0")
+    evaluation(*words, "weights=start", "steps=3")
+    done = evaluation(*words)
+    told = "(start): evaluated with other settings, so not compared"
+    assert told in write_report(run_folder, done, 1).read_text()
+    evaluation(*words, "weights=start")
+    assert told not in write_report(run_folder, done, 1).read_text()
 
 
 def test_measures_with_weights_of_their_own_are_asked_for_by_name(folder: Path, tmp_path: Path) -> None:

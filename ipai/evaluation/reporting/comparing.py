@@ -202,11 +202,14 @@ def _add(lines: dict[str, Line], name: str, scores: dict[str, Any], rows: list[R
 def _refuse_other_questions(first: Line, second: Line, task: str) -> None:
     asked = []
     for line in (first, second):
-        one = line.scores[task]
-        sampling = one["settings"]["sampling"][task]
+        scores = line.scores[task]
+        settings = scores["settings"]
         seeds = {(row["key"], row["number"], row["prompt"]): row["seed"] for row in line.rows if row["task"] == task}
-        asked.append({"clip": one["models"]["clip"], "base": one["base"], "sampling": sampling, "samples": seeds})
-    differing = [name for name in asked[0] if asked[0][name] != asked[1][name]]
+        drawn = {"base": scores["base"], "sampling": settings["sampling"][task], "dtype": settings.get("dtype")}
+        asked.append({"clip": scores["models"]["clip"], **drawn, "samples": seeds})
+    one, other = asked
+    # Evaluations of before do not say in which precision they drew.
+    differing = [name for name in one if one[name] != other[name] and None not in (one[name], other[name])]
     if differing:
         raise DataError(
             f"{first.name} and {second.name} were not evaluated alike for {task} ({', '.join(differing)} differ), so "

@@ -8,9 +8,10 @@ from typing import Any
 from matplotlib.figure import Figure
 from PIL import Image
 
+from ipai.errors import DataError
 from ipai.evaluation.evaluating import Evaluated
 from ipai.evaluation.layout import BEFORE_AND_AFTER, SHEET
-from ipai.evaluation.reporting.comparing import columns, difference, paper_rows, paper_source, read_lines
+from ipai.evaluation.reporting.comparing import Line, columns, difference, paper_rows, paper_source, read_lines
 from ipai.evaluation.reporting.grids import HEADS, answers_by_task
 from ipai.evaluation.reporting.table import number, title, warnings
 from ipai.evaluation.sampling.image_shards import Part, read_part
@@ -127,20 +128,25 @@ def _paper_table(run: Path) -> dict[str, Any]:
                      for task, score in shown])
         for line in lines
     ]  # fmt: skip
-    gains = []
-    for line in lines[1:]:
-        cells = []
-        for task, score in shown:
-            found = difference(lines[0], line, task, score)
-            interval = "" if found is None or found.low is None else f" [{found.low:+.3f}, {found.high:+.3f}]"
-            cells.append(("", False) if found is None else (f"{found.mean:+.4f}{interval}", found.clear))
-        gains.append((line.name, cells))
+    gains = [_gains(lines[0], line, shown) for line in lines[1:]]
     paper = [
         (name, [f"{of[task][score]:.4f}" if task in of else "" for task, score in shown])
         for name, of in paper_rows().items()
     ]
     heads = [f"{task} {SCORES[score]}" for task, score in shown]
     return {"heads": heads, "rows": rows, "gains": gains, "paper": paper, "source": paper_source()}
+
+
+def _gains(first: Line, other: Line, shown: Sequence[tuple[str, str]]) -> tuple[str, list[tuple[str, bool]]]:
+    cells = []
+    try:
+        for task, score in shown:
+            found = difference(first, other, task, score)
+            interval = "" if found is None or found.low is None else f" [{found.low:+.3f}, {found.high:+.3f}]"
+            cells.append(("", False) if found is None else (f"{found.mean:+.4f}{interval}", found.clear))
+    except DataError:
+        return f"{other.name}: evaluated with other settings, so not compared", [("", False)] * len(shown)
+    return other.name, cells
 
 
 def _score_table(scores: dict[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class ReproduceConfig:
     figures: str
     seed: int = field(metadata=SEED)
     at_once: int = field(metadata=above(0))
-    dtype: str = field(metadata=one_of(*DTYPES))
+    dtype: str = field(metadata=one_of(*(name for name in DTYPES if name != "fp16")))
     limit: int = field(metadata=above(0))
     oracles: int = field(metadata=at_least(0))
     experiments: list[str] = field(default_factory=list)
@@ -103,17 +103,16 @@ class Ledger:
 
     Args:
         path: Of the file that remembers them.
-        run: Runs a command.
     """
 
-    def __init__(self, path: Path, run: Run) -> None:
-        self._path, self._run, self._writing = path, run, threading.Lock()
+    def __init__(self, path: Path) -> None:
+        self._path, self._writing = path, threading.Lock()
         try:
             self._done = read_record(path, dict[str, str]) if path.exists() else {}
         except (OSError, RecordError) as error:
             raise IpaiError(f"{path} is damaged ({error}); remove it, and what is done is done again") from error
 
-    def do(self, output: Path, command: list[str], inputs: str = "") -> None:
+    def do(self, run: Run, output: Path, command: list[str], inputs: str = "") -> None:
         """Run a command unless it made this output of these inputs, and the output is still there.
 
         Raises:
@@ -123,7 +122,7 @@ class Ledger:
         made = f"{name} {inputs}".strip()
         if self._done.get(str(output)) == made and output.exists():
             return
-        code = self._run(command)
+        code = run(command)
         if code:
             raise IpaiError(f"python {name} ended with {code}; mend that and start again: what is done is kept")
         with self._writing:
@@ -162,23 +161,28 @@ def trainings(config: ReproduceConfig) -> Iterator[Training]:
             yield Training(name, seed, folder, evaluations=each)
 
 
-def reproduce(config: ReproduceConfig, run: Run) -> None:
+def reproduce(config: ReproduceConfig, run: Run, beside: Run) -> None:
     """Build the data, then train every experiment and evaluate all of it, several at once where told to.
+
+    Args:
+        config: What of.
+        run: Runs a command that has the machine for itself.
+        beside: Runs one of `config.at_once` commands.
 
     Raises:
         ConfigError: The settings cannot work.
         IpaiError: A command failed.
     """
     refuse(config.problems())
-    ledger = _ledger(config, run)
+    ledger = _ledger(config)
     samples = [] if config.samples is None else [f"samples={config.samples}"]
-    ledger.do(Path(config.sources), ["scripts/make_toy_sources.py", f"output={config.sources}", *samples])
+    ledger.do(run, Path(config.sources), ["scripts/make_toy_sources.py", f"output={config.sources}", *samples])
     places = [f"all.sources={config.sources}", f"all.output={config.shards}"]
-    ledger.do(Path(config.shards), ["scripts/build_datasets.py", "recipe=toy", *places, *config.build_datasets])
+    ledger.do(run, Path(config.shards), ["scripts/build_datasets.py", "recipe=toy", *places, *config.build_datasets])
     # Neither is remembered: what is done already says so at once, and a run whose settings changed must refuse.
     parts = ["base=toy", f"base.dtype={config.dtype}"]
     _must(run, ["scripts/cache_latents.py", f"data.root={config.shards}", *parts, "image_tokens=true"])
-    run_all((_job(config, ledger, run, training) for training in trainings(config)), config.at_once)
+    run_all((_job(config, ledger, beside, training) for training in trainings(config)), config.at_once)
 
 
 def draw_figures(config: ReproduceConfig, run: Run) -> None:
@@ -187,16 +191,16 @@ def draw_figures(config: ReproduceConfig, run: Run) -> None:
     Raises:
         IpaiError: A command failed.
     """
-    ledger = _ledger(config, run)
+    ledger = _ledger(config)
     evaluated = sorted(Path(config.runs_root).glob(f"*/{FOLDER}/**/{SCORES}"))
     inputs = hashlib.sha256("".join(sha256_of(path) for path in evaluated).encode()).hexdigest()[:16]
     for number, runs in _figures(config):
         command = ["scripts/figures.py", f"figure={number}", runs, f"output={config.figures}"]
-        ledger.do(Path(config.figures) / f"figure-{number}.png", command, inputs)
+        ledger.do(run, Path(config.figures) / f"figure-{number}.png", command, inputs)
 
 
-def _ledger(config: ReproduceConfig, run: Run) -> Ledger:
-    return Ledger(Path(config.runs_root) / "reproduce-toy.json", run)
+def _ledger(config: ReproduceConfig) -> Ledger:
+    return Ledger(Path(config.runs_root) / "reproduce-toy.json")
 
 
 def _job(config: ReproduceConfig, ledger: Ledger, run: Run, training: Training) -> Job:
@@ -204,8 +208,8 @@ def _job(config: ReproduceConfig, ledger: Ledger, run: Run, training: Training) 
     return Job(str(training.folder), partial(_train, config, ledger, run, training), after)
 
 
-def _train(config: ReproduceConfig, ledger: Ledger, run: Run, training: Training) -> Iterator[Job]:
-    """Train, then say what to evaluate."""
+def _train(config: ReproduceConfig, ledger: Ledger, run: Run, training: Training) -> list[Job]:
+    """Train, then say what to evaluate: which checkpoints there are shows only now."""
     _must(
         run,
         ["train.py", f"experiment={training.experiment}", "recipe=toy", f"run={training.folder}",
@@ -213,14 +217,18 @@ def _train(config: ReproduceConfig, ledger: Ledger, run: Run, training: Training
          f"base.dtype={config.dtype}", f"train.seed={training.seed}", "checkpoint.keep=1000", "logger=none",
          *config.train, *training.keys],
     )  # fmt: skip
-    for one in (*training.evaluations, *_of_checkpoints(config, training)):
+    weights = _state(training.folder)
+
+    def evaluation(one: Evaluation) -> Job:
         command = ["scripts/evaluate.py", *one.keys, f"limit={config.limit}", *config.evaluate]
-        yield Job(str(one.folder), partial(_evaluate, ledger, one.folder, command, _state(training.folder)))
+        return Job(str(one.folder), partial(_evaluate, ledger, run, one.folder, command, weights))
+
+    return [evaluation(one) for one in (*training.evaluations, *_of_checkpoints(config, training))]
 
 
-def _evaluate(ledger: Ledger, folder: Path, command: list[str], weights: str) -> tuple[Job, ...]:
-    ledger.do(folder / SCORES, command, weights)
-    return ()
+def _evaluate(ledger: Ledger, run: Run, folder: Path, command: list[str], weights: str) -> list[Job]:
+    ledger.do(run, folder / SCORES, command, weights)
+    return []
 
 
 def _must(run: Run, command: list[str]) -> None:

@@ -58,6 +58,10 @@ def test_an_error_ends_it_and_nothing_further_starts() -> None:
     def fail() -> list[Job]:
         raise ValueError("no")
 
+    def slow() -> list[Job]:
+        time.sleep(0.1)
+        return _says(said, "beside", "further")()
+
     with pytest.raises(ValueError, match="no"):
-        run_all([Job("bad", fail), Job("next", _says(said, "next"))], 1)
-    assert not said
+        run_all([Job("bad", fail), Job("beside", slow), Job("next", _says(said, "next"))], 2)
+    assert said == ["beside"]

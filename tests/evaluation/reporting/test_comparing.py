@@ -87,6 +87,12 @@ def test_what_was_not_asked_alike_is_refused(runs: list[Path], tmp_path: Path) -
     write_evaluation(tmp_path / "other" / "evaluation", ("object",), 0.0, models={"clip": "another"})
     with pytest.raises(DataError, match=r"not evaluated alike for object \(clip differ"):
         compared(read_lines([runs[0], tmp_path / "other"]))
+    sampling = {"instructions": "val", "sampling": {"object": {"scale": 1.0}}}
+    for name, dtype in (("full", "float32"), ("half", "bfloat16")):
+        write_evaluation(tmp_path / name / "evaluation", ("object",), 0.0, settings={**sampling, "dtype": dtype})
+    with pytest.raises(DataError, match=r"not evaluated alike for object \(dtype differ"):
+        compared(read_lines([tmp_path / "full", tmp_path / "half"]))
+    compared(read_lines([runs[0], tmp_path / "half"]))  # an evaluation of before, which does not say its precision
     with pytest.raises(DataError, match="single-task would hold object twice"):
         read_lines([*runs, runs[1]])
     with pytest.raises(DataError, match=r"scripts/evaluate.py run="):
