@@ -95,7 +95,7 @@ def test_a_baseline_of_other_settings_is_shown_and_not_compared(folder: Path, tm
     words = (f"run={run_folder}", "oracles=0", "crossed=0")
     evaluation(*words, "weights=start", "steps=3")
     done = evaluation(*words)
-    told = "(start): evaluated with other settings, so not compared"
+    told = "evaluated with other settings, so not compared"
     assert told in write_report(run_folder, done, 1).read_text()
     evaluation(*words, "weights=start")
     assert told not in write_report(run_folder, done, 1).read_text()
