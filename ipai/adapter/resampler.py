@@ -160,7 +160,7 @@ class Resampler(nn.Module):
 
 def _without_float16_autocast(device_type: str) -> AbstractContextManager[object]:
     """Switch autocast off where it would compute in float16; any other autocast is left as it is."""
-    # Not torch.amp.is_autocast_available: it breaks compiled graphs before torch 2.14. Meta tensors have no autocast.
+    # Not torch.amp.is_autocast_available: it breaks compiled graphs with torch 2.11. Meta tensors have no autocast.
     if device_type == "meta" or not torch.is_autocast_enabled(device_type):
         return nullcontext()
     if torch.get_autocast_dtype(device_type) is not torch.float16:
