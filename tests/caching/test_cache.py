@@ -8,13 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 import webdataset
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
 
 from ipai.backbones.backbone import Backbone
 from ipai.backbones.families import load_base
-from ipai.caching.building import fill_cache
-from ipai.caching.config import CachingConfig, parse
 from ipai.caching.identity import identity_of
 from ipai.caching.plan import plan_cache
 from ipai.data.bucket_sizes import BucketConfig
@@ -27,22 +23,11 @@ from ipai.files import sha256_of
 from ipai.training.assemble import assemble
 from ipai.training.loop import Parts
 from ipai.training.run import make_accelerator
-from tests.helpers.composing import CONF, compose
+from tests.helpers.caching import configure, make_cache
+from tests.helpers.composing import compose
 from tests.helpers.shard_writer import sample, write_shapes, write_shard, write_shards
 
 TASKS = ("copy", "style")
-
-
-def configure(root: Path, *overrides: str) -> CachingConfig:
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        given = ["base=micro", f"data.root={root}", "data.workers=0", "image_tokens=true", "batch_size=3"]
-        return parse(hydra_compose("cache_latents", overrides=[*given, *overrides]))
-
-
-def make_cache(root: Path, *overrides: str) -> CachingConfig:
-    config = configure(root, *overrides)
-    fill_cache(config, plan_cache(config), lambda _count: None)
-    return config
 
 
 @pytest.fixture(scope="module")
