@@ -46,7 +46,7 @@ build-datasets: setup ## all data sets of recipe=paper or recipe=toy; ARGS="task
 demo: setup ## the toy world: sources, data sets, joint training, report; minutes on two CPU cores
 	$(PYTHON) scripts/make_toy_sources.py
 	$(PYTHON) scripts/build_datasets.py recipe=toy
-	$(PYTHON) scripts/cache_latents.py data.root=data/toy/shards base=toy image_tokens=true launch.cpu_processes=2
+	$(PYTHON) scripts/cache_latents.py data.root=data/toy/shards base=toy image_tokens=true launch.cpu_processes=2 data.workers=0 batch_size=32
 	$(PYTHON) train.py experiment=joint recipe=toy logger=none data.latents=cache data.image_tokens=cache launch.cpu_processes=2 train.steps=1800
 	$(PYTHON) scripts/show_toy_run.py runs/joint-toy
 	$(PYTHON) scripts/evaluate.py run=runs/joint-toy limit=16 steps=10 batch_size=32 weights=start oracles=24 scale_by_task.structure=1 cpu_processes=2

@@ -55,6 +55,7 @@ def test_four_pool_workers_make_them_too(tmp_path: Path, coco: Path, reference: 
     assert digests(tmp_path / "object") == reference
 
 
+@pytest.mark.ci
 @_LONG
 def test_a_killed_ray_worker_costs_what_it_had_in_hand(tmp_path: Path, ray: None) -> None:
     results = run_jobs(partial(shard_of, tmp_path), list(range(6)), RAY, needs_gpu=False)

@@ -78,7 +78,9 @@ def test_copy_has_no_condition_of_its_own() -> None:
     assert draw_pair("copy", 5, 3, 64, ZOOM).condition is None
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "task", [pytest.param(task, marks=[] if task in ("style", "object") else pytest.mark.long) for task in TASKS]
+)
 @pytest.mark.slow
 def test_a_pair_depends_on_its_number_alone_and_a_build_on_its_settings(task: str, tmp_path: Path) -> None:
     first, again = (draw_pair(task, 5, 11, 64, ZOOM) for _ in range(2))

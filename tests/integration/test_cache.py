@@ -15,6 +15,7 @@ def hashes(folder: Path) -> dict[str, str]:
     return {path.name: sha256_of(path) for path in folder.rglob("*.*") if path.suffix in (".tar", ".json", ".npy")}
 
 
+@pytest.mark.ci
 @pytest.mark.slow
 @pytest.mark.long
 def test_killed_and_repeated_the_cache_is_the_same(shards: Path, tmp_path: Path) -> None:

@@ -186,6 +186,7 @@ def test_a_language_model_judges_what_was_drawn(folder: Path, tmp_path: Path, mo
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.ci
 @pytest.mark.long
 def test_two_evaluations_and_a_killed_one_leave_the_same_files(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -333,6 +334,7 @@ def test_settings_that_cannot_work_are_told(overrides: tuple[str, ...], says: st
         evaluation(*overrides)
 
 
+@pytest.mark.ci
 @pytest.mark.long
 @pytest.mark.parametrize("artist", ["adapter", "instruct_pix2pix"])
 def test_several_processes_draw_the_same(folder: Path, tmp_path: Path, artist: str) -> None:

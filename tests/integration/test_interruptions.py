@@ -40,6 +40,7 @@ def assert_close(cut: Path, whole: Path) -> None:
             torch.testing.assert_close(left[key], right[key], rtol=0, atol=1e-5)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("kills", [pytest.param(10, marks=pytest.mark.long)])
 def test_kills_change_nothing(shards: Path, undisturbed: Path, tmp_path: Path, kills: int) -> None:
     """kill -9 at random moments, from start-up to the last step, and the same command each time."""
@@ -99,6 +100,7 @@ def test_every_cut_of_the_batch_gives_the_same_adapter(
     assert_close(train(shards, tmp_path / "run", *overrides), undisturbed)
 
 
+@pytest.mark.ci
 @pytest.mark.long
 def test_a_run_goes_on_with_another_number_of_processes(shards: Path, undisturbed: Path, tmp_path: Path) -> None:
     process = start(

@@ -46,6 +46,7 @@ def processes_of(folder: Path) -> list[int]:
     return [int(pid) for pid in found.stdout.split()]
 
 
+@pytest.mark.ci
 @pytest.mark.faults
 def test_a_sweep_survives_preemption_a_kill_and_edits(shards: Path, tmp_path: Path, slurm: None) -> None:
     here, runs = checkout(tmp_path / "checkout"), tmp_path / "runs"

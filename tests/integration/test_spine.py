@@ -102,6 +102,7 @@ def test_help_shows_examples(script: str) -> None:
     assert f"python {script}" in result.stdout
 
 
+@pytest.mark.ci
 @pytest.mark.long
 def test_a_sweep_trains_each_point_in_its_own_folder(shards: Path, tmp_path: Path) -> None:
     script, *keys = training_command(shards, tmp_path, "train.seed=0,1", f"runs_root={tmp_path}")

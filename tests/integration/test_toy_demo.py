@@ -46,7 +46,14 @@ def _make_demo(folder: Path) -> None:
         "data.latents=cache",
         "data.image_tokens=cache",
     )
-    cache = ("scripts/cache_latents.py", f"data.root={folder}/shards", "base=toy", "image_tokens=true")
+    cache = (
+        "scripts/cache_latents.py",
+        f"data.root={folder}/shards",
+        "base=toy",
+        "image_tokens=true",
+        "data.workers=0",
+        "batch_size=32",
+    )
     for words in (
         ("scripts/make_toy_sources.py", f"output={folder}/sources", "samples=40"),
         ("scripts/build_datasets.py", "recipe=toy", *places(folder), "limit=12"),
@@ -77,6 +84,7 @@ def test_hugging_face_datasets_reads_all_five(demo: Path) -> None:
             assert ("cond.jpg" in sample) == (task != "copy")
 
 
+@pytest.mark.ci
 @pytest.mark.long
 def test_all_five_killed_ten_times_give_the_same_bytes(demo: Path, tmp_path: Path) -> None:
     sources, _ = places(demo)
@@ -134,6 +142,7 @@ def scores_of(report: Path) -> dict[str, Any]:
     return scores
 
 
+@pytest.mark.ci
 @pytest.mark.long
 def test_the_report_stands_alone_and_shows_everything(report: Path) -> None:
     page = html.unescape(report.read_text())
@@ -153,6 +162,7 @@ def test_only_a_toy_run_is_shown_before_and_after(undisturbed: Path) -> None:
     assert "base=toy" in done.stdout
 
 
+@pytest.mark.ci
 @pytest.mark.long
 def test_a_browser_shows_the_report(report: Path) -> None:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra dev)")
@@ -177,6 +187,7 @@ def test_a_browser_shows_the_report(report: Path) -> None:
         browser.close()
 
 
+@pytest.mark.ci
 @pytest.mark.long
 def test_every_figure_is_drawn_as_png_and_svg(report: Path, tmp_path: Path) -> None:
     folder = report.parents[1]
@@ -202,6 +213,7 @@ def test_every_figure_is_drawn_as_png_and_svg(report: Path, tmp_path: Path) -> N
             assert tuple(path.read_bytes() for path in draw_figure(config)) == before  # the same every time
 
 
+@pytest.mark.ci
 @pytest.mark.long
 def test_the_users_own_instruction_is_answered_and_the_picture_says_how(demo: Path, tmp_path: Path) -> None:
     image = tmp_path / "condition.png"
@@ -228,8 +240,8 @@ def test_the_users_own_instruction_is_answered_and_the_picture_says_how(demo: Pa
     ("words", "messages"),
     [
         (("steps=0",), ("steps=0 must lie between 1 and 1000",)),
-        (("output=x.jpg",), ("must end in .png",)),
-        (("stepps=1",), ("stepps",)),
+        pytest.param(("output=x.jpg",), ("must end in .png",), marks=pytest.mark.long),
+        pytest.param(("stepps=1",), ("stepps",), marks=pytest.mark.long),
     ],
 )
 def test_mistakes_in_generating_end_with_2_and_a_message(

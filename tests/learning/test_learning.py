@@ -33,7 +33,7 @@ def listens(lesson: Lesson) -> bool:
 @pytest.mark.parametrize(
     ("others", "margin"),
     [
-        pytest.param((), LOSS_MARGIN, id="unet"),
+        pytest.param((), LOSS_MARGIN, id="unet", marks=pytest.mark.ci),
         pytest.param(OTHER_BASE, TRANSFORMERS_LOSS_MARGIN, id="transformer"),
     ],
 )

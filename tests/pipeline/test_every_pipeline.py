@@ -37,8 +37,14 @@ def test_the_table_names_every_class() -> None:
     assert sorted(CALLED_WITH) == WORKING
 
 
+# Of the videos, which take longest, one in each run of CI.
+VIDEOS = {name for name in WORKING if name.startswith(("AnimateDiff", "PIA")) and name != "AnimateDiffPipeline"}
+EACH = [pytest.param(name, marks=[pytest.mark.long] if name in VIDEOS else []) for name in WORKING]
+
+
 @pytest.mark.parametrize(
-    ("name", "guidance_scale"), [(name, 5.0) for name in WORKING] + [(name, NO_GUIDANCE) for name in UNGUIDED]
+    ("name", "guidance_scale"),
+    [pytest.param(*each.values, 5.0, marks=each.marks) for each in EACH] + [(name, NO_GUIDANCE) for name in UNGUIDED],
 )
 def test_it_draws_what_diffusers_own_ip_adapter_draws(name: str, guidance_scale: float) -> None:
     """Which rows get the picture and which the zeros is diffusers' own choice, made for each class by its authors."""
@@ -67,7 +73,7 @@ def test_it_draws_what_diffusers_own_ip_adapter_draws(name: str, guidance_scale:
     assert (ours - theirs).abs().max() < 1e-4
 
 
-@pytest.mark.parametrize("name", WORKING)
+@pytest.mark.parametrize("name", EACH)
 def test_four_pass_guidance_with_equal_scales_is_ordinary_guidance_or_refused(name: str) -> None:
     pipe = pipe_of(name)
     attached = attach(pipe, adapter_for(pipe), base=CONFIG)

@@ -117,7 +117,7 @@ def test_a_list_that_was_lost_does_not_let_other_files_in(configure: Configure, 
         made_from.compare(tmp_path / "run", facts, checkpoint.origin_of(state))
 
 
-@pytest.mark.parametrize("change", ["train.seed=7", "train.learning_rate=1e-2"])
+@pytest.mark.parametrize("change", ["train.seed=7", pytest.param("train.learning_rate=1e-2", marks=pytest.mark.long)])
 def test_a_lost_configuration_lets_no_other_settings_in(configure: Configure, tmp_path: Path, change: str) -> None:
     assert train(configure(*SHORT)) == 0
     (tmp_path / "run" / "config.yaml").unlink()
@@ -157,9 +157,9 @@ def bad_record(members: dict[str, Any], **changes: Any) -> dict[str, Any]:
     [
         ("copy", lambda good: bad_record(good, prompt=None), "no_prompt"),
         ("copy", lambda good: good | {"json": b'{"prompt": '}, "damaged_json"),
-        ("copy", lambda good: good | {"json": b"[1, 2]"}, "damaged_json"),
-        ("object", lambda good: bad_record(good, slot=None), "no_name"),
-        ("object", lambda good: bad_record(good, slot=["zebra"]), "no_name"),
+        pytest.param("copy", lambda good: good | {"json": b"[1, 2]"}, "damaged_json", marks=pytest.mark.long),
+        pytest.param("object", lambda good: bad_record(good, slot=None), "no_name", marks=pytest.mark.long),
+        pytest.param("object", lambda good: bad_record(good, slot=["zebra"]), "no_name", marks=pytest.mark.long),
         ("object", lambda good: bad_record(good, slot="{x}"), "no_name"),
     ],
 )

@@ -181,6 +181,7 @@ def test_a_struct_of_bytes_and_path_gives_the_same_samples(tmp_path: Path, teach
     assert plain == wrapped
 
 
+@pytest.mark.ci
 @pytest.mark.long  # several processes import everything
 def test_the_same_bytes_for_any_worker_count_and_after_a_kill(tmp_path: Path, catalog: Path, teachers: Path) -> None:
     for workers in (1, 2):
