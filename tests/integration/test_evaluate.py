@@ -334,9 +334,8 @@ def test_settings_that_cannot_work_are_told(overrides: tuple[str, ...], says: st
         evaluation(*overrides)
 
 
-@pytest.mark.ci
 @pytest.mark.long
-@pytest.mark.parametrize("artist", ["adapter", "instruct_pix2pix"])
+@pytest.mark.parametrize("artist", [pytest.param("adapter", marks=pytest.mark.ci), "instruct_pix2pix"])
 def test_several_processes_draw_the_same(folder: Path, tmp_path: Path, artist: str) -> None:
     words = [f"run={folder}", "limit=4", "device=cpu"]
     if artist == "instruct_pix2pix":

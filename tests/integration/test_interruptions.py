@@ -40,8 +40,8 @@ def assert_close(cut: Path, whole: Path) -> None:
             torch.testing.assert_close(left[key], right[key], rtol=0, atol=1e-5)
 
 
-@pytest.mark.ci
-@pytest.mark.parametrize("kills", [pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("kills", [pytest.param(4, marks=pytest.mark.ci), 10])
 def test_kills_change_nothing(shards: Path, undisturbed: Path, tmp_path: Path, kills: int) -> None:
     """kill -9 at random moments, from start-up to the last step, and the same command each time."""
     chance, folder = random.Random(0), tmp_path / "run"

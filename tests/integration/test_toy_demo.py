@@ -84,7 +84,6 @@ def test_hugging_face_datasets_reads_all_five(demo: Path) -> None:
             assert ("cond.jpg" in sample) == (task != "copy")
 
 
-@pytest.mark.ci
 @pytest.mark.long
 def test_all_five_killed_ten_times_give_the_same_bytes(demo: Path, tmp_path: Path) -> None:
     sources, _ = places(demo)
