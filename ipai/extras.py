@@ -1,4 +1,4 @@
-"""Which optional part of the installation brings a library: `pip install "ipai[train,data,eval,app]"`."""
+"""Which optional part of the installation brings a library: `pip install ".[train,data,eval,app]"`."""
 
 from ipai.errors import ConfigError
 
@@ -20,5 +20,7 @@ def missing_extra(error: ImportError) -> ConfigError | None:
     library = (error.name or "").partition(".")[0]
     for extra, libraries in BRINGS.items():
         if library in libraries:
-            return ConfigError(f'this needs {library}, which is not installed: pip install "ipai[{extra}]"')
+            return ConfigError(
+                f'this needs {library}, which is not installed: pip install ".[{extra}]" in ipai\'s checkout'
+            )
     return None

@@ -115,5 +115,7 @@ def _imported() -> Any:
     try:
         import submitit
     except ImportError as error:
-        raise ConfigError("launch=slurm needs the package submitit: pip install 'ipai[slurm]'") from error
+        raise ConfigError(
+            "launch=slurm needs the package submitit: pip install '.[slurm]' in ipai's checkout"
+        ) from error
     return submitit

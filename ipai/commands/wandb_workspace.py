@@ -1,6 +1,6 @@
 """Save a view of a wandb project for this project's runs:  python scripts/wandb_workspace.py ENTITY [PROJECT]
 
-Losses by task first, then scores, health and speed, all against samples seen. Needs `pip install 'ipai[workspace]'` and
+Losses by task first, then scores, health and speed, all against samples seen. Needs `pip install '.[workspace]'` and
 a key (`wandb login` or WANDB_API_KEY). --dry-run prints the sections instead.
 """
 

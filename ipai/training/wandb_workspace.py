@@ -52,7 +52,7 @@ def workspace(entity: str, project: str) -> "Workspace":
     try:
         from wandb_workspaces.workspaces import Workspace, WorkspaceSettings
     except ImportError as error:
-        raise ConfigError("wandb-workspaces is missing; pip install 'ipai[workspace]'") from error
+        raise ConfigError("wandb-workspaces is missing; pip install '.[workspace]'") from error
     return Workspace(
         entity=entity,
         project=project,

@@ -1,4 +1,4 @@
-"""Miniatures of the encoders behind `evaluate.measures`, in the layouts of the real ones."""
+"""Miniatures of the encoders behind `ipai evaluate measures=`, in the layouts of the real ones."""
 
 from pathlib import Path
 

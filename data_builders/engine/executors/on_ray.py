@@ -84,5 +84,5 @@ def _imported() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise ConfigError("executor=ray needs the package ray: pip install 'ipai[ray]'") from error
+        raise ConfigError("executor=ray needs the package ray: pip install '.[ray]'") from error
     return ray

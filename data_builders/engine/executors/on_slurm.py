@@ -111,5 +111,7 @@ def _imported() -> Any:
         import submitit
         import submitit.helpers
     except ImportError as error:
-        raise ConfigError("executor=slurm needs the package submitit: pip install 'ipai[slurm]'") from error
+        raise ConfigError(
+            "executor=slurm needs the package submitit: pip install '.[slurm]' in ipai's checkout"
+        ) from error
     return submitit

@@ -1,4 +1,4 @@
-"""Likeness of a generated picture to its condition by encoders that need weights (`evaluate.measures`)."""
+"""Likeness of a generated picture to its condition by encoders that need weights (`ipai evaluate measures=`)."""
 
 import hashlib
 from collections.abc import Callable, Sequence

@@ -75,11 +75,11 @@ WITH_WEIGHTS = {
     "lpips": "1 - LPIPS (1801.03924)",
     "face_id": "SFace (2205.12010) on the largest face that YuNet finds",
 }
-"""Those of `evaluate.measures`, which run here where their weights are given."""
+"""Those of `ipai evaluate measures=`, which run here where their weights are given."""
 
 
 def of_likeness(name: str, likeness: PictureMeasure) -> Measure:
-    """A measure of `evaluate.measures` as one of these."""
+    """A measure of `ipai evaluate measures=` as one of these."""
 
     def score(asked: KnownAnswers, _: ClipModel) -> np.ndarray:
         answers, conditions = (

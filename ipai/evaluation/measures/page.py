@@ -29,7 +29,7 @@ def page(lines: Sequence[Line], measures: Mapping[str, Measure], count: int, cli
         for line in lines
     ]
     waiting = [
-        (called, f"`evaluate.measures`, {name}") for name, called in WITH_WEIGHTS.items() if name not in measures
+        (called, f"`ipai evaluate measures=[{name}]`") for name, called in WITH_WEIGHTS.items() if name not in measures
     ]
     return render_page("measures.md.jinja", count=count, clip=clip, command=command, rows=rows, waiting=waiting)
 

@@ -1,4 +1,4 @@
-"""What `evaluate.measures` may name, and where the weights of those lie. Imports nothing slow."""
+"""What `ipai evaluate measures=` may name, and where the weights of those lie. Imports nothing slow."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -219,8 +219,8 @@ def test_they_can_be_held_against_what_was_taken(weights: LikenessWeights) -> No
     lines = agreement([("style", "scenes")], measures, ClipModel(TOY, None), 20, 0, lambda _: None)
     text = page(lines, measures, 20, "toy", "a command")
     assert all(f"| style, scenes | {measure.called} |" in text.replace("**", "") for measure in measures.values())
-    assert "evaluate.measures`, csd" not in text
-    assert "evaluate.measures`, csd" in page(lines[:0], {}, 20, "toy", "a command")
+    assert "ipai evaluate measures=[csd]`" not in text
+    assert "ipai evaluate measures=[csd]`" in page(lines[:0], {}, 20, "toy", "a command")
 
 
 def test_every_task_and_score_has_its_role() -> None:
