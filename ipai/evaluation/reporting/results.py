@@ -41,7 +41,8 @@ def results(config: ReproduceConfig, command: str, previous: str | None) -> str:
         f"{joint['settings']['seed']}, at most {config.limit} held-out samples a task, code "
         f"{(joint['git'] or {'commit': 'unknown'})['commit'][:12]}. The joint run had {joint['step']:,} steps and "
         f"{joint['samples_seen']:,} samples. The oracles' tables are of {config.oracles} pictures a line. "
-        "Errors and intervals are over held-out samples; what another training seed changes has a table of its own.",
+        "Errors and intervals are over held-out samples. Where nothing else is said, the run is that of the first "
+        "training seed" + ("; what another one changes has a table of its own." if config.more_seeds else "."),
         _claims(config),
         _joint_against_single(folders),
         _fixed_against_random(folders),
@@ -57,10 +58,13 @@ def results(config: ReproduceConfig, command: str, previous: str | None) -> str:
 def _claims(config: ReproduceConfig) -> str:
     rows = [[claim.text, claim.answer, claim.evidence] for claim in claims(config)]
     note = (
-        "Differences with 95 % bootstrap intervals over held-out samples, of means over the training seeds; one is "
-        "clear where it is there after a correction for the number of scores (Holm, paired t-tests, 5 %). For Figures "
-        "7 and 8 the intervals decide. Shares of answers, by the oracles, with standard errors. On a par: at most "
-        f"{MARGIN:.0%} of the other's mean, or {100 * MARGIN:.0f} points, below it. A leak is resolved at {LEAK:.0%}."
+        "Differences with 95 % bootstrap intervals over held-out samples, of means over the training seeds where runs "
+        "are compared, else of the first; one is clear where it is there after a correction for the number of scores "
+        "(Holm, paired t-tests, 5 %). Better: clearly above in some and clearly below in none; scores against the "
+        "condition (CLIP-I, CLIP-S) also reward what should not be taken, which the oracles see. On a par, and for "
+        f"Figures 7 and 8: by each interval. On a par: at most {MARGIN:.0%} of the other's mean below it, or "
+        f"{100 * MARGIN:.0f} points. Shares of answers, by the oracles, with standard errors. More than {LEAK:.0%} of "
+        "the places kept are a leak."
     )
     lines = ["| claim | answer | measured |", "| --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in rows)]
     return "\n".join(["## The claims", "", note, "", *lines])
@@ -80,7 +84,9 @@ def _fixed_against_random(folders: dict[str, Path]) -> str:
     lines = read_lines([path / wordings for path in own for wordings in ("", "val", "train", "fixed")
                         if (path / wordings / SCORES).is_file()], baselines=False)  # fmt: skip
     body = compared(lines).markdown().split("\n", 2)[2].replace("\n## ", "\n### ").strip()
-    note = "`val`: wordings that no training has seen; `train`: those of the training pools; `fixed`: one a task."
+    note = (
+        "By wordings that no training has seen where none is named; `train`: those of the pools; `fixed`: one a task."
+    )
     return f"## Random against fixed instructions\n\n{note}\n\n{body}"
 
 
@@ -139,10 +145,14 @@ def _leaks_over_training(joint: Path) -> Iterator[str]:
 def _oracles(folders: dict[str, Path]) -> str:
     evaluated: list[tuple[str, dict[str, Any]]] = []
     for name, path in folders.items():
-        for folder in (path / FOLDER, path / FOLDER / "start"):
-            if name == "joint" or folder.name == FOLDER:
+        for folder in (path / FOLDER, path / FOLDER / "start", path / FOLDER / "val"):
+            if folder.name == FOLDER or (name == "joint" and folder.name == "start") or (folder / SCORES).is_file():
                 scores, _ = read_evaluation(folder)
-                evaluated.append((name if folder.name == FOLDER else f"{name} before training", scores))
+                before = " before training" if folder.name == "start" else ""
+                told = (
+                    "unseen wordings" if scores["settings"]["instructions"] == "val" else "the wordings of its training"
+                )
+                evaluated.append((f"{name}{before}, told by {told}", scores))
     return "\n\n".join(["## What was taken and what leaked", *_tables(evaluated)])
 
 

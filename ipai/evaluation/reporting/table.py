@@ -8,6 +8,7 @@ from ipai.evaluation.config import EDITOR
 from ipai.evaluation.scoring.statistics import SCORES
 from ipai.evaluation.scoring.taken_and_leaked import LEAKED, TAKEN
 from ipai.tasks import TASKS, get_task
+from ipai.toyworld.factors import CHOICES
 
 
 def table(scores: dict[str, Any]) -> str:
@@ -41,12 +42,16 @@ def oracle_lines(oracles: dict[str, Any]) -> list[str]:
     """The oracles' tables: how often each factor of the condition was taken, and how often the prompt's was drawn."""
     lines = [
         "Share of answers, in per cent, that have the condition's factor; bold where the instruction asks for it, the "
-        "others are leaks. After a slash the share that has the prompt's. Pairs that agree anyway are not counted.",
+        "others are leaks where they are above chance. After a slash the share that has the prompt's. Pairs that agree "
+        "anyway are not counted.",
     ]
     for kind, tasks in oracles["tables"].items():
         factors = list(next(iter(tasks.values())))
         rows = [[task, *(_share(tasks[task][name]) for name in factors)] for task in TASKS if task in tasks]
-        lines += ["", *markdown([kind, *factors], rows)]
+        prompted = {name for of in tasks.values() for name, factor in of.items() if "followed" in factor}
+        # What a prompt names is drawn as it says, so that a condition's is met less often than by chance.
+        chances = ["" if name in prompted else f"{100 / len(CHOICES[name]):.0f}" for name in factors]
+        lines += ["", *markdown([kind, *factors], [*rows, ["*by chance*", *chances]])]
         left_out = [f"{name} ({100 * oracles['accuracy'][kind][name]:.1f} %)" for name in oracles["not_scored"][kind]]
         if left_out:
             lines += ["", f"Not scored, as the oracle's held-out accuracy is not above 97 %: {', '.join(left_out)}."]

@@ -29,8 +29,7 @@ MARGIN = 0.1
 """Of the other's mean, and of all answers: how far below something that is "on a par" may lie."""
 
 LEAK = 0.25
-"""The share of kept places with which a leak counts as resolved, as docs/toy-world.md has it; chance is a ninth."""
-_CHANCE = 1 / 9
+"""The share of kept places above which something leaks, as docs/toy-world.md has it; chance is a ninth."""
 
 
 def claims(config: ReproduceConfig) -> Iterator[Claim]:
@@ -43,15 +42,16 @@ def claims(config: ReproduceConfig) -> Iterator[Claim]:
     specialists = [name for name in config.experiments if name.startswith("single_")]
     if specialists:
         single = pooled("single-task", [run_folder(config, name) for name in specialists])
-        yield _on_a_par(joint, single)
+        yield _on_a_par(joint, single, specialists)
         yield from _on_a_par_by_oracles(config, specialists)
         if len(specialists) == len(TASKS):
             yield _cost(joint.samples_seen // len(seeds_of(config, "joint")), single.samples_seen)
     for other in ("fixed_instruction", "average_instruction"):
         if other in config.experiments:
             yield _better_on_unseen(config, joint, other)
+            yield from _better_on_unseen_by_oracles(config, other)
     if config.curve:
-        yield _no_more_copying(config)
+        yield _lower_than_a_copy(config)
     yield _leak_resolved(config)
     yield _rewordings(run_folder(config, "joint") / FOLDER)
     if config.new_task is not None:
@@ -62,14 +62,22 @@ def claims(config: ReproduceConfig) -> Iterator[Claim]:
     )  # fmt: skip
 
 
-def _on_a_par(joint: Line, single: Line) -> Claim:
+def _on_a_par(joint: Line, single: Line, specialists: Sequence[str]) -> Claim:
     gaps = Gaps(joint, single)
     margins = [(gap, -MARGIN * abs(gap.of)) for gap in gaps.all]
     under = [gap for gap, margin in margins if gap.difference.high is not None and gap.difference.high < margin]
-    open_ = [gap for gap, margin in margins if gap.difference.low is None or gap.difference.low < margin]
+    reaching = [gap for gap, margin in margins if gap.difference.low is None or gap.difference.low < margin]
+    open_ = [gap for gap in reaching if gap not in under]
     answer = NO if under else UNKNOWN if open_ else YES
-    reach = "" if not open_ else f"; may lie more than {MARGIN:.0%} below in {', '.join(map(str, open_))}"
-    return Claim("joint is on a par with the single-task runs or better, by the scores", answer, f"{gaps}{reach}")
+    reach = "".join(
+        f"; {how} more than {MARGIN:.0%} below in {', '.join(map(str, found))}"
+        for how, found in (("lies", under), ("may lie", open_))
+        if found
+    )
+    which = "" if len(specialists) == len(TASKS) else f" ({', '.join(specialists)})"
+    return Claim(
+        f"joint is on a par with the single-task runs{which} or better, by the scores", answer, f"{gaps}{reach}"
+    )
 
 
 def _on_a_par_by_oracles(config: ReproduceConfig, specialists: Sequence[str]) -> Iterator[Claim]:
@@ -80,12 +88,13 @@ def _on_a_par_by_oracles(config: ReproduceConfig, specialists: Sequence[str]) ->
         ours = share_of_runs(seeds_of(config, "joint"), kind, task, factor)
         theirs = share_of_runs([run_folder(config, f"single_{task}")], kind, task, factor)
         if ours is not None and theirs is not None:
-            gap, half = ours.above(theirs, tests=len(TELLING))
-            answers.append(NO if gap + half < -MARGIN else YES if gap - half > -MARGIN else UNKNOWN)
+            gap, half = ours.above(theirs)
+            _, wide = ours.above(theirs, tests=len(TELLING))  # one of several is enough for a no, and all for a yes
+            answers.append(NO if gap + wide < -MARGIN else YES if gap - half > -MARGIN else UNKNOWN)
             texts.append(f"{task}: {factor} {ours} against {theirs}, {100 * gap:+.0f} ± {100 * half:.0f} points")
     if answers:
         answer = next((one for one in (NO, UNKNOWN) if one in answers), YES)
-        yield Claim("The same, by how often the oracles find what was asked for", answer, "; ".join(texts))
+        yield Claim("The same, by how often the oracles find one factor that was asked for", answer, "; ".join(texts))
 
 
 def _cost(joint: int, single: int) -> Claim:
@@ -105,7 +114,21 @@ def _better_on_unseen(config: ReproduceConfig, joint: Line, other: str) -> Claim
     return Claim(f"Told by unseen wordings, joint is better than {other}", answer, f"{gaps}; {seeds}")
 
 
-def _no_more_copying(config: ReproduceConfig) -> Claim:
+def _better_on_unseen_by_oracles(config: ReproduceConfig, other: str) -> Iterator[Claim]:
+    texts, above, below = [], 0, 0
+    for task, (kind, factor) in TELLING.items():
+        ours = share_of_runs(seeds_of(config, "joint"), kind, task, factor)
+        theirs = share_of_runs(seeds_of(config, other), kind, task, factor, "val")
+        if ours is not None and theirs is not None:
+            gap, half = ours.above(theirs, tests=len(TELLING))
+            above, below = above + (gap > half), below + (gap < -half)
+            texts.append(f"{task}: {factor} {ours} against {theirs}, {100 * gap:+.0f} ± {100 * half:.0f} points")
+    if texts:
+        answer = UNKNOWN if bool(above) == bool(below) else YES if above else NO
+        yield Claim(f"The same of {other}, by the oracles", answer, "; ".join(texts))
+
+
+def _lower_than_a_copy(config: ReproduceConfig) -> Claim:
     end = run_folder(config, "joint") / FOLDER
     (_, before), (_, after) = read_evaluation(end / "start"), read_evaluation(end)
     found = {}
@@ -116,7 +139,8 @@ def _no_more_copying(config: ReproduceConfig) -> Claim:
             continue
         found[f"{task} {SCORES[score]}"] = paired(np.array([last[key] - first[key] for key in first]))
     return Claim(
-        "Scores against the condition fall as copying ends (Fig. 7)", answer_of(list(found.values()), -1),
+        "Scores against the condition are lower after training than before, when all is copied (Fig. 7)",
+        answer_of(list(found.values()), -1),
         "from step 0 to the end " + ", ".join(f"{name} {interval(one)}" for name, one in found.items()),
     )  # fmt: skip
 
@@ -134,11 +158,13 @@ def _leak_resolved(config: ReproduceConfig) -> Claim:
         return Claim(text, NOT_RUN, "it needs two checkpoints")
     (early, first), (late, last) = points[0], points[-1]
     gap, half = first.above(last)
-    leaked = first.mean - 2 * first.error > _CHANCE
-    answer = YES if leaked and gap > half and last.mean <= LEAK else NO if gap < -half else UNKNOWN
+    leaks, has_leaked = (share.mean - 2 * share.error > LEAK for share in (last, first))
+    none, never = (share.mean + 2 * share.error <= LEAK for share in (last, first))
+    answer = YES if has_leaked and none and gap > half else NO if leaks or never else UNKNOWN
     return Claim(
         text, answer,
-        f'"use the style" keeps the place in {first} after {early:,} samples, in {last} after {late:,} (chance 11 %)',
+        f'"use the style" keeps the place in {first} after {early:,} samples, the first checkpoint that was '
+        f"asked, and in {last} after {late:,} (a leak: more than {LEAK:.0%}; chance 11 %)",
     )  # fmt: skip
 
 
@@ -146,20 +172,17 @@ def _rewordings(evaluation: Path) -> Claim:
     """Each sample drawn again with the same noise and another wording, and with the same wording and another noise."""
     (_, drawn), (_, reworded), (_, noises) = (read_evaluation(evaluation / name) for name in ("", "train", NOISES))
     other_noise = [row for row in noises if row["number"] == 1]
-    gaps: dict[tuple[str, str], list[float]] = {}
-    ratios = []
+    found, ratios = [], []
     for task, score in columns():
         first, worded, noised = (by_sample(rows, task, score) for rows in (drawn, reworded, other_noise))
         by_wording = {key: abs(first[key] - worded[key]) for key in first}
         by_noise = {key: abs(first[key] - noised[key]) for key in first}
         if usual := sum(by_noise.values()) / max(len(by_noise), 1):
             ratios.append(float(np.mean(list(by_wording.values()))) / usual)
-            for key in first:
-                gaps.setdefault((task, key), []).append((by_wording[key] - by_noise[key]) / usual)
-    found = paired(np.array([np.mean(of_sample) for of_sample in gaps.values()]))
+            found.append(paired(np.array([by_wording[key] - by_noise[key] for key in first])))
     return Claim(
-        "Another wording changes less than another noise (Fig. 8)", answer_of([found], -1),
-        f"a wording of training in place of an unseen one moves a sample's scores {np.mean(ratios):.2f} times as far "
+        "Another wording moves a sample's scores less than another noise (Fig. 8)", answer_of(found, -1),
+        f"a wording of training in place of an unseen one moves them {np.mean(ratios):.2f} times as far "
         f"as another noise does (from {min(ratios):.2f} to {max(ratios):.2f} over the scores)",
     )  # fmt: skip
 

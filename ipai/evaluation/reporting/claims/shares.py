@@ -11,6 +11,7 @@ from ipai.evaluation.layout import FOLDER
 from ipai.evaluation.reporting.comparing import CONFIDENCE, read_evaluation
 
 TELLING = {
+    "copy": ("scenes", "place"),
     "style": ("scenes", "style"),
     "object": ("scenes", "colour"),
     "structure": ("scenes", "place"),
@@ -60,12 +61,19 @@ def share_in(scores: dict[str, Any], kind: str, task: str, factor: str) -> Share
     return None if found is None else Share(found["mean"], found["n"])
 
 
-def share_of_runs(runs: Sequence[Path], kind: str, task: str, factor: str) -> Share | None:
+def share_of_runs(runs: Sequence[Path], kind: str, task: str, factor: str, wordings: str = "") -> Share | None:
     """The mean over runs that differ in their training seed; None where one was not scored.
 
     All of them answer the same conditions, so several runs make its error no smaller than one.
+
+    Args:
+        runs: Their folders.
+        kind: Of picture.
+        task: Whose instructions are asked.
+        factor: Of the condition.
+        wordings: Of the evaluation; empty for the run's own.
     """
-    found = [share_in(read_evaluation(run / FOLDER)[0], kind, task, factor) for run in runs]
+    found = [share_in(read_evaluation(run / FOLDER / wordings)[0], kind, task, factor) for run in runs]
     known = [share for share in found if share is not None]
     if len(known) < len(runs):
         return None
