@@ -35,6 +35,17 @@ def test_scores_over_training_join_start_checkpoints_and_end(tmp_path: Path) -> 
         scores_over_training([run], ["style/clip_s"])
 
 
+def test_each_task_names_the_runs_that_were_asked_for_it(tmp_path: Path) -> None:
+    for run, tasks in (("joint", ("style", "face")), ("single_style", ("style",)), ("single_face", ("face",))):
+        for name, seen in (("", 100), ("start", 0)):
+            write_evaluation(tmp_path / run / "evaluation" / name, tasks, 0.1, samples_seen=seen)
+    runs = [tmp_path / name for name in ("joint", "single_style", "single_face")]
+    wanted = ["style/clip_i", "style/clip_p", "face/clip_i", "face/clip_p"]
+    legends = [axes.get_legend() for axes in scores_over_training(runs, wanted).axes]
+    named = [None if legend is None else [text.get_text() for text in legend.get_texts()] for legend in legends]
+    assert named == [["joint", "single_style"], None, ["joint", "single_face"], None]
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

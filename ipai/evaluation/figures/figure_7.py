@@ -36,7 +36,8 @@ def scores_over_training(runs: Sequence[Path], wanted: Sequence[str]) -> Figure:
         axes.tick_params(labelsize=7)
         if not axes.has_data():
             raise DataError(f"none of the runs was evaluated for {one}")
-    panels[0].legend(fontsize=7)
+    for axes in panels[: len(wanted) : columns]:  # the runs of a task are not those of another
+        axes.legend(fontsize=7)
     for axes in panels[len(wanted) :]:
         axes.set_axis_off()
     return figure
