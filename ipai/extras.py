@@ -1,4 +1,4 @@
-"""Which optional part of the installation brings a library: `pip install ".[train,data,eval,app]"`."""
+"""Which optional part of the installation brings a library: `pip install '.[train,data,eval,app]'`."""
 
 from ipai.errors import ConfigError
 
@@ -15,12 +15,15 @@ BRINGS = {
 }
 
 
+def to_install(extra: str) -> str:
+    """The command that brings an extra; the project is on no index of packages."""
+    return f"pip install '.[{extra}]' in ipai's checkout"
+
+
 def missing_extra(error: ImportError) -> ConfigError | None:
     """What to say where an optional library is missing; None if it is none of them."""
     library = (error.name or "").partition(".")[0]
     for extra, libraries in BRINGS.items():
         if library in libraries:
-            return ConfigError(
-                f'this needs {library}, which is not installed: pip install ".[{extra}]" in ipai\'s checkout'
-            )
+            return ConfigError(f"this needs {library}, which is not installed: {to_install(extra)}")
     return None

@@ -50,7 +50,7 @@ def test_a_picture_is_drawn_without_any_extra(tmp_path: Path) -> None:
 def test_a_missing_extra_is_one_line_with_the_mend(tmp_path: Path, words: list[str], extra: str) -> None:
     done = run(tmp_path, *words)
     assert done.returncode == 2
-    assert f'pip install ".[{extra}]"' in done.stderr
+    assert f"pip install '.[{extra}]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -11,6 +11,7 @@ from ipai.cluster.naming import Point
 from ipai.cluster.queue import queued_jobs
 from ipai.cluster.snapshot import freeze_code
 from ipai.errors import ConfigError
+from ipai.extras import to_install
 from ipai.launch.config import LaunchConfig
 from ipai.runs import outcome
 from ipai.runs.run_folder import folder_of, freeze_config, locked
@@ -115,7 +116,5 @@ def _imported() -> Any:
     try:
         import submitit
     except ImportError as error:
-        raise ConfigError(
-            "launch=slurm needs the package submitit: pip install '.[slurm]' in ipai's checkout"
-        ) from error
+        raise ConfigError(f"launch=slurm needs the package submitit: {to_install('slurm')}") from error
     return submitit

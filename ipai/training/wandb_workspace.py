@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from ipai.errors import ConfigError
+from ipai.extras import to_install
 from ipai.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def workspace(entity: str, project: str) -> "Workspace":
     try:
         from wandb_workspaces.workspaces import Workspace, WorkspaceSettings
     except ImportError as error:
-        raise ConfigError("wandb-workspaces is missing; pip install '.[workspace]'") from error
+        raise ConfigError(f"wandb-workspaces is missing; {to_install('workspace')}") from error
     return Workspace(
         entity=entity,
         project=project,

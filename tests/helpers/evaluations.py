@@ -79,7 +79,7 @@ def write_reproduction(config: ReproduceConfig) -> None:
     write(single / "start", 0.3, weights="start", step=0, samples_seen=0)
     fixed = run_folder(config, "fixed_instruction") / FOLDER
     write(fixed, 0.1, wordings="fixed")
-    write(fixed / "val", 0.06)
+    write(fixed / "val", 0.06, oracles=oracle_table("scenes", "style", style=0.7, place=0.2))
     for experiment, better in (("joint", 0.2), ("task_embedding", 0.1)):
         hair = oracle_table("portraits", "face", hair_colour=better)
         write(then_new_task(config, experiment) / FOLDER, better, "face", samples_seen=100, oracles=hair)

@@ -32,7 +32,7 @@ def test_numbers_and_pictures_go_by_samples_and_once(tmp_path: Path) -> None:
 
 def test_a_missing_library_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "trackio", None)
-    with pytest.raises(ConfigError, match=r"pip install \"\.\[trackio\]\""):
+    with pytest.raises(ConfigError, match=r"pip install '\.\[trackio\]'"):
         TrackerLogger("trackio", "ipai", tmp_path, {})
 
 

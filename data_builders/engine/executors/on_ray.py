@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from data_builders.engine.executors.config import RayExecutor
 from ipai.errors import ConfigError, DataError
+from ipai.extras import to_install
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -84,5 +85,5 @@ def _imported() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise ConfigError("executor=ray needs the package ray: pip install '.[ray]'") from error
+        raise ConfigError(f"executor=ray needs the package ray: {to_install('ray')}") from error
     return ray

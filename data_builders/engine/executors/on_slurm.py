@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from data_builders.engine.executors.config import SlurmExecutor
 from ipai.errors import ConfigError, DataError, IpaiError
+from ipai.extras import to_install
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -111,7 +112,5 @@ def _imported() -> Any:
         import submitit
         import submitit.helpers
     except ImportError as error:
-        raise ConfigError(
-            "executor=slurm needs the package submitit: pip install '.[slurm]' in ipai's checkout"
-        ) from error
+        raise ConfigError(f"executor=slurm needs the package submitit: {to_install('slurm')}") from error
     return submitit

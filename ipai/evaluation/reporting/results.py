@@ -145,14 +145,13 @@ def _leaks_over_training(joint: Path) -> Iterator[str]:
 def _oracles(folders: dict[str, Path]) -> str:
     evaluated: list[tuple[str, dict[str, Any]]] = []
     for name, path in folders.items():
-        for folder in (path / FOLDER, path / FOLDER / "start", path / FOLDER / "val"):
-            if folder.name == FOLDER or (name == "joint" and folder.name == "start") or (folder / SCORES).is_file():
-                scores, _ = read_evaluation(folder)
-                before = " before training" if folder.name == "start" else ""
-                told = (
-                    "unseen wordings" if scores["settings"]["instructions"] == "val" else "the wordings of its training"
-                )
-                evaluated.append((f"{name}{before}, told by {told}", scores))
+        unseen = ["val"] if (path / FOLDER / "val" / SCORES).is_file() else []  # of runs with wordings of their own
+        for place in ["", *(["start"] if name == "joint" else []), *unseen]:
+            scores, _ = read_evaluation(path / FOLDER / place)
+            before = " before training" if place == "start" else ""
+            own = scores["settings"]["instructions"] != "val"
+            told = "the wordings of its training" if own else "unseen wordings"
+            evaluated.append((f"{name}{before}, told by {told}", scores))
     return "\n\n".join(["## What was taken and what leaked", *_tables(evaluated)])
 
 

@@ -185,6 +185,7 @@ def test_the_page_says_what_was_measured_and_keeps_what_was_written(config: Repr
     assert "fixed_instruction-toy, fixed instructions" in page
     assert "± 0.0141" in page  # what the joint run's two seeds differ by
     assert "| 500 | 60 ± 5 % | 60 ± 5 % |  |  |" in page
+    assert page.count("### fixed_instruction, told by unseen wordings") == 1
     assert "Not written yet" in page
     written = page.replace("Not written yet", "The claim holds")
     assert results(config, "x", written).split(MEANING)[1] == written.split(MEANING)[1]

@@ -62,6 +62,12 @@ def test_factors_that_the_oracle_reads_badly_are_not_scored_and_named(tmp_path: 
     assert report["not_scored"]["portraits"] == sorted(bad)
     assert not set(bad) & set(report["tables"]["portraits"]["face"])
     text = "\n".join(oracle_lines(report))
+    heads, chances = (
+        [cell.strip() for cell in next(line for line in text.splitlines() if line.startswith(start)).split("|")]
+        for start in ("| portraits", "| *by chance*")
+    )
+    chance = dict(zip(heads, chances, strict=True))
+    assert (chance["background"], chance["beard"], chance["style"]) == ("", "50", "12")  # the prompt names the first
     assert all(f"{name} ({100 * oracles['portraits'].accuracy[name]:.1f} %)" in text for name in bad)
     lowered = {
         **oracles,

@@ -1,6 +1,6 @@
 """Which claims the miniature can answer, and its answers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from ipai.evaluation.reporting.claims.claim import (
     interval,
     pooled,
 )
-from ipai.evaluation.reporting.claims.shares import TELLING, share_in, share_of_runs
+from ipai.evaluation.reporting.claims.shares import TELLING, Share, share_in, share_of_runs
 from ipai.evaluation.reporting.comparing import Line, columns, paired, read_evaluation
 from ipai.evaluation.reporting.reproducing import NOISES, ReproduceConfig, run_folder, seeds_of, then_new_task
 from ipai.evaluation.scoring.statistics import SCORES, by_sample
@@ -80,18 +80,29 @@ def _on_a_par(joint: Line, single: Line, specialists: Sequence[str]) -> Claim:
     )
 
 
+def _asked_for(
+    config: ReproduceConfig, others: Callable[[str], Sequence[Path]], wordings: str = ""
+) -> Iterator[tuple[Share, Share, str]]:
+    """How often the joint run and another one took what tells most of a task, where both were asked."""
+    for task, (kind, factor) in TELLING.items():
+        ours = share_of_runs(seeds_of(config, "joint"), kind, task, factor)
+        runs = others(task)
+        theirs = share_of_runs(runs, kind, task, factor, wordings) if runs else None
+        if ours is not None and theirs is not None:
+            yield ours, theirs, f"{task}: {factor} {ours} against {theirs}"
+
+
 def _on_a_par_by_oracles(config: ReproduceConfig, specialists: Sequence[str]) -> Iterator[Claim]:
     answers, texts = [], []
-    for task, (kind, factor) in TELLING.items():
-        if f"single_{task}" not in specialists:
-            continue
-        ours = share_of_runs(seeds_of(config, "joint"), kind, task, factor)
-        theirs = share_of_runs([run_folder(config, f"single_{task}")], kind, task, factor)
-        if ours is not None and theirs is not None:
-            gap, half = ours.above(theirs)
-            _, wide = ours.above(theirs, tests=len(TELLING))  # one of several is enough for a no, and all for a yes
-            answers.append(NO if gap + wide < -MARGIN else YES if gap - half > -MARGIN else UNKNOWN)
-            texts.append(f"{task}: {factor} {ours} against {theirs}, {100 * gap:+.0f} ± {100 * half:.0f} points")
+
+    def specialist(task: str) -> list[Path]:
+        return [run_folder(config, f"single_{task}")] if f"single_{task}" in specialists else []
+
+    for ours, theirs, text in _asked_for(config, specialist):
+        gap, half = ours.above(theirs)
+        _, wide = ours.above(theirs, tests=len(TELLING))  # one of several is enough for a no, and all for a yes
+        answers.append(NO if gap + wide < -MARGIN else YES if gap - half > -MARGIN else UNKNOWN)
+        texts.append(f"{text}, {100 * gap:+.0f} ± {100 * half:.0f} points")
     if answers:
         answer = next((one for one in (NO, UNKNOWN) if one in answers), YES)
         yield Claim("The same, by how often the oracles find one factor that was asked for", answer, "; ".join(texts))
@@ -116,13 +127,10 @@ def _better_on_unseen(config: ReproduceConfig, joint: Line, other: str) -> Claim
 
 def _better_on_unseen_by_oracles(config: ReproduceConfig, other: str) -> Iterator[Claim]:
     texts, above, below = [], 0, 0
-    for task, (kind, factor) in TELLING.items():
-        ours = share_of_runs(seeds_of(config, "joint"), kind, task, factor)
-        theirs = share_of_runs(seeds_of(config, other), kind, task, factor, "val")
-        if ours is not None and theirs is not None:
-            gap, half = ours.above(theirs, tests=len(TELLING))
-            above, below = above + (gap > half), below + (gap < -half)
-            texts.append(f"{task}: {factor} {ours} against {theirs}, {100 * gap:+.0f} ± {100 * half:.0f} points")
+    for ours, theirs, text in _asked_for(config, lambda _task: seeds_of(config, other), "val"):
+        gap, half = ours.above(theirs, tests=len(TELLING))
+        above, below = above + (gap > half), below + (gap < -half)
+        texts.append(f"{text}, {100 * gap:+.0f} ± {100 * half:.0f} points")
     if texts:
         answer = UNKNOWN if bool(above) == bool(below) else YES if above else NO
         yield Claim(f"The same of {other}, by the oracles", answer, "; ".join(texts))
