@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ipai.pipeline.calling import Pass
-from ipai.pipeline.guidance import FOUR, FourPass
+from ipai.pipeline.guidance import FourPass
+from ipai.pipeline.passes import FOUR, Pass
 
 from .sites import Applied
 

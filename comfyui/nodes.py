@@ -12,9 +12,9 @@ from torch import Tensor
 from ipai.backbones.config import BaseConfig
 from ipai.errors import ConfigError
 from ipai.files import CONF
-from ipai.pipeline.calling import Pass
 from ipai.pipeline.encoding import Condition, Encoding
 from ipai.pipeline.guidance import FourPass
+from ipai.pipeline.passes import Pass
 from ipai.pipeline.sources import load
 from ipai.schema import typed
 

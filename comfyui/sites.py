@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ipai.adapter.adapter import InstructAdapter
 from ipai.errors import WeightsError
-from ipai.pipeline.calling import Pass
+from ipai.pipeline.passes import Pass
 
 
 class Site(NamedTuple):

@@ -14,6 +14,7 @@ from ipai.data.cache import LATENTS
 from ipai.data.images import cut_to, decode_image
 from ipai.data.loader import one_thread
 from ipai.errors import SampleError
+from ipai.launch.forking import hear_signals, start_forkserver
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,19 @@ def picture_stream(
     pictures: ShardPictures, batches: list[list[tuple[int, int]]], workers: int
 ) -> Iterator[list[Picture]]:
     """The pictures of `batches`, in their order, decoded ahead of need by `workers` processes."""
+    if workers:
+        start_forkserver(ShardPictures.__module__)
     loader: DataLoader[Picture] = DataLoader(
         pictures,
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=list,
         multiprocessing_context="forkserver" if workers else None,
-        worker_init_fn=one_thread,
+        worker_init_fn=_start_worker,
     )
     yield from loader
+
+
+def _start_worker(worker: int) -> None:
+    hear_signals()
+    one_thread(worker)

@@ -13,12 +13,13 @@ from ipai.errors import ConfigError
 def main(raw: DictConfig) -> None:
     """Load the adapter, serve the page until it is interrupted."""
     from ipai.app.config import AppConfig, check, login_of
-    from ipai.app.page import build
-    from ipai.app.session import Session
     from ipai.schema import typed
 
     config: AppConfig = typed(raw, AppConfig)
-    check(config)
+    check(config)  # before gradio's and diffusers' seconds
+    from ipai.app.page import build
+    from ipai.app.session import Session
+
     page = build(Session(config))
     try:
         page.queue(max_size=config.waiting)

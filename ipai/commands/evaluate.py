@@ -15,13 +15,18 @@ from ipai.cli import command
 @command("evaluate")
 def main(raw: DictConfig) -> None:
     """Evaluate with a bar for each stage and print the table."""
-    from ipai.evaluation.config import EvaluationConfig
-    from ipai.evaluation.evaluating import evaluate
-    from ipai.evaluation.layout import TABLE
-    from ipai.evaluation.reporting.publishing import publish
+    from ipai.evaluation.config import EvaluationConfig, check
+    from ipai.evaluation.sampling.forks import prepare_forks
     from ipai.schema import typed
 
     config = typed(raw, EvaluationConfig)
+    check(config)  # before diffusers' seconds
+    if config.cpu_processes > 1:
+        prepare_forks()
+    from ipai.evaluation.evaluating import evaluate
+    from ipai.evaluation.layout import TABLE
+    from ipai.evaluation.reporting.publishing import publish
+
     done = evaluate(config, pictures_bar)
     report = publish(done, config)
     print((done.folder / TABLE).read_text(encoding="utf-8"))

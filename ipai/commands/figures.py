@@ -11,9 +11,12 @@ from ipai.cli import command
 @command("figures")
 def main(raw: DictConfig) -> None:
     """Draw and say where the files are."""
-    from ipai.evaluation.figures.config import FigureConfig
-    from ipai.evaluation.figures.drawing import draw_figure
+    from ipai.evaluation.figures.config import FigureConfig, check
     from ipai.schema import typed
 
-    for path in draw_figure(typed(raw, FigureConfig)):
+    config = typed(raw, FigureConfig)
+    check(config)  # before diffusers' seconds
+    from ipai.evaluation.figures.drawing import draw_figure
+
+    for path in draw_figure(config):
         print(path)

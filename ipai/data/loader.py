@@ -1,9 +1,7 @@
 """Which slots a process computes, and the DataLoader that decodes them ahead of need."""
 
-import signal
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from multiprocessing import forkserver, resource_tracker
 from typing import Any
 
 import torch
@@ -11,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from ipai.data.collate import Batch, TrainingSample, collate
 from ipai.data.dataset import TrainingDataset
-from ipai.launch.signals import STOP_SIGNALS
+from ipai.launch.forking import start_forkserver
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ def make_loader(
         pin_memory: Page-lock batches for a fast copy to a GPU.
     """
     if workers:
-        _start_deaf_forkserver()
+        start_forkserver(TrainingDataset.__module__)
     return DataLoader(
         dataset,
         batch_sampler=batches,
@@ -79,20 +77,6 @@ def micro_batches(loader: "DataLoader[TrainingSample]") -> Generator[Batch, None
     finally:
         if loader.num_workers:
             batches._shutdown_workers()
-
-
-def _start_deaf_forkserver() -> None:
-    """Start the process that forks the workers, with the stop signals blocked; the workers inherit that.
-
-    Slurm signals every process of a job. Were the workers to die of it, the last steps and the checkpoint of a run
-    that was asked to stop would find no data. They end when the training process closes the loader, or dies.
-    """
-    resource_tracker.ensure_running()  # it would unblock the signals
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    try:
-        forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def one_thread(_worker: int) -> None:

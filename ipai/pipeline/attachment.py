@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from ipai.adapter.hosts.inject import host_of, inject
 from ipai.errors import ConfigError
-from ipai.pipeline.calling import Call, Pass, current_call, denoiser_of
+from ipai.pipeline.calling import Call, current_call, denoiser_of
 from ipai.pipeline.encoding import Condition, Encoding
-from ipai.pipeline.guidance import FOUR, FourPass, four_fold
+from ipai.pipeline.guidance import FourPass
+from ipai.pipeline.passes import FOUR, Pass, four_fold
 
 
 class Attachment:

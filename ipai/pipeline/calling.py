@@ -8,14 +8,12 @@ import inspect
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
 from ipai.errors import ConfigError
-
-Pass = Literal["null", "image", "every", "full"]
-"""What a row of the denoiser's batch is drawn under: nothing, the image alone, everything of it, what was asked for."""
+from ipai.pipeline.passes import Pass
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from ipai.conditioning import Conditioning
 from ipai.data.images import MAX_PIXELS, ImageError, as_seen, decode_image, square_box, to_square
 from ipai.errors import ConfigError, DataError
 from ipai.image_io import FORMATS
-from ipai.pipeline.calling import Call, Pass
+from ipai.pipeline.calling import Call
+from ipai.pipeline.passes import Pass
 
 _KEPT = 16  # encoded pictures: 0.7 MB each in fp16 with ViT-H/14
 

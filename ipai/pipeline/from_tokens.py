@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from ipai.adapter.hosts.injection import Injection
 from ipai.backbones.backbone import Backbone
-from ipai.pipeline.calling import Pass, current_call
+from ipai.pipeline.calling import current_call
+from ipai.pipeline.passes import Pass
 
 
 class TokenPipeline:

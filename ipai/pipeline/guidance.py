@@ -1,20 +1,16 @@
-"""The released four-pass guidance (paper section 6), as batches around one call of the denoiser."""
+"""The released four-pass guidance (paper section 6): its scales, and what they make of the four predictions.
+
+Settings check these scales too, so nothing here takes seconds to import.
+"""
 
 import math
-from collections.abc import Set
 from dataclasses import dataclass, fields
-from typing import Any
-
-import torch
-from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from ipai.errors import ConfigError
-from ipai.pipeline.calling import Pass
 
-FOUR: tuple[Pass, ...] = ("null", "image", "every", "full")
-"""The order of the four passes in the denoiser's batch, as `four_fold` makes it."""
-_POOLED = ("text_embeds", "pooled_projections")  # what denoisers call a pooled prompt
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ class FourPass:
         if wrong:
             raise ConfigError(f"guidance scales must be finite numbers, not {', '.join(wrong)}")
 
-    def combine(self, noise: Tensor, guidance_rescale: float = 0.0) -> Tensor:
+    def combine(self, noise: "Tensor", guidance_rescale: float = 0.0) -> "Tensor":
         """One prediction [N, ...] from those of null, image, every and full, in this order in `noise` [4 N, ...].
 
         Args:
@@ -64,7 +60,11 @@ class FourPass:
         null, image, every, full = noise.chunk(4)
         text = self.s_text * (every - image)
         combined = null + self.s_instruct * (full - every) + text + self.s_image * (image - null)
-        return rescale_noise_cfg(combined, full, guidance_rescale) if guidance_rescale else combined
+        if not guidance_rescale:
+            return combined
+        from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
+
+        return rescale_noise_cfg(combined, full, guidance_rescale)
 
     def negatives(self, of_base: tuple[str, ...] | None) -> tuple[str, ...]:
         """The instructions of the third pass: one, or one for each prompt of the call.
@@ -83,18 +83,3 @@ class FourPass:
                 'was given encoded prompts; give the text as FourPass(negative="...")'
             )
         return of_base
-
-
-def four_fold(value: Any, batches: Set[int], pooled: bool = False) -> Any:
-    """Repeat the negative half of each tensor of that many rows: [negative, prompt] -> [3 x negative, prompt].
-
-    Pooled prompts become [negative, 3 x prompt], as in the released code for SDXL and SD3.
-    """
-    if isinstance(value, Tensor) and value.ndim and value.shape[0] in batches:
-        negative, prompt = value.chunk(2)
-        return torch.cat([negative, prompt, prompt, prompt] if pooled else [negative, negative, negative, prompt])
-    if isinstance(value, dict):
-        return {name: four_fold(item, batches, name in _POOLED) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(four_fold(item, batches) for item in value)
-    return value

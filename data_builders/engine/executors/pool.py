@@ -3,15 +3,14 @@
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait
 from typing import TypeVar
 
 from data_builders.engine.executors.config import ExecutorConfig
 from ipai.errors import DataError
+from ipai.launch.forking import end_with_parent
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -50,13 +49,6 @@ def _places(needs_gpu: bool) -> int:
 
 
 def _prepare_worker() -> None:
-    """End this worker at Ctrl-C, and when its parent is gone: a killed parent cannot tell it to, and it would stay."""
+    """End this worker at Ctrl-C, and when its parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    end_with_parent()

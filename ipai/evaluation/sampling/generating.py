@@ -13,8 +13,10 @@ from ipai.adapter.adapter import InstructAdapter
 from ipai.backbones.config import BaseConfig
 from ipai.conditioning import Conditioning
 from ipai.errors import IpaiError
+from ipai.evaluation.sampling.forks import prepare_forks
 from ipai.evaluation.sampling.image_shards import Part, write_part
 from ipai.evaluation.sampling.settings import TaskSampling
+from ipai.launch.forking import end_with_parent, hear_signals
 from ipai.launch.processes import usable_cores
 from ipai.pipeline.encoding import Condition
 from ipai.pipeline.picture_generator import PictureGenerator, PictureRequest
@@ -112,9 +114,14 @@ def draw_missing(parts: Sequence[Part], processes: int, progress: Progress, arti
 
 
 def _draw_shared(parts: Sequence[Part], processes: int, progress: Progress, artist: MakeArtist, device: str) -> None:
-    told = get_context("spawn").SimpleQueue()
+    if _on_gpu(device):
+        method = "spawn"  # a library that looks for GPUs when it is imported would keep forks from using them
+    else:
+        method = "forkserver"
+        prepare_forks()
+    told = get_context(method).SimpleQueue()
     workers = start_processes(
-        _draw_share, args=(processes, parts, artist, device, told), nprocs=processes, join=False, start_method="spawn"
+        _draw_share, args=(processes, parts, artist, device, told), nprocs=processes, join=False, start_method=method
     )
     waiting = list(parts)
     try:
@@ -133,7 +140,9 @@ def _draw_shared(parts: Sequence[Part], processes: int, progress: Progress, arti
 
 
 def _draw_share(rank: int, processes: int, parts: Sequence[Part], artist: MakeArtist, device: str, told: Any) -> None:
-    on_gpu = torch.cuda.is_available() and device != "cpu"
+    hear_signals()
+    end_with_parent()
+    on_gpu = _on_gpu(device)
     if not on_gpu and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(usable_cores() // processes, 1))
     try:
@@ -143,3 +152,7 @@ def _draw_share(rank: int, processes: int, parts: Sequence[Part], artist: MakeAr
     except IpaiError as error:
         told.put(error)
         raise SystemExit(2) from error
+
+
+def _on_gpu(device: str) -> bool:
+    return torch.cuda.is_available() and device != "cpu"

@@ -1,0 +1,52 @@
+"""Worker processes that one process forks which has imported what they need, once for all of them.
+
+Eight workers that each import torch by themselves take 2.5 GiB and, on two cores, 26 s to start; forked ones 0.5 GiB
+and 3 s.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.connection import wait
+
+from ipai.launch.signals import STOP_SIGNALS
+
+
+def start_forkserver(*modules: str) -> None:
+    """Start the process that forks this one's workers, with the stop signals blocked; where it runs, do nothing.
+
+    Slurm signals every process of a job. Were a training's workers to die of it, the last steps and the checkpoint of
+    a run that was asked to stop would find no data. They end when that process closes their loader, or dies. Others
+    can `hear_signals`.
+
+    What the modules import must not ask for a GPU: forked processes could not use it any more.
+
+    Args:
+        modules: Imported before the first fork.
+    """
+    forkserver.set_forkserver_preload(["__main__", *modules])
+    resource_tracker.ensure_running()  # it would unblock the signals
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def hear_signals() -> None:
+    """In a worker: let a stop signal end it."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+
+def end_with_parent() -> None:
+    """In a worker: end it when its parent is gone. A killed parent cannot tell it to, and it would stay."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
