@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from ipai.backbones.families import read_dims
 from ipai.backbones.micro import micro_config
 from ipai.conditioning import spec_of
 from ipai.config import AdapterConfig
-from ipai.extras import missing_extra
+from ipai.extras import BRINGS, missing_extra
 
 ABSENT = (
     "wandb", "webdataset", "openai", "pycocotools", "pyarrow", "scipy", "sklearn", "matplotlib", "cv2", "gradio", "ray",
@@ -57,3 +58,24 @@ def test_a_missing_extra_is_one_line_with_the_mend(tmp_path: Path, words: list[s
 def test_other_missing_modules_are_no_extras() -> None:
     assert missing_extra(ImportError("no", name="ipai_nowhere")) is None
     assert missing_extra(ImportError("no")) is None
+
+
+def test_tensorboard_is_named_by_its_own_name() -> None:
+    """Accelerate asks for tensorboardX where tensorboard is missing; the extra brings the latter."""
+    refusal = missing_extra(ImportError("no", name="tensorboardX.writer"))
+    assert refusal is not None
+    assert str(refusal).startswith("this needs tensorboard, which is not installed: pip install '.[train]'")
+
+
+def test_every_extra_is_known_with_libraries_that_it_brings() -> None:
+    required = metadata.requires("ipai") or []
+    extras = set(metadata.metadata("ipai").get_all("Provides-Extra") or ()) - {"all", "dev"}
+    assert set(BRINGS) == extras
+    for extra, libraries in BRINGS.items():
+        brought = {
+            name
+            for library in libraries
+            for name in metadata.packages_distributions().get(library, [library])
+            if any(line.startswith(name) and f'extra == "{extra}"' in line for line in required)
+        }
+        assert len(brought) == len(libraries), (extra, brought)

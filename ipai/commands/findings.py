@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 
 from ipai.config import TrainingRun
 from ipai.errors import IpaiError
-from ipai.extras import BRINGS
+from ipai.extras import BRINGS, to_install
 
 _GB = 1e9
 _ROOM = 20  # GB of disk that checkpoints of a run and weights want
@@ -50,7 +50,9 @@ def findings(config: TrainingRun) -> Iterator[Finding]:
     yield _wandb(config)
     yield _slurm(config)
     missing = [extra for extra, names in BRINGS.items() if not all(map(importlib.util.find_spec, names))]
-    yield Finding("ok", "extras", f"not whole: ipai[{','.join(missing)}]" if missing else "all installed")
+    yield Finding(
+        "ok", "extras", f"not whole; {to_install(','.join(missing))} brings the rest" if missing else "all installed"
+    )
 
 
 def _devices(config: TrainingRun) -> Iterator[Finding]:
