@@ -2,6 +2,7 @@
 
 import errno
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 
@@ -64,3 +65,18 @@ def test_every_command_lets_them_wait_briefly(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(sys, "argv", ["generate", "--help"])
     command("generate")(lambda _: None)()
     assert os.environ["GOMP_SPINCOUNT"] == SPINS
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "evaluate run=x limit=0", "generate checkpoint=builtin:toy image=a.png instruction=x steps=0", "app steps=0",
+        "figures figure=4", "train experiment=joint data.root=x train.steps=0",
+    ],
+)  # fmt: skip
+def test_settings_are_refused_without_the_seconds_that_libraries_take_to_import(words: str) -> None:
+    absent = ("torch", "diffusers", "transformers", "gradio", "open_clip")
+    code = f"import sys\nsys.modules |= dict.fromkeys({absent!r})\nfrom ipai.__main__ import main\nsys.exit(main())"
+    done = subprocess.run([sys.executable, "-c", code, *words.split()], capture_output=True, text=True, check=False)
+    assert done.returncode == MISUSE
+    assert "must be above 0" in done.stderr or "must lie between" in done.stderr or "needs run=" in done.stderr

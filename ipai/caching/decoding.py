@@ -12,7 +12,7 @@ from ipai.data.bucket_sizes import Size
 from ipai.data.buckets import size_number
 from ipai.data.cache import LATENTS
 from ipai.data.images import cut_to, decode_image
-from ipai.data.loader import one_thread
+from ipai.data.loader import start_worker
 from ipai.errors import SampleError
 from ipai.launch.forking import hear_signals, start_forkserver
 
@@ -73,11 +73,11 @@ def picture_stream(
         num_workers=workers,
         collate_fn=list,
         multiprocessing_context="forkserver" if workers else None,
-        worker_init_fn=_start_worker,
+        worker_init_fn=_start_hearing_worker,
     )
     yield from loader
 
 
-def _start_worker(worker: int) -> None:
+def _start_hearing_worker(worker: int) -> None:
     hear_signals()
-    one_thread(worker)
+    start_worker(worker)

@@ -16,13 +16,10 @@ from ipai.cli import command
 def main(raw: DictConfig) -> None:
     """Evaluate with a bar for each stage and print the table."""
     from ipai.evaluation.config import EvaluationConfig, check
-    from ipai.evaluation.sampling.forks import prepare_forks
     from ipai.schema import typed
 
     config = typed(raw, EvaluationConfig)
     check(config)  # before diffusers' seconds
-    if config.cpu_processes > 1:
-        prepare_forks()
     from ipai.evaluation.evaluating import evaluate
     from ipai.evaluation.layout import TABLE
     from ipai.evaluation.reporting.publishing import publish

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from ipai.data.collate import Batch, TrainingSample, collate
 from ipai.data.dataset import TrainingDataset
-from ipai.launch.forking import start_forkserver
+from ipai.launch.forking import end_with_parent, start_forkserver
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def make_loader(
         prefetch_factor=prefetch if workers else None,
         # Forking a process that holds models and threads copies its memory and can deadlock.
         multiprocessing_context="forkserver" if workers else None,
-        worker_init_fn=one_thread,
+        worker_init_fn=start_worker,
     )
 
 
@@ -79,6 +79,7 @@ def micro_batches(loader: "DataLoader[TrainingSample]") -> Generator[Batch, None
             batches._shutdown_workers()
 
 
-def one_thread(_worker: int) -> None:
+def start_worker(_worker: int) -> None:
     """Workers decode one sample at a time: more threads would only fight for the cores."""
     torch.set_num_threads(1)
+    end_with_parent()

@@ -28,7 +28,7 @@ from ipai.evaluation.reporting.table import table
 from ipai.evaluation.sampling.cross_task import Crossed, crossed_sources
 from ipai.evaluation.sampling.editing import EditingGenerator
 from ipai.evaluation.sampling.eval_samples import HeldOut
-from ipai.evaluation.sampling.generating import BatchGenerator, draw_missing
+from ipai.evaluation.sampling.generating import BatchGenerator, draw_missing, prepare
 from ipai.evaluation.sampling.image_shards import Part, parts_of
 from ipai.evaluation.sampling.settings import sampling_of
 from ipai.evaluation.scoring.oracle_tables import OracleQuestions, oracle_report, oracle_sources
@@ -76,6 +76,7 @@ def evaluate(config: EvaluationConfig, bar: Bar) -> Evaluated:
         IpaiError: Settings, weights, samples or pictures cannot be used, or another process evaluates into this folder.
     """
     check(config)
+    prepare(processes(config), config.device)
     evaluated = resolve(config)
     folder = evaluated.output
     of_judge = _judge(config, folder)

@@ -1,5 +1,6 @@
 """Worker processes that one process forks which has imported what they need, once for all of them.
 
+That process has run nothing of what it imported and has no threads in Python, so a fork finds no lock taken by them.
 Eight workers that each import torch by themselves take 2.5 GiB and, on two cores, 26 s to start; forked ones 0.5 GiB
 and 3 s.
 """
@@ -18,10 +19,11 @@ def start_forkserver(*modules: str) -> None:
     """Start the process that forks this one's workers, with the stop signals blocked; where it runs, do nothing.
 
     Slurm signals every process of a job. Were a training's workers to die of it, the last steps and the checkpoint of
-    a run that was asked to stop would find no data. They end when that process closes their loader, or dies. Others
-    can `hear_signals`.
+    a run that was asked to stop would find no data. Others can `hear_signals`. All must `end_with_parent`: the process
+    that forked them, whose end they would see by themselves, lives as long as they do.
 
-    What the modules import must not ask for a GPU: forked processes could not use it any more.
+    Workers have the environment of this start. What the modules import must not ask for a GPU: forked processes could
+    not use it any more.
 
     Args:
         modules: Imported before the first fork.

@@ -11,12 +11,12 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 
 from ipai.adapter.adapter import InstructAdapter
 from ipai.backbones.config import BaseConfig
+from ipai.backbones.loading import resolve_device
 from ipai.conditioning import Conditioning
 from ipai.errors import IpaiError
-from ipai.evaluation.sampling.forks import prepare_forks
 from ipai.evaluation.sampling.image_shards import Part, write_part
 from ipai.evaluation.sampling.settings import TaskSampling
-from ipai.launch.forking import end_with_parent, hear_signals
+from ipai.launch.forking import end_with_parent, hear_signals, start_forkserver
 from ipai.launch.processes import usable_cores
 from ipai.pipeline.encoding import Condition
 from ipai.pipeline.picture_generator import PictureGenerator, PictureRequest
@@ -88,6 +88,12 @@ class BatchGenerator:
         write_part(part, pictures)
 
 
+def prepare(processes: int, device: str) -> None:
+    """Begin to import what several processes on a CPU need to draw; it goes on beside what this process does."""
+    if processes > 1 and _forks(device):
+        start_forkserver(__name__)
+
+
 def draw_missing(parts: Sequence[Part], processes: int, progress: Progress, artist: MakeArtist, device: str) -> None:
     """Draw the parts that are not there yet.
 
@@ -114,11 +120,9 @@ def draw_missing(parts: Sequence[Part], processes: int, progress: Progress, arti
 
 
 def _draw_shared(parts: Sequence[Part], processes: int, progress: Progress, artist: MakeArtist, device: str) -> None:
-    if _on_gpu(device):
-        method = "spawn"  # a library that looks for GPUs when it is imported would keep forks from using them
-    else:
-        method = "forkserver"
-        prepare_forks()
+    # A library that looks for GPUs when it is imported would keep forks from using them.
+    method = "forkserver" if _forks(device) else "spawn"
+    prepare(processes, device)
     told = get_context(method).SimpleQueue()
     workers = start_processes(
         _draw_share, args=(processes, parts, artist, device, told), nprocs=processes, join=False, start_method=method
@@ -142,7 +146,7 @@ def _draw_shared(parts: Sequence[Part], processes: int, progress: Progress, arti
 def _draw_share(rank: int, processes: int, parts: Sequence[Part], artist: MakeArtist, device: str, told: Any) -> None:
     hear_signals()
     end_with_parent()
-    on_gpu = _on_gpu(device)
+    on_gpu = torch.cuda.is_available() and device != "cpu"
     if not on_gpu and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(usable_cores() // processes, 1))
     try:
@@ -154,5 +158,5 @@ def _draw_share(rank: int, processes: int, parts: Sequence[Part], artist: MakeAr
         raise SystemExit(2) from error
 
 
-def _on_gpu(device: str) -> bool:
-    return torch.cuda.is_available() and device != "cpu"
+def _forks(device: str) -> bool:
+    return resolve_device(device).type == "cpu"
