@@ -29,6 +29,9 @@ _UNSEEN = {
 
 _NOT_CROSSED = "crossed=0"
 
+NEW_TASK = "new_task"
+"""What `repeated` calls the trainings of the task that comes last."""
+
 Run = Callable[[list[str]], int]
 """Runs a command of the project and returns its exit code."""
 
@@ -60,9 +63,12 @@ class ReproduceConfig:
 
     def problems(self) -> Iterator[str]:
         """Values that cannot work, one message each."""
-        if "joint" not in self.experiments:
+        if self.experiments and "joint" not in self.experiments:
             yield "experiments must hold joint: the claims are about it"
-        if unknown := [name for name in self.repeated if self.more_seeds and name not in self.experiments]:
+        if not self.experiments and self.new_task is None:
+            yield "experiments=[] leaves new_task alone, and that is null: nothing would be trained"
+        known_names = (*self.experiments, *([] if self.new_task is None else [NEW_TASK]))
+        if unknown := [name for name in self.repeated if self.more_seeds and name not in known_names]:
             known = ",".join(name for name in self.repeated if name not in unknown)
             yield f"repeated holds {', '.join(unknown)}, which experiments lacks; say repeated=[{known}]"
         if len({self.seed, *self.more_seeds}) <= len(self.more_seeds):
@@ -130,21 +136,31 @@ class Ledger:
             write_json(self._path, self._done)
 
 
-def run_folder(config: ReproduceConfig, experiment: str, seed: int | None = None) -> Path:
-    """Where an experiment trains; with the first seed where none is said."""
+def run_folder(config: ReproduceConfig, experiment: str, seed: int | None = None, tasks: str = "") -> Path:
+    """Where an experiment trains.
+
+    Args:
+        config: What is reproduced.
+        experiment: Its name.
+        seed: Of the training; the first one where none is said.
+        tasks: What its name says of them, if they are not all.
+    """
     of_seed = "" if seed in (None, config.seed) else f"-seed{seed}"
-    return Path(config.runs_root) / f"{experiment}-toy{of_seed}"
+    return Path(config.runs_root) / f"{experiment}-toy{tasks}{of_seed}"
 
 
 def seeds_of(config: ReproduceConfig, experiment: str) -> list[Path]:
     """The runs of an experiment, one for each of its seeds, the first seed's first."""
-    more = config.more_seeds if experiment in config.repeated else ()
-    return [run_folder(config, experiment, seed) for seed in (config.seed, *more)]
+    return [run_folder(config, experiment, seed) for seed in _seeds(config, experiment)]
 
 
-def then_new_task(config: ReproduceConfig, experiment: str) -> Path:
-    """Where an experiment that learned all tasks but one goes on with that one."""
-    return Path(config.runs_root) / f"{experiment}-toy-then-{config.new_task}"
+def then_new_task(config: ReproduceConfig, experiment: str) -> list[Path]:
+    """Where an experiment that learned all tasks but one goes on with that one, for each of the seeds."""
+    return [run_folder(config, experiment, seed, f"-then-{config.new_task}") for seed in _seeds(config, NEW_TASK)]
+
+
+def _seeds(config: ReproduceConfig, name: str) -> list[int]:
+    return [config.seed, *(config.more_seeds if name in config.repeated else ())]
 
 
 def trainings(config: ReproduceConfig) -> Iterator[Training]:
@@ -186,7 +202,7 @@ def reproduce(config: ReproduceConfig, run: Run, beside: Run) -> None:
 
 
 def draw_figures(config: ReproduceConfig, run: Run) -> None:
-    """Figures 4, 6, 7 and 9 of what was evaluated.
+    """Figures 4, 6, 7 and 9 of what was evaluated; none of a new task alone.
 
     Raises:
         IpaiError: A command failed.
@@ -276,15 +292,19 @@ def _new_task(config: ReproduceConfig, task: str) -> Iterator[Training]:
     """Told by text and by an embedding: a run that learns the other tasks, and one that goes on with this one."""
     others = ",".join(name for name in TASKS if name != task)
     for experiment, kind in (("joint", ()), ("task_embedding", ("adapter.instruction=task_embedding",))):
-        before = Path(config.runs_root) / f"{experiment}-toy-without-{task}"
-        after = then_new_task(config, experiment)
-        yield Training(experiment, config.seed, before, (f"tasks=[{others}]",))
-        going_on = (*kind, f"train.init_from={before}", f"train.steps={config.new_task_steps}")
-        yield Training(f"single_{task}", config.seed, after, going_on, (_of_end(config, after),), after=before)
+        for seed, after in zip(_seeds(config, NEW_TASK), then_new_task(config, experiment), strict=True):
+            before = run_folder(config, experiment, seed, f"-without-{task}")
+            yield Training(experiment, seed, before, (f"tasks=[{others}]",))
+            going_on = (*kind, f"train.init_from={before}", f"train.steps={config.new_task_steps}")
+            start = (f"run={after}", "weights=start", f"oracles={config.oracles}", _NOT_CROSSED)
+            asked = (_of_end(config, after), Evaluation(after / FOLDER / "start", start))
+            yield Training(f"single_{task}", seed, after, going_on, asked, after=before)
 
 
 def _figures(config: ReproduceConfig) -> Iterator[tuple[int, str]]:
     """Numbers of the paper's figures, and the key that says of which runs."""
+    if not config.experiments:
+        return
     runs = {experiment: str(run_folder(config, experiment)) for experiment in config.experiments}
     single = [path for experiment, path in runs.items() if experiment.startswith("single_")]
     followed = [runs[f"single_{task}"] for task in config.curve if f"single_{task}" in runs]

@@ -13,7 +13,7 @@ from ipai.evaluation.reporting.claims.answers import LEAK, MARGIN, claims
 from ipai.evaluation.reporting.claims.shares import TELLING, share_in
 from ipai.evaluation.reporting.comparing import columns, read_evaluation, read_lines
 from ipai.evaluation.reporting.comparison_page import compared
-from ipai.evaluation.reporting.reproducing import ReproduceConfig, run_folder, seeds_of
+from ipai.evaluation.reporting.reproducing import ReproduceConfig, run_folder, seeds_of, then_new_task
 from ipai.evaluation.reporting.table import markdown, number, oracle_lines
 from ipai.evaluation.scoring.statistics import SCORES as NAMES
 from ipai.tasks import get_task
@@ -33,26 +33,38 @@ def results(config: ReproduceConfig, command: str, previous: str | None) -> str:
     Raises:
         DataError: An evaluation is missing.
     """
-    folders = {experiment: run_folder(config, experiment) for experiment in config.experiments}
-    joint, _ = read_evaluation(folders["joint"] / FOLDER)
-    parts = [
-        "# Results in the toy world",
-        f"Written by `{command}`; not by hand except the last section. Training seed {config.seed}, evaluation seed "
-        f"{joint['settings']['seed']}, at most {config.limit} held-out samples a task, code "
-        f"{(joint['git'] or {'commit': 'unknown'})['commit'][:12]}. The joint run had {joint['step']:,} steps and "
-        f"{joint['samples_seen']:,} samples. The oracles' tables are of {config.oracles} pictures a line. "
-        "Errors and intervals are over held-out samples. Where nothing else is said, the run is that of the first "
-        "training seed" + ("; what another one changes has a table of its own." if config.more_seeds else "."),
-        _claims(config),
-        _joint_against_single(folders),
-        _fixed_against_random(folders),
-        *_seeds(config),
-        _over_training(config, folders),
-        *_leaks_over_training(folders["joint"]),
-        _oracles(folders),
-        previous[previous.index(MEANING) :].strip() if previous and MEANING in previous else _UNWRITTEN.strip(),
-    ]
+    kept = previous[previous.index(MEANING) :] if previous and MEANING in previous else _UNWRITTEN
+    parts = ["# Results in the toy world", _how(config, command), _claims(config), *_sections(config), kept.strip()]
     return "\n\n".join(parts) + "\n"
+
+
+def _how(config: ReproduceConfig, command: str) -> str:
+    """What was run, with what."""
+    first = run_folder(config, "joint") if config.experiments else then_new_task(config, "joint")[0]
+    scores, _ = read_evaluation(first / FOLDER)
+    whose = "The joint run had" if config.experiments else "The new task had"
+    return (
+        f"Written by `{command}`; not by hand except the last section. Training seed {config.seed}, evaluation seed "
+        f"{scores['settings']['seed']}, at most {config.limit} held-out samples a task, code "
+        f"{(scores['git'] or {'commit': 'unknown'})['commit'][:12]}. {whose} {scores['step']:,} steps and "
+        f"{scores['samples_seen']:,} samples. The oracles' tables are of {config.oracles} pictures a line. "
+        "Errors and intervals are over held-out samples. Where nothing else is said, the run is that of the first "
+        "training seed" + ("; what another one changes has a table of its own." if config.more_seeds else ".")
+    )
+
+
+def _sections(config: ReproduceConfig) -> Iterator[str]:
+    """The tables behind the claims."""
+    if config.experiments:
+        folders = {experiment: run_folder(config, experiment) for experiment in config.experiments}
+        yield _joint_against_single(folders)
+        yield _fixed_against_random(folders)
+        yield from _seeds(config)
+        yield _over_training(config, folders)
+        yield from _leaks_over_training(folders["joint"])
+        yield _oracles(folders)
+    if config.new_task is not None:
+        yield _new_task(config)
 
 
 def _claims(config: ReproduceConfig) -> str:
@@ -122,9 +134,30 @@ def _seeds(config: ReproduceConfig) -> Iterator[str]:
         yield "\n".join(["## How much a training seed changes", "", note, "", *markdown(["", *names], rows)])
 
 
+def _new_task(config: ReproduceConfig) -> str:
+    """The scores of the task that came last, before its first sample and after its last, for each seed."""
+    task, runs = str(config.new_task), {name: then_new_task(config, name) for name in ("joint", "task_embedding")}
+    told = {"joint": "text", "task_embedding": "embedding"}
+    rows = []
+    for when, wordings in (("before", "start"), ("after", "")):
+        for name, folders in runs.items():
+            means = [read_evaluation(run / FOLDER / wordings)[0]["tasks"][task] for run in folders]
+            rows.append(
+                [
+                    f"{when}, by {told[name]}",
+                    *(_spread([of[score]["mean"] for of in means if score in of]) for score in get_task(task).scores),
+                ]
+            )
+    heads = ["", *(NAMES[score] for score in get_task(task).scores)]
+    note = f"Of {task} after the other tasks: the mean over training seeds, their standard deviation, and each seed's."
+    return "\n".join(["## A new task, told by a text and by an embedding", "", note, "", *markdown(heads, rows)])
+
+
 def _spread(means: Sequence[float]) -> str:
-    if len(means) < 2:
+    if not means:
         return ""
+    if len(means) < 2:
+        return f"{means[0]:.4f}"
     return f"{np.mean(means):.4f} ± {np.std(means, ddof=1):.4f} ({', '.join(f'{one:.3f}' for one in means)})"
 
 

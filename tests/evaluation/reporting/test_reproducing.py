@@ -95,7 +95,7 @@ def test_the_commands_are_the_real_ones_and_cover_the_claims(config: ReproduceCo
     for keys in (f"{joint} oracles=0 crossed=5 limit=5", f"{joint} weights=start",
                  f"{joint} weights=ip_adapter_plus oracles=0 crossed=5",
                  f"{joint} instructions=train", f"{joint} instructions=fixed", f"{joint} seeds_per_sample=2",
-                 f"{joint}-seed4 ", f"{joint}-then-face "):  # fmt: skip
+                 f"{joint}-seed4 ", f"{joint}-then-face oracles", f"{joint}-then-face weights=start"):  # fmt: skip
         assert any(line.startswith(keys) for line in evaluated), keys
     for run in ("joint", "single_object"):
         assert any(f"{run}-toy/checkpoints/step-00000001 tasks=[object]" in line for line in evaluated)
@@ -114,7 +114,7 @@ def test_started_again_it_only_asks_the_trainings_whether_they_are_done(config: 
         reproduce(config, failing, failing)
     again = Commands()
     reproduce(config, again, again)
-    assert not any("build_datasets" in line or ("weights=start" in line and "joint" in line) for line in again.ran)
+    assert not any("build_datasets" in line or "joint-toy weights=start" in line for line in again.ran)
     third = Commands()
     reproduce(config, third, third)
     assert all(line.startswith(("train.py", "scripts/cache_latents.py")) for line in third.ran)
@@ -164,6 +164,8 @@ def test_figures_are_drawn_anew_where_one_is_lost_or_scores_are_others(config: R
         ({"more_seeds": [3]}, "from seed=3"),
         ({"more_seeds": [1, 1]}, "differ from each other"),
         ({"experiments": ["single_object"]}, "must hold joint"),
+        ({"experiments": [], "repeated": [], "new_task": None}, "nothing would be trained"),
+        ({"repeated": ["joint", "new_task"], "new_task": None}, r"repeated=\[joint\]"),
         ({"repeated": ["joint", "single_stlye"]}, r"holds single_stlye.*repeated=\[joint\]"),
     ],
 )
@@ -174,6 +176,27 @@ def test_what_cannot_end_is_refused_before_anything_runs(
     with pytest.raises(ConfigError, match=message):
         reproduce(replace(config, **changed), commands, commands)
     assert not commands.ran
+
+
+def test_the_new_task_alone_is_trained_and_told_with_each_of_its_seeds(config: ReproduceConfig) -> None:
+    alone, commands = replace(config, experiments=[], repeated=["new_task"]), Commands()
+    reproduce(alone, commands, commands)
+    draw_figures(alone, commands)
+    assert not any("figures.py" in line for line in commands.ran)
+    trained = [line for line in commands.ran if line.startswith("train.py")]
+    assert len(trained) == 8  # two ways of telling, before and after, two seeds
+    last = trained[-1]
+    assert "train.seed=4 " in last
+    assert f"run={config.runs_root}/task_embedding-toy-then-face-seed4 " in last
+    assert f"train.init_from={config.runs_root}/task_embedding-toy-without-face-seed4 " in last
+    write_reproduction(alone)
+    page = results(alone, "x", None)
+    assert "The new task had 10 steps and 100 samples" in page
+    rows = {line.split(" | ")[0]: line for line in page.splitlines() if line.startswith(("| before, ", "| after, "))}
+    assert list(rows) == [f"| {when}, by {told}" for when in ("before", "after") for told in ("text", "embedding")]
+    assert "± 0.0000 (" in rows["| before, by text"]
+    assert "± 0.0071 (" in rows["| after, by embedding"]
+    assert "Joint against single-task" not in page
 
 
 def test_the_page_says_what_was_measured_and_keeps_what_was_written(config: ReproduceConfig) -> None:

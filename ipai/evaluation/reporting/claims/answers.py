@@ -38,6 +38,17 @@ def claims(config: ReproduceConfig) -> Iterator[Claim]:
     Raises:
         DataError: An evaluation is missing.
     """
+    if config.experiments:
+        yield from _of_experiments(config)
+    if config.new_task is not None:
+        yield _new_task(config, config.new_task)
+    yield Claim(
+        "InstructPix2Pix edits the condition where the adapter takes from it (Fig. 9)", NOT_RUN,
+        "it needs its real weights: `ipai evaluate run=RUN weights=instruct_pix2pix`",
+    )  # fmt: skip
+
+
+def _of_experiments(config: ReproduceConfig) -> Iterator[Claim]:
     joint = pooled("joint", seeds_of(config, "joint"))
     specialists = [name for name in config.experiments if name.startswith("single_")]
     if specialists:
@@ -54,12 +65,6 @@ def claims(config: ReproduceConfig) -> Iterator[Claim]:
         yield _lower_than_a_copy(config)
     yield _leak_resolved(config)
     yield _rewordings(run_folder(config, "joint") / FOLDER)
-    if config.new_task is not None:
-        yield _new_task(config, config.new_task)
-    yield Claim(
-        "InstructPix2Pix edits the condition where the adapter takes from it (Fig. 9)", NOT_RUN,
-        "it needs its real weights: `ipai evaluate run=RUN weights=instruct_pix2pix`",
-    )  # fmt: skip
 
 
 def _on_a_par(joint: Line, single: Line, specialists: Sequence[str]) -> Claim:
@@ -117,12 +122,18 @@ def _better_on_unseen(config: ReproduceConfig, joint: Line, other: str) -> Claim
     """Clear over the samples, and where both have several seeds over those too."""
     ours, theirs = seeds_of(config, "joint"), seeds_of(config, other)
     gaps = Gaps(joint, pooled(other, theirs, "val"))
+    answer, seeds = _over_seeds(gaps, ours, theirs, ("", "val"))
+    return Claim(f"Told by unseen wordings, joint is better than {other}", answer, f"{gaps}; {seeds}")
+
+
+def _over_seeds(gaps: Gaps, ours: Sequence[Path], theirs: Sequence[Path], wordings: tuple[str, str]) -> tuple[str, str]:
+    """Whether the first is better: over the samples, and over the training seeds where both have several."""
     answer, seeds = gaps.answer, f"{len(ours)} training seeds against {len(theirs)}"
     if answer != UNKNOWN and min(len(ours), len(theirs)) > 1:
-        firm = [gap for gap in (*gaps.above, *gaps.below) if holds_over_seeds(gap, ours, theirs, ("", "val"))]
+        firm = [gap for gap in (*gaps.above, *gaps.below) if holds_over_seeds(gap, ours, theirs, wordings)]
         answer = answer if firm else UNKNOWN
         seeds += f", of which {len(firm)} hold over the seeds"
-    return Claim(f"Told by unseen wordings, joint is better than {other}", answer, f"{gaps}; {seeds}")
+    return answer, seeds
 
 
 def _better_on_unseen_by_oracles(config: ReproduceConfig, other: str) -> Iterator[Claim]:
@@ -196,13 +207,17 @@ def _rewordings(evaluation: Path) -> Claim:
 
 
 def _new_task(config: ReproduceConfig, task: str) -> Claim:
-    by_text, by_embedding = ([then_new_task(config, name)] for name in ("joint", "task_embedding"))
+    by_text, by_embedding = (then_new_task(config, name) for name in ("joint", "task_embedding"))
     first = pooled("text", by_text)
     gaps = Gaps(first, pooled("embedding", by_embedding))
-    kind, factor = TELLING.get(task, ("scenes", "place"))
-    shares = [share_of_runs(runs, kind, task, factor) for runs in (by_text, by_embedding)]
-    taken = f"; {factor} taken in {shares[0]} by text, {shares[1]} by embedding" if all(shares) else ""
+    answer, seeds = _over_seeds(gaps, by_text, by_embedding, ("", ""))
+    kind, factor = TELLING[task]
+    taken = ""
+    for when, wordings in (("before any of them", "start"), ("after them", "")):
+        shares = [share_of_runs(runs, kind, task, factor, wordings) for runs in (by_text, by_embedding)]
+        if all(shares):
+            taken += f"; {factor} taken {when} in {shares[0]} by text, {shares[1]} by embedding"
     return Claim(
-        f"A new task ({task}, after the other four) starts better from a text than from an embedding", gaps.answer,
-        f"after {first.samples_seen:,} samples of it {gaps}{taken}; one training seed",
+        f"A new task ({task}, after the other four) starts better from a text than from an embedding", answer,
+        f"after {first.samples_seen // len(by_text):,} samples of it {gaps}{taken}; {seeds}",
     )  # fmt: skip

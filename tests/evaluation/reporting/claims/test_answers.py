@@ -9,7 +9,7 @@ import pytest
 from ipai.evaluation.layout import FOLDER, SCORES
 from ipai.evaluation.reporting.claims.answers import claims
 from ipai.evaluation.reporting.claims.claim import Claim
-from ipai.evaluation.reporting.reproducing import ReproduceConfig, run_folder
+from ipai.evaluation.reporting.reproducing import ReproduceConfig, run_folder, then_new_task
 from tests.helpers.evaluations import oracle_table, write_evaluation, write_reproduction
 
 
@@ -51,7 +51,9 @@ def test_each_claim_is_answered_by_what_was_measured(config: ReproduceConfig) ->
     )
     of_text = next(claim for text, claim in found.items() if "starts better" in text)
     assert of_text.evidence.startswith("after 100 samples of it")
-    assert "hair_colour taken in 20 ± 4 % by text, 10 ± 3 % by embedding" in of_text.evidence
+    assert "hair_colour taken before any of them in 5 ± 2 % by text, 5 ± 2 % by embedding" in of_text.evidence
+    assert "hair_colour taken after them in 20 ± 4 % by text, 10 ± 3 % by embedding" in of_text.evidence
+    assert of_text.evidence.endswith("1 training seeds against 1")
 
 
 @pytest.mark.parametrize(
@@ -74,6 +76,20 @@ def test_other_numbers_give_other_answers(
     kept = {name: value for name, value in scores.items() if name != "tasks"}
     write_evaluation(place, tuple(scores["tasks"]), better, **kept)
     assert next(found.answer for text, found in answers(config).items() if claim in text) == answer
+
+
+@pytest.mark.parametrize(("second", "answer"), [(0.11, "yes"), (0.16, "cannot tell")])
+def test_a_new_task_starts_better_where_its_seeds_say_so_too(
+    config: ReproduceConfig, second: float, answer: str
+) -> None:
+    alone = replace(config, experiments=[], repeated=["new_task"])
+    write_reproduction(alone)
+    embedded = then_new_task(alone, "task_embedding")[1] / FOLDER
+    scores = json.loads((embedded / SCORES).read_text())
+    write_evaluation(embedded, ("face",), second, **{k: v for k, v in scores.items() if k != "tasks"})
+    claim = next(claims(alone))
+    assert claim.answer == answer
+    assert "2 training seeds against 2, of which" in claim.evidence
 
 
 def test_specialists_are_compared_by_what_was_asked_for_too(config: ReproduceConfig) -> None:
