@@ -14,7 +14,7 @@ from ipai.config import TrainingRun
 from ipai.errors import ConfigError
 from ipai.evaluation.config import EvaluationConfig
 from ipai.evaluation.figures.config import FigureConfig
-from ipai.pipeline.exporting import ExportConfig
+from ipai.pipeline.export_settings import ExportConfig
 from ipai.pipeline.settings import DrawingConfig
 from ipai.schema import SEED, above, at_least, between, one_of, typed
 from ipai.toyworld.sources.config import SourcesConfig

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from ipai.backbones.config import BaseConfig
 from ipai.backbones.samplers import DIFFUSION
 from ipai.errors import ConfigError
+from ipai.pipeline.adapter_place import problem_of
 from ipai.schema import STEPS, above, between, one_of, out_of_bounds, refuse
 from ipai.tasks import TASKS
 
@@ -40,7 +41,9 @@ def check(config: AppConfig) -> None:
     """
     unknown = [f"five.{name} is no task; they are {', '.join(TASKS)}" for name in config.five if name not in TASKS]
     missing = [f"five.{name} is missing; give an instruction" for name in TASKS if not config.five.get(name)]
-    refuse([*out_of_bounds(config), *unknown, *missing])
+    problem = problem_of(config.checkpoint)
+    nowhere = [] if problem is None else [f"checkpoint: {problem}"]
+    refuse([*out_of_bounds(config), *nowhere, *unknown, *missing])
     login_of(config)
 
 

@@ -13,7 +13,7 @@ from ipai.errors import ConfigError, WeightsError
 
 log = logging.getLogger(__name__)
 
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+TORCH_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
 def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
@@ -22,10 +22,10 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
     Raises:
         ConfigError: `name` is none of auto, bf16, fp16, fp32.
     """
-    if name in _DTYPES:
-        return _DTYPES[name]
+    if name in TORCH_DTYPES:
+        return TORCH_DTYPES[name]
     if name != "auto":
-        raise ConfigError(f"base.dtype={name} is none of auto, {', '.join(_DTYPES)}")
+        raise ConfigError(f"base.dtype={name} is none of auto, {', '.join(TORCH_DTYPES)}")
     fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.bfloat16 if fast else torch.float32
 

@@ -6,7 +6,7 @@ from ipai.backbones.config import BUILTIN_TOY, BUILTIN_TOY_PRX
 from ipai.errors import WeightsError
 
 SHIPPED = Path(__file__).parent / "toy_weights"
-_ADAPTERS = {BUILTIN_TOY: "toy_adapter", BUILTIN_TOY_PRX: "toy_prx_adapter"}
+ADAPTERS = {BUILTIN_TOY: "toy_adapter", BUILTIN_TOY_PRX: "toy_prx_adapter"}
 
 
 def shipped_stack() -> Path:
@@ -29,9 +29,9 @@ def shipped_adapter(name: str) -> Path | None:
     Raises:
         WeightsError: It is missing, as in an installation that left out the package's data.
     """
-    if name not in _ADAPTERS:
+    if name not in ADAPTERS:
         return None
-    folder = Path(__file__).parent / _ADAPTERS[name]
+    folder = Path(__file__).parent / ADAPTERS[name]
     if not (folder / "config.yaml").is_file():
         raise WeightsError(f"{name} is missing from {folder}; install the project with its data files")
     return folder

@@ -11,7 +11,11 @@ from ipai.cli import command
 @command("export")
 def main(raw: DictConfig) -> None:
     """Export and say where it lies."""
-    from ipai.pipeline.exporting import ExportConfig, export
+    from ipai.pipeline.export_settings import ExportConfig, check
     from ipai.schema import typed
 
-    print(export(typed(raw, ExportConfig)))
+    config = typed(raw, ExportConfig)
+    check(config)  # before torch's seconds
+    from ipai.pipeline.exporting import export
+
+    print(export(config))

@@ -17,7 +17,8 @@ from ipai.evaluation.config import EDITOR, OF_A_RUN, EvaluationConfig
 from ipai.evaluation.layout import FOLDER
 from ipai.files import fingerprint
 from ipai.instructions.pools import load_pool
-from ipai.pipeline.sources import CONFIG, LoadedAdapter, base_for, load, locate_adapter
+from ipai.pipeline.adapter_place import CONFIG
+from ipai.pipeline.sources import LoadedAdapter, base_for, load, locate_adapter
 from ipai.records import read_yaml
 from ipai.runs.run_folder import upgraded
 from ipai.schema import plain

@@ -3,27 +3,26 @@
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from ipai.adapter.formats import save_adapter
 from ipai.backbones.config import TOY_BASES, BaseConfig, weights_of
 from ipai.backbones.families import family_of
+from ipai.backbones.loading import TORCH_DTYPES
 from ipai.errors import ConfigError
 from ipai.files import sync, write_text
 from ipai.pages import render_page
-from ipai.pipeline.sources import CONFIG, LoadedAdapter, adapter_file, base_for, load
+from ipai.pipeline.adapter_place import CONFIG
+from ipai.pipeline.export_settings import ExportConfig, check
+from ipai.pipeline.sources import LoadedAdapter, adapter_file, base_for, load
 from ipai.records import read_yaml
 from ipai.runs.checkpoint import ADAPTER
 from ipai.runs.data_sets import read_data_sets
-from ipai.schema import one_of, out_of_bounds, refuse
-from ipai.tasks import TASKS
 
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _TABLE = Path("evaluation/table.md")
 _KEPT = ("names", "tasks", "base", "adapter", "instructions", "train")
 """What of a run's configuration goes out: the rest are folders of the machine that trained."""
@@ -38,22 +37,6 @@ TERMS: dict[str, str] = {
 """Terms of what each task of the paper's recipe is trained on, for the model card."""
 
 
-@dataclass
-class ExportConfig:
-    """What is exported; conf/export.yaml explains each."""
-
-    checkpoint: str
-    output: str
-    weights: str = field(metadata=one_of("ema", "raw"))
-    dtype: str = field(metadata=one_of(*DTYPES))
-    names: str = field(metadata=one_of("ip_adapter", "own"))
-    licence: str
-    name: str | None = None
-    samples: str | None = None
-    data_terms: dict[str, str] = field(default_factory=dict, metadata=one_of(*TASKS))
-    base: BaseConfig | None = None
-
-
 def export(config: ExportConfig) -> Path:
     """Write the folder, whole or not at all.
 
@@ -62,7 +45,7 @@ def export(config: ExportConfig) -> Path:
         IpaiError: The run's adapter cannot be used.
     """
     run, output = Path(config.checkpoint).expanduser(), Path(config.output).expanduser()
-    _check(config, run, output)
+    check(config)
     loaded = load(run, weights=config.weights, base=config.base)  # type: ignore[arg-type]
     base = base_for(loaded, run)
     _refuse_local_base(base)
@@ -71,7 +54,7 @@ def export(config: ExportConfig) -> Path:
     aside = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
     try:
         facts = {**loaded.facts, "weights": adapter_file(run, config.weights).stem, "dtype": config.dtype}  # type: ignore[arg-type]
-        save_adapter(loaded.adapter, aside / ADAPTER, _without_folders(facts), DTYPES[config.dtype], config.names)  # type: ignore[arg-type]
+        save_adapter(loaded.adapter, aside / ADAPTER, _without_folders(facts), TORCH_DTYPES[config.dtype], config.names)  # type: ignore[arg-type]
         kept = {key: _without_folders(frozen[key]) for key in _KEPT if key in frozen} | {"base": asdict(base)}
         write_text(aside / CONFIG, yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
         samples = _copy_samples(config, run, aside)
@@ -83,17 +66,6 @@ def export(config: ExportConfig) -> Path:
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return output
-
-
-def _check(config: ExportConfig, run: Path, output: Path) -> None:
-    problems = list(out_of_bounds(config))
-    if not (run / CONFIG).is_file():
-        problems.append(f"checkpoint={run} is no run folder: it has no {CONFIG}")
-    if output.exists():
-        problems.append(f"output={output} exists; give another name or remove it")
-    if config.samples is not None and not Path(config.samples).is_file():
-        problems.append(f"samples={config.samples} is no picture")
-    refuse(problems)
 
 
 def _refuse_local_base(base: BaseConfig) -> None:

@@ -14,7 +14,6 @@ from PIL import Image, PngImagePlugin
 from ipai.errors import ConfigError
 from ipai.files import atomic_path, sha256_of
 from ipai.pipeline.settings import DrawingConfig
-from ipai.pipeline.sources import adapter_file, locate_adapter
 from ipai.records import parsed
 from ipai.schema import plain
 
@@ -131,6 +130,8 @@ def _digest(path: Path, _size: int, _changed: int) -> str:
 
 def _files(settings: Mapping[str, Any]) -> dict[str, Path]:
     """The file behind each key that names one."""
+    from ipai.pipeline.sources import adapter_file, locate_adapter  # torch's seconds, which a refusal does without
+
     files = {"checkpoint": adapter_file(locate_adapter(settings["checkpoint"]), settings["weights"])}
     files |= {key: Path(settings[key]) for key in ("image", "controlnet_image") if settings[key]}
     files |= {f"more[{index}].image": Path(one["image"]) for index, one in enumerate(settings.get("more", []))}

@@ -8,6 +8,7 @@ from ipai.backbones.config import BaseConfig, guidance_of
 from ipai.backbones.samplers import DIFFUSION
 from ipai.data.bucket_sizes import Size
 from ipai.files import unwritable
+from ipai.pipeline.adapter_place import problem_of
 from ipai.pipeline.guidance import FourPass
 from ipai.schema import MAX_LETTERS, SEED, STEPS, above, letters, one_of, out_of_bounds, refuse
 from ipai.tasks import DEFAULT_SCALE, TASKS, get_task
@@ -106,6 +107,8 @@ def check(config: DrawingConfig) -> None:
 
 
 def _problems(config: DrawingConfig) -> Iterator[str]:
+    if problem := problem_of(config.checkpoint):
+        yield f"checkpoint: {problem}"
     if (config.controlnet is None) != (config.controlnet_image is None):
         yield "controlnet= and controlnet_image= go together; give both or none"
     if Path(config.output).suffix.lower() != ".png":

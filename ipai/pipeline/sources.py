@@ -13,12 +13,12 @@ from ipai.backbones.config import BaseConfig, WeightsFile, upgraded_base
 from ipai.backbones.hub import resolve_file
 from ipai.backbones.shipped import shipped_adapter
 from ipai.errors import CheckpointError, ConfigError, WeightsError
+from ipai.pipeline.adapter_place import CONFIG, problem_of
 from ipai.records import read_yaml
 from ipai.runs.checkpoint import ADAPTER, EMA, resolve
 from ipai.schema import plain, typed
 
 Weights = Literal["ema", "raw"]
-CONFIG = "config.yaml"
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,8 @@ def locate_adapter(source: Path | str, revision: str | None = None) -> Path:
         return shipped
     if path.exists():
         return path
-    if name.count("/") != 1 or name.startswith((".", "/", "~")) or path.suffix in (".safetensors", ".bin"):
-        raise WeightsError(
-            f"there is no adapter at {source}; give a run folder, an exported folder, a file, a hub id, builtin:toy or "
-            "builtin:toy_prx"
-        )
+    if problem := problem_of(source):
+        raise WeightsError(problem)
     try:
         files = [resolve_file(WeightsFile(name, file, revision)) for file in (CONFIG, ADAPTER)]
     except WeightsError as error:

@@ -156,7 +156,7 @@ def test_a_grid_has_a_name_above_each_row_and_column() -> None:
         (("image=absent.png",), ConfigError, "absent.png is no file"),
         (("instruction=['']",), InstructionError, "empty"),
         (("instruction=['use the {{object}}']",), InstructionError, "give it as object="),
-        (("checkpoint=nowhere/to/be/found",), WeightsError, "there is no adapter at"),
+        (("checkpoint=nowhere/to/be/found",), ConfigError, "there is no adapter at"),
         (("base=toy",), WeightsError, "made for a UNet with"),
     ],
 )

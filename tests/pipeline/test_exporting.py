@@ -24,7 +24,8 @@ from ipai.conditioning import spec_of
 from ipai.config import to_dict
 from ipai.errors import CheckpointError, ConfigError, WeightsError
 from ipai.pipeline import Condition, attach, exporting, sources
-from ipai.pipeline.exporting import ExportConfig, export
+from ipai.pipeline.export_settings import ExportConfig
+from ipai.pipeline.exporting import export
 from ipai.runs.checkpoint import Progress, save
 from ipai.runs.data_sets import SetFacts, write_data_sets
 from ipai.schema import typed

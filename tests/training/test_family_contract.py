@@ -26,7 +26,8 @@ from ipai.config import TrainingRun
 from ipai.evaluation.config import EvaluationConfig
 from ipai.evaluation.evaluating import evaluate
 from ipai.pipeline.drawing import draw
-from ipai.pipeline.exporting import ExportConfig, export
+from ipai.pipeline.export_settings import ExportConfig
+from ipai.pipeline.exporting import export
 from ipai.pipeline.settings import DrawingConfig
 from ipai.schema import typed
 from ipai.training.loop import Parts
