@@ -1,6 +1,8 @@
 """Loading each part from its local folder: safetensors only, in its final precision, nothing missing, frozen."""
 
 import logging
+import time
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from ipai.errors import ConfigError, WeightsError
 
 log = logging.getLogger(__name__)
 
+_TOO_SLOW = 4
 TORCH_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
@@ -28,6 +31,36 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
         raise ConfigError(f"base.dtype={name} is none of auto, {', '.join(TORCH_DTYPES)}")
     fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.bfloat16 if fast else torch.float32
+
+
+def warn_of_slow(dtype: torch.dtype, device: torch.device) -> None:
+    """Say once where a CPU computes in this precision by emulation, which takes tens of times as long."""
+    if device.type == "cpu" and dtype != torch.float32 and (times := _times_as_slow(dtype)) > _TOO_SLOW:
+        name = next(word for word, one in TORCH_DTYPES.items() if one == dtype)
+        _say_once(
+            f"this CPU takes {times:.0f} times as long for a product in {name} as in fp32; give base.dtype=fp32, "
+            "or dtype=fp32 to an evaluation, unless the same numbers as elsewhere are wanted"
+        )
+
+
+@lru_cache
+def _say_once(message: str) -> None:
+    log.warning(message)
+
+
+@lru_cache
+def _times_as_slow(dtype: torch.dtype) -> float:
+    return _product_s(dtype) / _product_s(torch.float32)
+
+
+def _product_s(dtype: torch.dtype) -> float:
+    """Seconds of a product of two matrices of 256 x 256 on the CPU, the fastest of five."""
+    one, found = torch.ones(256, 256, dtype=dtype), []
+    for _ in range(5):
+        began = time.perf_counter()
+        one @ one
+        found.append(time.perf_counter() - began)
+    return min(found)
 
 
 def resolve_device(name: str) -> torch.device:

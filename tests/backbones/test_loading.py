@@ -9,8 +9,9 @@ import torch
 from open_clip import SimpleTokenizer
 from safetensors.torch import load_file, save_file
 
+from ipai.backbones import loading
 from ipai.backbones.config import BaseConfig
-from ipai.backbones.families import load_base
+from ipai.backbones.families import find_base, load_base
 from ipai.backbones.loading import load_part, read_config, resolve_dtype
 from ipai.errors import ConfigError, WeightsError
 
@@ -37,6 +38,21 @@ def test_auto_is_fp32_on_a_cpu() -> None:
     assert resolve_dtype("auto", CPU) == torch.float32
     with pytest.raises(ConfigError, match="fp8"):
         resolve_dtype("fp8", CPU)
+
+
+@pytest.mark.parametrize(("seconds", "warned"), [(0.02, True), (0.002, False)])
+def test_a_precision_that_a_cpu_only_emulates_is_warned_of_once(
+    config: BaseConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, seconds: float, warned: bool
+) -> None:
+    monkeypatch.setattr(loading, "_product_s", lambda dtype: 0.001 if dtype is torch.float32 else seconds)
+    for cache in (loading._times_as_slow, loading._say_once):
+        cache.cache_clear()
+    for dtype in ("fp32", "bf16", "bf16"):
+        find_base(replace(config, dtype=dtype), ("text_encoder",)).load(CPU, ("text_encoder",))
+    loading._times_as_slow.cache_clear()  # what was made up is not for others
+    said = [record.getMessage() for record in caplog.records if "times as long" in record.getMessage()]
+    assert len(said) == warned
+    assert not warned or "20 times as long for a product in bf16 as in fp32; give base.dtype=fp32" in said[0]
 
 
 @pytest.mark.parametrize(
