@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -79,13 +80,22 @@ def test_every_command_lets_them_wait_briefly(monkeypatch: pytest.MonkeyPatch) -
         ("generate repeat=/no/picture.png", "repeat=/no/picture.png is no PNG"),
         ("app steps=0", "steps=0 must lie between"),
         ("app checkpoint=/no/run", "there is no adapter at /no/run"),
+        ("app checkpoint=tests/typo", "there is no adapter at tests/typo"),  # a folder of that name is here
         ("figures figure=4", "needs run="),
+        ("figures figure=4 run=/no/run", "run=/no/run is no run folder"),
+        ("figures figure=6 runs=[/no/run]", "runs=/no/run is no run folder"),
         ("train experiment=joint data.root=x train.steps=0", "must be above 0"),
     ],
 )
 def test_settings_are_refused_without_the_seconds_that_libraries_take_to_import(words: str, message: str) -> None:
     absent = ("torch", "diffusers", "transformers", "gradio", "open_clip")
     code = f"import sys\nsys.modules |= dict.fromkeys({absent!r})\nfrom ipai.__main__ import main\nsys.exit(main())"
-    done = subprocess.run([sys.executable, "-c", code, *words.split()], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[1],
+    )
     assert done.returncode == MISUSE
     assert message in done.stderr

@@ -16,7 +16,7 @@ from ipai.backbones.backbone import Backbone
 from ipai.backbones.config import FAMILIES, INSTRUCTION_ENCODER, BaseConfig, config_problems, weights_of
 from ipai.backbones.dims import BaseDims
 from ipai.backbones.hub import locate
-from ipai.backbones.loading import load_part, read_config, resolve_dtype, warn_of_slow
+from ipai.backbones.loading import load_part, read_config, resolve_dtype
 from ipai.backbones.parts import row_of
 from ipai.errors import ConfigError, WeightsError
 
@@ -65,7 +65,6 @@ class FoundBase:
         """
         device = torch.device(device)
         dtype = resolve_dtype(self.config.dtype, device)
-        warn_of_slow(dtype, device)
         parts = {part: load_part(part, self.folders[part], dtype, device, self.config.family) for part in only}
         return family_of(self.config)(self.config, device, parts)
 

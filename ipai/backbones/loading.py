@@ -1,8 +1,10 @@
 """Loading each part from its local folder: safetensors only, in its final precision, nothing missing, frozen."""
 
 import logging
+import os
 import time
 from functools import lru_cache
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +35,20 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if fast else torch.float32
 
 
-def warn_of_slow(dtype: torch.dtype, device: torch.device) -> None:
-    """Say once where a CPU computes in this precision by emulation, which takes tens of times as long."""
-    if device.type == "cpu" and dtype != torch.float32 and (times := _times_as_slow(dtype)) > _TOO_SLOW:
-        name = next(word for word, one in TORCH_DTYPES.items() if one == dtype)
+def warn_of_slow(name: str, device: torch.device | str) -> None:
+    """Say once where a CPU computes in the precision `name` by emulation, which takes several times as long.
+
+    Of several processes the first says it, and of an evaluation's the one that started them.
+    """
+    place, rank = torch.device(device), os.environ.get("RANK")
+    dtype = resolve_dtype(name, place)
+    told_by_another = parent_process() is not None if rank is None else rank != "0"
+    if place.type != "cpu" or dtype == torch.float32 or told_by_another:
+        return
+    if (times := _times_as_slow(dtype)) > _TOO_SLOW:
         _say_once(
-            f"this CPU takes {times:.0f} times as long for a product in {name} as in fp32; give base.dtype=fp32, "
-            "or dtype=fp32 to an evaluation, unless the same numbers as elsewhere are wanted"
+            f"this CPU takes {times:.0f} times as long for a product in {name} as in fp32, which trainings use with "
+            "base.dtype=fp32 and evaluations with dtype=fp32"
         )
 
 

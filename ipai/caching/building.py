@@ -10,6 +10,7 @@ import torch
 
 from ipai.backbones.backbone import Backbone
 from ipai.backbones.families import load_base
+from ipai.backbones.loading import warn_of_slow
 from ipai.caching.config import CachingConfig
 from ipai.caching.decoding import Picture, ShardPictures, batches_of, picture_stream
 from ipai.caching.plan import CachePlan
@@ -27,6 +28,7 @@ def fill_cache(config: CachingConfig, plan: CachePlan, advance: Callable[[int], 
     """
     rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     device = _device()
+    warn_of_slow(config.base.dtype, device)
     parts = {LATENTS: "vae", IMAGE_TOKENS: "image_encoder"}
     base = load_base(config.base, device, only=[parts[kind] for kind in plan.identities])
     if IMAGE_TOKENS in plan.identities and rank == 0:

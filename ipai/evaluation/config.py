@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from ipai.backbones.config import DTYPES, BaseConfig
 from ipai.backbones.samplers import DIFFUSION
 from ipai.evaluation.measures.settings import JUDGE, LIKENESSES, VQA, JudgeChoice, MeasureWeights
-from ipai.pipeline.adapter_place import CONFIG, problem_of
+from ipai.pipeline.adapter_place import problem_of, problem_of_run
 from ipai.pipeline.settings import GUIDANCES, FourPassScales
 from ipai.schema import SEED, STEPS, above, at_least, one_of, out_of_bounds, refuse
 from ipai.tasks import TASKS
@@ -100,8 +99,8 @@ def check(config: EvaluationConfig) -> None:
 def _source_problems(config: EvaluationConfig) -> Iterator[str]:
     if config.run is None and config.checkpoint is None:
         yield "give run=FOLDER or checkpoint=FILE"
-    if config.run is not None and not (Path(config.run).expanduser() / CONFIG).is_file():
-        yield f"run={config.run} is no run folder: it has no {CONFIG}"
+    if config.run is not None and (problem := problem_of_run(config.run)):
+        yield f"run={problem}"
     if config.checkpoint is not None and (problem := problem_of(config.checkpoint)):
         yield f"checkpoint: {problem}"
     if config.weights in OF_A_RUN and (config.run is None or config.checkpoint is not None):

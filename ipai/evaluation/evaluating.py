@@ -16,7 +16,7 @@ import pyarrow.parquet
 import torch
 
 from ipai.backbones.config import INSTRUCTION_ENCODER, TOY_BASES, weights_of
-from ipai.backbones.loading import resolve_device, resolve_dtype
+from ipai.backbones.loading import resolve_device, resolve_dtype, warn_of_slow
 from ipai.clip.model import TOY, ClipModel, embedding_cache
 from ipai.errors import CheckpointError
 from ipai.evaluation.config import EDITOR, EvaluationConfig, check
@@ -78,6 +78,8 @@ def evaluate(config: EvaluationConfig, bar: Bar) -> Evaluated:
     check(config)
     prepare(processes(config), config.device)
     evaluated = resolve(config)
+    if config.weights != EDITOR:
+        warn_of_slow(evaluated.base.dtype, resolve_device(config.device))
     folder = evaluated.output
     of_judge = _judge(config, folder)
     _fetch(config)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ipai.backbones.config import DTYPES, BaseConfig
-from ipai.pipeline.adapter_place import CONFIG
+from ipai.pipeline.adapter_place import problem_of_run
 from ipai.schema import one_of, out_of_bounds, refuse
 from ipai.tasks import TASKS
 
@@ -36,9 +36,9 @@ def check(config: ExportConfig) -> None:
 
 
 def _problems(config: ExportConfig) -> Iterator[str]:
-    run, output = Path(config.checkpoint).expanduser(), Path(config.output).expanduser()
-    if not (run / CONFIG).is_file():
-        yield f"checkpoint={run} is no run folder: it has no {CONFIG}"
+    output = Path(config.output).expanduser()
+    if problem := problem_of_run(config.checkpoint):
+        yield f"checkpoint={problem}"
     if output.exists():
         yield f"output={output} exists; give another name or remove it"
     if config.samples is not None and not Path(config.samples).is_file():

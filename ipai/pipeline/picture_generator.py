@@ -13,7 +13,7 @@ from ipai.backbones.backbone import Backbone
 from ipai.backbones.config import BUILTIN_TOY, BaseConfig, WeightsRef
 from ipai.backbones.families import family_of, load_base
 from ipai.backbones.hub import locate_refs
-from ipai.backbones.loading import load_part, resolve_device
+from ipai.backbones.loading import load_part, resolve_device, warn_of_slow
 from ipai.data.bucket_sizes import Size
 from ipai.data.images import MAX_PIXELS, as_seen, cut_to, decode_image
 from ipai.errors import ConfigError, DataError, IpaiError, WeightsError
@@ -72,6 +72,7 @@ class PictureGenerator:
     ) -> None:
         self.base = base
         place = resolve_device(device)
+        warn_of_slow(base.dtype, place)
         self._backbone = load_base(base, place, only=family_of(base).drawing)
         lines = {} if controlnet is None else {"controlnet": _controlnet(controlnet, self._backbone)}
         self.pipeline = self._backbone.pipeline(**lines)

@@ -18,6 +18,7 @@ from ipai.backbones.config import INSTRUCTION_ENCODER
 from ipai.backbones.dims import BaseDims
 from ipai.backbones.families import FoundBase, family_of, find_base
 from ipai.backbones.hub import resolve_file
+from ipai.backbones.loading import warn_of_slow
 from ipai.caching.identity import identity_of
 from ipai.conditioning import Conditioning, measures_open_clip, reads_open_clip, spec_of
 from ipai.config import TrainingRun
@@ -53,6 +54,7 @@ def assemble(config: TrainingRun, accelerator: Accelerator) -> Parts:
         IpaiError: Shards, pools or weights cannot be used.
     """
     device, batching = accelerator.device, Batching.of(config.train, accelerator)
+    warn_of_slow(config.base.dtype, device)
     found = find_parts(config)
     training, validation = build_datasets(config, found.dims)  # before weights are loaded, which takes a minute
     base = found.load(device, parts_wanted(config))

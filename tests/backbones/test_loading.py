@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from ipai.backbones import loading
 from ipai.backbones.config import BaseConfig
-from ipai.backbones.families import find_base, load_base
+from ipai.backbones.families import load_base
 from ipai.backbones.loading import load_part, read_config, resolve_dtype
 from ipai.errors import ConfigError, WeightsError
 
@@ -42,17 +42,42 @@ def test_auto_is_fp32_on_a_cpu() -> None:
 
 @pytest.mark.parametrize(("seconds", "warned"), [(0.02, True), (0.002, False)])
 def test_a_precision_that_a_cpu_only_emulates_is_warned_of_once(
-    config: BaseConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, seconds: float, warned: bool
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, seconds: float, warned: bool
 ) -> None:
     monkeypatch.setattr(loading, "_product_s", lambda dtype: 0.001 if dtype is torch.float32 else seconds)
-    for cache in (loading._times_as_slow, loading._say_once):
+    assert warnings_of(caplog, ("fp32", "bf16", "bf16")) == (
+        ["this CPU takes 20 times as long for a product in bf16 as in fp32, which trainings use with base.dtype=fp32 "
+         "and evaluations with dtype=fp32"] if warned else []
+    )  # fmt: skip
+
+
+def test_only_the_first_of_several_processes_warns(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(loading, "_product_s", lambda dtype: 0.001 if dtype is torch.float32 else 1.0)
+    monkeypatch.setenv("RANK", "1")
+    assert not warnings_of(caplog, ("bf16",))
+    monkeypatch.setenv("RANK", "0")
+    assert warnings_of(caplog, ("bf16",))
+
+
+def test_how_slow_a_precision_is_is_measured_and_asked_of_cpus_alone(caplog: pytest.LogCaptureFixture) -> None:
+    assert 0 < loading._product_s(torch.float32) < 1
+    assert not warnings_of(caplog, ("bf16", "fp16"), device="cuda")
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture, dtypes: tuple[str, ...], device: str = "cpu") -> list[str]:
+    """What is said of these precisions."""
+    caches = (loading._times_as_slow, loading._say_once)
+    for cache in caches:
         cache.cache_clear()
-    for dtype in ("fp32", "bf16", "bf16"):
-        find_base(replace(config, dtype=dtype), ("text_encoder",)).load(CPU, ("text_encoder",))
-    loading._times_as_slow.cache_clear()  # what was made up is not for others
-    said = [record.getMessage() for record in caplog.records if "times as long" in record.getMessage()]
-    assert len(said) == warned
-    assert not warned or "20 times as long for a product in bf16 as in fp32; give base.dtype=fp32" in said[0]
+    try:
+        for dtype in dtypes:
+            loading.warn_of_slow(dtype, device)
+    finally:
+        for cache in caches:  # what a test made up is not for others
+            cache.cache_clear()
+    return [record.getMessage() for record in caplog.records]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ class Masks(torch.utils.data.Dataset[Any]):
         return signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-def test_a_stop_signal_ends_them_though_those_of_a_training_are_deaf() -> None:
+def test_they_hear_stop_signals() -> None:
     stream: Iterator[list[Any]] = picture_stream(Masks(), [[(0, 0)]], workers=1)  # type: ignore[arg-type]
     [[deaf]] = list(stream)
     assert not deaf & set(STOP_SIGNALS)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ipai.evaluation.config import DataRoot
+from ipai.pipeline.adapter_place import problem_of_run
 from ipai.schema import SEED, STEPS, above, at_least, one_of, out_of_bounds, refuse
 from ipai.tasks import TASKS
 
@@ -47,5 +48,7 @@ def _problems(config: FigureConfig) -> Iterator[str]:
         yield f"figure={config.figure} needs run=FOLDER"
     if config.figure in OF_RUNS and not config.runs:
         yield f"figure={config.figure} needs runs=[FOLDER,...]"
+    for key, runs in (("run", [config.run] if config.run is not None else []), ("runs", config.runs)):
+        yield from (f"{key}={problem}" for run in runs if (problem := problem_of_run(run)))
     if config.figure == 10 and config.controlnet is None and config.lora is None:
         yield "figure=10 needs controlnet= or lora=, or both"

@@ -32,6 +32,9 @@ _NOT_CROSSED = "crossed=0"
 NEW_TASK = "new_task"
 """What `repeated` calls the trainings of the task that comes last."""
 
+TOLD_BY = {"joint": "text", "task_embedding": "embedding"}
+"""The experiments that learn it, and what it is told by."""
+
 Run = Callable[[list[str]], int]
 """Runs a command of the project and returns its exit code."""
 
@@ -69,8 +72,8 @@ class ReproduceConfig:
             yield "experiments=[] leaves new_task alone, and that is null: nothing would be trained"
         known_names = (*self.experiments, *([] if self.new_task is None else [NEW_TASK]))
         if unknown := [name for name in self.repeated if self.more_seeds and name not in known_names]:
-            known = ",".join(name for name in self.repeated if name not in unknown)
-            yield f"repeated holds {', '.join(unknown)}, which experiments lacks; say repeated=[{known}]"
+            known = ",".join(name for name in self.repeated if name not in unknown) or NEW_TASK * bool(self.new_task)
+            yield f"repeated holds {', '.join(unknown)}, which is not trained; say repeated=[{known}]"
         if len({self.seed, *self.more_seeds}) <= len(self.more_seeds):
             yield f"more_seeds={list(self.more_seeds)} must differ from each other and from seed={self.seed}"
 
@@ -266,14 +269,18 @@ def _evaluations(config: ReproduceConfig, experiment: str, folder: Path) -> Iter
     joint = experiment == "joint"
     yield _of_end(config, folder, "", *(("crossed=5",) if joint else ()))  # one image under all instructions: Figure 9
     if joint:
-        start = (own, "weights=start", f"oracles={config.oracles}", _NOT_CROSSED)
-        yield Evaluation(inside / "start", start)
+        yield _of_start(folder, config.oracles)
         yield Evaluation(inside / "ip_adapter_plus", (own, "weights=ip_adapter_plus", none, "crossed=5"))
         twice = (own, "seeds_per_sample=2", f"output={inside / NOISES}", none, _NOT_CROSSED)
         yield Evaluation(inside / NOISES, twice)
     yield from (_of_end(config, folder, wordings) for wordings in _UNSEEN.get(experiment, ()))
     if experiment in [f"single_{task}" for task in config.curve]:
-        yield Evaluation(inside / "start", (own, "weights=start", none, _NOT_CROSSED))
+        yield _of_start(folder, oracles=0)
+
+
+def _of_start(folder: Path, oracles: int) -> Evaluation:
+    """Of a run before its first step."""
+    return Evaluation(folder / FOLDER / "start", (f"run={folder}", "weights=start", f"oracles={oracles}", _NOT_CROSSED))
 
 
 def _of_checkpoints(config: ReproduceConfig, training: Training) -> Iterator[Evaluation]:
@@ -291,13 +298,13 @@ def _of_checkpoints(config: ReproduceConfig, training: Training) -> Iterator[Eva
 def _new_task(config: ReproduceConfig, task: str) -> Iterator[Training]:
     """Told by text and by an embedding: a run that learns the other tasks, and one that goes on with this one."""
     others = ",".join(name for name in TASKS if name != task)
-    for experiment, kind in (("joint", ()), ("task_embedding", ("adapter.instruction=task_embedding",))):
+    for experiment in TOLD_BY:
+        kind = () if experiment == "joint" else (f"adapter.instruction={experiment}",)
         for seed, after in zip(_seeds(config, NEW_TASK), then_new_task(config, experiment), strict=True):
             before = run_folder(config, experiment, seed, f"-without-{task}")
             yield Training(experiment, seed, before, (f"tasks=[{others}]",))
             going_on = (*kind, f"train.init_from={before}", f"train.steps={config.new_task_steps}")
-            start = (f"run={after}", "weights=start", f"oracles={config.oracles}", _NOT_CROSSED)
-            asked = (_of_end(config, after), Evaluation(after / FOLDER / "start", start))
+            asked = (_of_end(config, after), _of_start(after, config.oracles))
             yield Training(f"single_{task}", seed, after, going_on, asked, after=before)
 
 

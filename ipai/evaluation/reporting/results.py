@@ -13,7 +13,7 @@ from ipai.evaluation.reporting.claims.answers import LEAK, MARGIN, claims
 from ipai.evaluation.reporting.claims.shares import TELLING, share_in
 from ipai.evaluation.reporting.comparing import columns, read_evaluation, read_lines
 from ipai.evaluation.reporting.comparison_page import compared
-from ipai.evaluation.reporting.reproducing import ReproduceConfig, run_folder, seeds_of, then_new_task
+from ipai.evaluation.reporting.reproducing import TOLD_BY, ReproduceConfig, run_folder, seeds_of, then_new_task
 from ipai.evaluation.reporting.table import markdown, number, oracle_lines
 from ipai.evaluation.scoring.statistics import SCORES as NAMES
 from ipai.tasks import get_task
@@ -43,13 +43,14 @@ def _how(config: ReproduceConfig, command: str) -> str:
     first = run_folder(config, "joint") if config.experiments else then_new_task(config, "joint")[0]
     scores, _ = read_evaluation(first / FOLDER)
     whose = "The joint run had" if config.experiments else "The new task had"
+    several = any(len(seeds_of(config, name)) > 1 for name in config.experiments)
     return (
         f"Written by `{command}`; not by hand except the last section. Training seed {config.seed}, evaluation seed "
         f"{scores['settings']['seed']}, at most {config.limit} held-out samples a task, code "
         f"{(scores['git'] or {'commit': 'unknown'})['commit'][:12]}. {whose} {scores['step']:,} steps and "
         f"{scores['samples_seen']:,} samples. The oracles' tables are of {config.oracles} pictures a line. "
         "Errors and intervals are over held-out samples. Where nothing else is said, the run is that of the first "
-        "training seed" + ("; what another one changes has a table of its own." if config.more_seeds else ".")
+        "training seed" + ("; what another one changes has a table of its own." if several else ".")
     )
 
 
@@ -64,7 +65,7 @@ def _sections(config: ReproduceConfig) -> Iterator[str]:
         yield from _leaks_over_training(folders["joint"])
         yield _oracles(folders)
     if config.new_task is not None:
-        yield _new_task(config)
+        yield _new_task(config, config.new_task)
 
 
 def _claims(config: ReproduceConfig) -> str:
@@ -74,7 +75,8 @@ def _claims(config: ReproduceConfig) -> str:
         "are compared, else of the first; one is clear where it is there after a correction for the number of scores "
         "(Holm, paired t-tests, 5 %). Better: clearly above in some and clearly below in none; scores against the "
         "condition (CLIP-I, CLIP-S) also reward what should not be taken, which the oracles see. On a par, and for "
-        f"Figures 7 and 8: by each interval. On a par: at most {MARGIN:.0%} of the other's mean below it, or "
+        "Figures 7 and 8: by each interval. Where both sides have several training seeds, a difference must be there "
+        "between those too (Welch, Bonferroni, 5 %). On a par: at most {MARGIN:.0%} of the other's mean below it, or "
         f"{100 * MARGIN:.0f} points. Shares of answers, by the oracles, with standard errors. More than {LEAK:.0%} of "
         "the places kept are a leak."
     )
@@ -134,23 +136,20 @@ def _seeds(config: ReproduceConfig) -> Iterator[str]:
         yield "\n".join(["## How much a training seed changes", "", note, "", *markdown(["", *names], rows)])
 
 
-def _new_task(config: ReproduceConfig) -> str:
-    """The scores of the task that came last, before its first sample and after its last, for each seed."""
-    task, runs = str(config.new_task), {name: then_new_task(config, name) for name in ("joint", "task_embedding")}
-    told = {"joint": "text", "task_embedding": "embedding"}
-    rows = []
+def _new_task(config: ReproduceConfig, task: str) -> str:
+    """What the task that came last scores, and what the oracles find, before its first sample and after its last."""
+    rows, seen = [], []
     for when, wordings in (("before", "start"), ("after", "")):
-        for name, folders in runs.items():
-            means = [read_evaluation(run / FOLDER / wordings)[0]["tasks"][task] for run in folders]
-            rows.append(
-                [
-                    f"{when}, by {told[name]}",
-                    *(_spread([of[score]["mean"] for of in means if score in of]) for score in get_task(task).scores),
-                ]
-            )
+        for name, told in TOLD_BY.items():
+            runs = [read_evaluation(run / FOLDER / wordings)[0] for run in then_new_task(config, name)]
+            means = [[of["tasks"][task][score]["mean"] for of in runs] for score in get_task(task).scores]
+            rows.append([f"{when}, by {told}", *map(_spread, means)])
+            seen.append((f"{task} {when} its first samples, told by {told}", runs[0]))
     heads = ["", *(NAMES[score] for score in get_task(task).scores)]
-    note = f"Of {task} after the other tasks: the mean over training seeds, their standard deviation, and each seed's."
-    return "\n".join(["## A new task, told by a text and by an embedding", "", note, "", *markdown(heads, rows)])
+    several = ": the mean over training seeds, their standard deviation, and each seed's" if len(runs) > 1 else ""
+    note = f"Scores of {task} after the other tasks{several}. The oracles' tables are those of the first seed."
+    table_ = "\n".join(["## A new task, told by a text and by an embedding", "", note, "", *markdown(heads, rows)])
+    return "\n\n".join([table_, *_tables(seen)])
 
 
 def _spread(means: Sequence[float]) -> str:

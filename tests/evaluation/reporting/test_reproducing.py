@@ -167,6 +167,7 @@ def test_figures_are_drawn_anew_where_one_is_lost_or_scores_are_others(config: R
         ({"experiments": [], "repeated": [], "new_task": None}, "nothing would be trained"),
         ({"repeated": ["joint", "new_task"], "new_task": None}, r"repeated=\[joint\]"),
         ({"repeated": ["joint", "single_stlye"]}, r"holds single_stlye.*repeated=\[joint\]"),
+        ({"experiments": []}, r"holds joint, which is not trained; say repeated=\[new_task\]"),
     ],
 )
 def test_what_cannot_end_is_refused_before_anything_runs(
@@ -185,15 +186,23 @@ def test_the_new_task_alone_is_trained_and_told_with_each_of_its_seeds(config: R
     assert not any("figures.py" in line for line in commands.ran)
     trained = [line for line in commands.ran if line.startswith("train.py")]
     assert len(trained) == 8  # two ways of telling, before and after, two seeds
-    last = trained[-1]
-    assert "train.seed=4 " in last
-    assert f"run={config.runs_root}/task_embedding-toy-then-face-seed4 " in last
-    assert f"train.init_from={config.runs_root}/task_embedding-toy-without-face-seed4 " in last
+    for name in ("joint", "task_embedding"):
+        for seed, of_seed in ((3, ""), (4, "-seed4")):
+            before, after = (f"{config.runs_root}/{name}-toy-{when}-face{of_seed}" for when in ("without", "then"))
+            [first], [last] = ([line for line in trained if f"run={run} " in line] for run in (before, after))
+            assert f"train.seed={seed} " in first
+            assert f"train.seed={seed} " in last
+            assert f"train.init_from={before} " in last
+            for weights in ("oracles=0", "weights=start"):
+                assert any(line.startswith(f"scripts/evaluate.py run={after} {weights}") for line in commands.ran)
     write_reproduction(alone)
     page = results(alone, "x", None)
     assert "The new task had 10 steps and 100 samples" in page
     rows = {line.split(" | ")[0]: line for line in page.splitlines() if line.startswith(("| before, ", "| after, "))}
     assert list(rows) == [f"| {when}, by {told}" for when in ("before", "after") for told in ("text", "embedding")]
+    assert "the mean over training seeds" in page
+    assert "what another one changes" not in page
+    assert "### face after its first samples, told by text" in page
     assert "± 0.0000 (" in rows["| before, by text"]
     assert "± 0.0071 (" in rows["| after, by embedding"]
     assert "Joint against single-task" not in page
@@ -209,6 +218,7 @@ def test_the_page_says_what_was_measured_and_keeps_what_was_written(config: Repr
     assert "± 0.0141" in page  # what the joint run's two seeds differ by
     assert "| 500 | 60 ± 5 % | 60 ± 5 % |  |  |" in page
     assert page.count("### fixed_instruction, told by unseen wordings") == 1
+    assert "Scores of face after the other tasks. The oracles" in page  # one seed of it
     assert "Not written yet" in page
     written = page.replace("Not written yet", "The claim holds")
     assert results(config, "x", written).split(MEANING)[1] == written.split(MEANING)[1]

@@ -111,16 +111,19 @@ def pooled(name: str, runs: Sequence[Path], wordings: str = "") -> Line:
     return line
 
 
-def holds_over_seeds(gap: Gap, first: Sequence[Path], second: Sequence[Path], wordings: tuple[str, str]) -> bool:
+def holds_over_seeds(
+    gap: Gap, first: Sequence[Path], second: Sequence[Path], wordings: tuple[str, str], tests: int
+) -> bool:
     """Whether a gap is also there between training seeds: Welch's t-test of the seeds' means, 5 %.
 
     Args:
         gap: Of the two experiments' means.
         first, second: Run folders of both, one for each seed.
         wordings: Of both evaluations, as of `pooled`.
+        tests: How many gaps are asked, of which one is enough (Bonferroni).
     """
     means = [
         [read_evaluation(run / FOLDER / told)[0]["tasks"][gap.task][gap.score]["mean"] for run in runs]
         for runs, told in zip((first, second), wordings, strict=True)
     ]
-    return bool(ttest_ind(*means, equal_var=False).pvalue < 1 - CONFIDENCE)
+    return bool(ttest_ind(*means, equal_var=False).pvalue < (1 - CONFIDENCE) / tests)

@@ -36,7 +36,8 @@ def test_each_claim_is_answered_by_what_was_measured(config: ReproduceConfig) ->
         "Scores against the condition are lower after training than before, when all is copied (Fig. 7)": "yes",
         "joint leaks at first, and further training resolves it": "yes",
         "Another wording moves a sample's scores less than another noise (Fig. 8)": "yes",
-        "A new task (face, after the other four) starts better from a text than from an embedding": "yes",
+        "A new task (face, after the others) starts better from a text than from an embedding, by the scores": "yes",
+        "The same, by the oracles": "yes",
         "InstructPix2Pix edits the condition where the adapter takes from it (Fig. 9)": "not run here",
     }
     assert (
@@ -51,9 +52,13 @@ def test_each_claim_is_answered_by_what_was_measured(config: ReproduceConfig) ->
     )
     of_text = next(claim for text, claim in found.items() if "starts better" in text)
     assert of_text.evidence.startswith("after 100 samples of it")
-    assert "hair_colour taken before any of them in 5 ± 2 % by text, 5 ± 2 % by embedding" in of_text.evidence
-    assert "hair_colour taken after them in 20 ± 4 % by text, 10 ± 3 % by embedding" in of_text.evidence
-    assert of_text.evidence.endswith("1 training seeds against 1")
+    assert "face CLIP-I +0.100" in of_text.evidence
+    assert (
+        "over the samples only (training seeds: 1 against 1); before the first of them of 2 scores" in of_text.evidence
+    )
+    by_oracles = found["The same, by the oracles"].evidence
+    assert "hair_colour taken in 20 ± 4 % by text and in 10 ± 3 % by embedding, +10 ± 10 points" in by_oracles
+    assert "before the first sample in 5 ± 2 % and 5 ± 2 %" in by_oracles
 
 
 @pytest.mark.parametrize(
@@ -89,7 +94,16 @@ def test_a_new_task_starts_better_where_its_seeds_say_so_too(
     write_evaluation(embedded, ("face",), second, **{k: v for k, v in scores.items() if k != "tasks"})
     claim = next(claims(alone))
     assert claim.answer == answer
-    assert "2 training seeds against 2, of which" in claim.evidence
+    assert "of the clear ones over the training seeds too (2 against 2)" in claim.evidence
+
+
+@pytest.mark.parametrize(("by_text", "answer"), [(0.5, "yes"), (0.15, "cannot tell"), (0.01, "no")])
+def test_the_oracles_say_too_how_a_new_task_starts(config: ReproduceConfig, by_text: float, answer: str) -> None:
+    folder = then_new_task(config, "joint")[0] / FOLDER
+    scores = json.loads((folder / SCORES).read_text())
+    hair = oracle_table("portraits", "face", hair_colour=by_text)
+    (folder / SCORES).write_text(json.dumps(scores | {"oracles": hair}))
+    assert answers(config)["The same, by the oracles"].answer == answer
 
 
 def test_specialists_are_compared_by_what_was_asked_for_too(config: ReproduceConfig) -> None:

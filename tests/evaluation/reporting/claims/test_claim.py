@@ -35,4 +35,4 @@ def test_a_gap_over_samples_may_be_one_seed_s_luck(gains: tuple[float, ...], hol
     gaps = Gaps(*(pooled(name, each) for name, each in runs.items()))
     assert [gap.score for gap in gaps.above] == ["clip_i"]
     assert gaps.answer == YES
-    assert holds_over_seeds(gaps.above[0], runs["first"], runs["second"], ("", "")) == holds
+    assert holds_over_seeds(gaps.above[0], runs["first"], runs["second"], ("", ""), tests=2) == holds
