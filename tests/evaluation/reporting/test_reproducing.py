@@ -205,7 +205,8 @@ def test_the_new_task_alone_is_trained_and_told_with_each_of_its_seeds(config: R
     assert "### face after its first samples, told by text" in page
     assert "± 0.0000 (" in rows["| before, by text"]
     assert "± 0.0071 (" in rows["| after, by embedding"]
-    assert "Joint against single-task" not in page
+    assert page.startswith("# A new task in the toy world: face\n")
+    assert not any(word in page for word in ("Joint against single-task", "InstructPix2Pix", "a leak", "{"))
 
 
 def test_the_page_says_what_was_measured_and_keeps_what_was_written(config: ReproduceConfig) -> None:
@@ -214,6 +215,8 @@ def test_the_page_says_what_was_measured_and_keeps_what_was_written(config: Repr
     assert "joint run had 10 steps and 1,000 samples" in page
     assert "| joint is on a par with the single-task runs (single_object) or better, by the scores | yes |" in page
     assert "0123456789ab" in page
+    assert "at most 10% of the other's mean" in page
+    assert "{" not in page
     assert "fixed_instruction-toy, fixed instructions" in page
     assert "± 0.0141" in page  # what the joint run's two seeds differ by
     assert "| 500 | 60 ± 5 % | 60 ± 5 % |  |  |" in page

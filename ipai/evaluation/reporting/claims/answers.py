@@ -42,10 +42,11 @@ def claims(config: ReproduceConfig) -> Iterator[Claim]:
         yield from _of_experiments(config)
     if config.new_task is not None:
         yield from _new_task(config, config.new_task)
-    yield Claim(
-        "InstructPix2Pix edits the condition where the adapter takes from it (Fig. 9)", NOT_RUN,
-        "it needs its real weights: `ipai evaluate run=RUN weights=instruct_pix2pix`",
-    )  # fmt: skip
+    if config.experiments:
+        yield Claim(
+            "InstructPix2Pix edits the condition where the adapter takes from it (Fig. 9)", NOT_RUN,
+            "it needs its real weights: `ipai evaluate run=RUN weights=instruct_pix2pix`",
+        )  # fmt: skip
 
 
 def _of_experiments(config: ReproduceConfig) -> Iterator[Claim]:
