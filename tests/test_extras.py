@@ -48,7 +48,7 @@ def test_a_picture_is_drawn_without_any_extra(tmp_path: Path) -> None:
     assert (tmp_path / "o.png").is_file()
 
 
-@pytest.mark.parametrize(("words", "extra"), [(["app", "checkpoint=x"], "app"), (["toy-sources"], "eval")])
+@pytest.mark.parametrize(("words", "extra"), [(["app", "checkpoint=builtin:toy"], "app"), (["toy-sources"], "eval")])
 def test_a_missing_extra_is_one_line_with_the_mend(tmp_path: Path, words: list[str], extra: str) -> None:
     done = run(tmp_path, *words)
     assert done.returncode == 2
