@@ -3,9 +3,12 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 from open_clip import SimpleTokenizer
 from safetensors.torch import load_file, save_file
 
@@ -13,7 +16,12 @@ from ipai.backbones import loading
 from ipai.backbones.config import BaseConfig
 from ipai.backbones.families import load_base
 from ipai.backbones.loading import load_part, read_config, resolve_dtype
+from ipai.caching import building
 from ipai.errors import ConfigError, WeightsError
+from ipai.evaluation import evaluating
+from ipai.pipeline import picture_generator
+from ipai.training import assemble
+from tests.helpers.composing import compose
 
 CPU = torch.device("cpu")
 
@@ -64,6 +72,33 @@ def test_only_the_first_of_several_processes_warns(
 def test_how_slow_a_precision_is_is_measured_and_asked_of_cpus_alone(caplog: pytest.LogCaptureFixture) -> None:
     assert 0 < loading._product_s(torch.float32) < 1
     assert not warnings_of(caplog, ("bf16", "fp16"), device="cuda")
+
+
+class Warned(Exception):
+    """In place of a warning: what comes after it is not wanted."""
+
+
+@pytest.mark.parametrize("module", [assemble, building, picture_generator, evaluating])
+def test_what_computes_asks_before_anything_is_loaded(
+    config: BaseConfig, monkeypatch: pytest.MonkeyPatch, module: ModuleType
+) -> None:
+    def warn(name: str, device: torch.device) -> None:
+        raise Warned(name, device.type)
+
+    monkeypatch.setattr(module, "warn_of_slow", warn)
+    base = replace(config, dtype="bf16")
+    run: Any = SimpleNamespace(base=base, train=compose("experiment=joint", "data.root=x").train, weights="ema",
+                               device="cpu", processes=1, cpu_processes=1, output=None)  # fmt: skip
+    monkeypatch.setattr(evaluating, "check", lambda _: None)
+    monkeypatch.setattr(evaluating, "resolve", lambda _: run)
+    starts: dict[ModuleType, Callable[[], object]] = {
+        assemble: lambda: assemble.assemble(run, Accelerator(cpu=True)),
+        building: lambda: building.fill_cache(run, run, lambda _: None),
+        picture_generator: lambda: picture_generator.PictureGenerator(base, "nowhere", "cpu"),
+        evaluating: lambda: evaluating.evaluate(run, run),
+    }
+    with pytest.raises(Warned, match=r"bf16.*cpu"):
+        starts[module]()
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture, dtypes: tuple[str, ...], device: str = "cpu") -> list[str]:

@@ -44,8 +44,10 @@ def explicit_attention(parts: Parts) -> None:
 def test_bf16_stays_within_a_few_hundredths_of_the_fp32_gradient(parts: Assemble) -> None:
     """All of a bf16 run's roundings together: frozen networks in bf16, the adapter under autocast.
 
-    On the toy stack, whose pictures these are not: 1.8 - 4.7 % over five batches, 2.5 % on this one; 4.1 % on a CPU that emulates bf16.
+    On the toy stack, whose pictures these are not: 1.8 - 4.7 % over five batches, 2.5 % on this one; 4.1 % on a CPU
+    of AVX2, which emulates bf16.
     """
+    in_hardware = torch.backends.cpu.get_cpu_capability() != "AVX2"
     exact = parts(*TRAINED, "base.dtype=fp32")
     loss, gradient = loss_and_gradient(exact, next(exact.micro_batches(0)))
     AcceleratorState._reset_state(reset_partial_state=True)
@@ -55,7 +57,7 @@ def test_bf16_stays_within_a_few_hundredths_of_the_fp32_gradient(parts: Assemble
     finally:
         AcceleratorState._reset_state(reset_partial_state=True)
     assert fast_loss.item() == pytest.approx(loss.item(), rel=2e-3)
-    assert relative_error(fast_gradient, gradient) < 6e-2
+    assert relative_error(fast_gradient, gradient) < (4e-2 if in_hardware else 5e-2)
     assert relative_error(fast_gradient, gradient) > 1e-5  # it was another precision
 
 
