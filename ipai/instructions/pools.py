@@ -7,6 +7,7 @@ so that training cannot start on an instruction that is held out.
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,11 +42,17 @@ def load_pool(task: str, split: str, folder: Path | None = None) -> tuple[str, .
     if split not in SPLITS:
         raise ConfigError(f"there is no split {split!r} of the instructions; the splits are {', '.join(SPLITS)}")
     owner, folder = get_task(task), folder or SHIPPED
-    lines = _read(folder / f"{task}.{split}.txt")
-    other = folder / f"{task}.{SPLITS[1 - SPLITS.index(split)]}.txt"
+    own, other = (folder / f"{task}.{name}.txt" for name in (split, SPLITS[1 - SPLITS.index(split)]))
+    return _checked(owner, own, _read(own), other, _read(other) if other.exists() else None)
+
+
+@lru_cache(maxsize=32)  # a training asks for every pool six times, and thousands of lines take a second to check
+def _checked(task: Task, path: Path, content: str, other: Path, held_out: str | None) -> tuple[str, ...]:
+    """The lines of a pool with this content, checked beside those of the other split, where there is one."""
+    lines = _lines(path, content)
     seen: dict[str, str] = {}
-    for line in lines + (_read(other) if other.exists() else []):
-        _check(line, owner)
+    for line in lines + (_lines(other, held_out) if held_out is not None else []):
+        _check(line, task)
         _check_new(line, seen)
     return tuple(line.text for line in lines)
 
@@ -55,13 +62,16 @@ def normalised(text: str) -> str:
     return " ".join(re.findall(r"\w+|[{}]", text.casefold()))
 
 
-def _read(path: Path) -> list[_Line]:
+def _read(path: Path) -> str:
     try:
-        content = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise InstructionError(f"there is no instruction pool {path}; write one instruction a line into it") from error
     except UnicodeDecodeError as error:
         raise InstructionError(f"{path} is not UTF-8 text: {error}; save it as UTF-8") from error
+
+
+def _lines(path: Path, content: str) -> list[_Line]:
     lines = list(_below_head(path, content))
     if not lines:
         raise InstructionError(f"{path} holds no instruction; write one a line")

@@ -116,6 +116,16 @@ def test_an_instruction_in_both_splits_is_refused_from_either(tmp_path: Path, sp
     assert f"{val}:2" in str(refusal.value)
 
 
+def test_files_that_change_are_read_and_checked_anew(tmp_path: Path) -> None:
+    write(tmp_path, "face.train.txt", "One")
+    assert load_pool("face", "train", tmp_path) == ("One",)
+    write(tmp_path, "face.train.txt", "Two")
+    assert load_pool("face", "train", tmp_path) == ("Two",)
+    write(tmp_path, "face.val.txt", "two")
+    with pytest.raises(InstructionError, match="repeats"):
+        load_pool("face", "train", tmp_path)
+
+
 def test_files_that_are_no_pools_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InstructionError, match=r"no instruction pool .*copy\.train\.txt"):
         load_pool("copy", "train", tmp_path)

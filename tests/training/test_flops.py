@@ -5,8 +5,10 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
+from ipai.adapter.spec import AdapterSpec
 from ipai.backbones.families import FoundBase
 from ipai.backbones.micro import micro_config
+from ipai.training import flops
 from ipai.training.flops import count_step_flops, matmul_ceiling
 from tests.helpers.specs import paper_spec, plus_spec, released_spec
 
@@ -39,9 +41,25 @@ def test_a_training_sample_of_sd15_costs_what_arithmetic_says() -> None:
 
 def test_the_instruction_branch_adds_its_share() -> None:
     base = sd15()
+    processors = {name: type(processor) for name, processor in base.configs["unet"].attn_processors.items()}
     plain, instruct, released = (count_step_flops(base, spec) for spec in (plus_spec(), paper_spec(), released_spec()))
     assert plain < instruct < released < 1.03 * plain
-    assert count_step_flops(base, plus_spec()) == plain  # the network is as it was
+    assert {name: type(found) for name, found in base.configs["unet"].attn_processors.items()} == processors
+
+
+def test_what_was_counted_is_not_counted_again_and_what_differs_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[tuple[AdapterSpec, int]] = []
+
+    def count(base: FoundBase, spec: AdapterSpec, draws: int) -> int:
+        counted.append((spec, draws))
+        return len(counted)
+
+    monkeypatch.setattr(flops, "_count", count)
+    monkeypatch.setattr(flops, "_counted", {})
+    larger = sd15()
+    larger.configs["unet"].register_to_config(sample_size=96)
+    asked = [(sd15(), plus_spec(), 1), (sd15(), paper_spec(), 1), (sd15(), plus_spec(), 2), (larger, plus_spec(), 1)]
+    assert [count_step_flops(*words) for words in [*asked, *asked]] == [1, 2, 3, 4, 1, 2, 3, 4]
 
 
 def test_the_ceiling_is_a_rate() -> None:
