@@ -2,10 +2,12 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+# A process of tests for each core, but no more than memory surely holds; each imports torch, and some train.
+PYTEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n logical --maxprocesses 4 --dist worksteal
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow test-long test-learning test-faults lint build-datasets demo reproduce-toy doctor app lock clean
+.PHONY: help setup test test-slow test-long test-learning test-faults test-ci lint build-datasets demo reproduce-toy doctor app lock clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,19 +23,22 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $(STAMP)
 
 test: setup lint ## lint, type check and the tests of minutes (CPU, no network)
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m "not slow and not long and not learning and not faults" -n 2 --dist worksteal --durations=15 $(ARGS)
+	$(PYTEST) -m "not slow and not long and not learning and not faults" --durations=15 $(ARGS)
 
 test-slow: setup ## real commands from end to end, kills, browsers, every pipeline of diffusers
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m "slow and not long and not learning and not faults" -n 2 --dist worksteal --durations=15 $(ARGS)
+	$(PYTEST) -m "slow and not long and not learning and not faults" --durations=15 $(ARGS)
 
 test-long: setup ## the tests that take minutes each
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m long -n 2 --dist worksteal $(ARGS)
+	$(PYTEST) -m long $(ARGS)
 
 test-learning: setup ## trainings in the toy world that must teach, and broken ones that must not (minutes)
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m learning -n 2 --dist worksteal $(ARGS)
+	$(PYTEST) -m learning $(ARGS)
 
 test-faults: setup ## kills, full disks, damaged files, a sweep on a real Slurm where it is installed (minutes)
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m faults -n 2 --dist worksteal -v $(ARGS)
+	$(PYTEST) -m faults -v $(ARGS)
+
+test-ci: setup ## what CI runs after `make test`: the slow ones and some of those that take minutes, in one run
+	$(PYTEST) -q -m "ci or (slow and not long and not learning and not faults)" --durations=60 $(ARGS)
 
 lint: setup ## ruff and mypy
 	$(VENV)/bin/ruff format --check .

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterator
 
@@ -13,10 +14,27 @@ from tests.helpers.slurm import cluster, refuse_without_slurm
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+OUT_OF_TIME = "not begun: out of time"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--until", type=float, metavar="SECONDS",
+        help="begin no test after this time, in seconds since 1970; those left are skipped, counted and named",
+    )  # fmt: skip
+
+
+@pytest.hookimpl(tryfirst=True)  # before what the test needs is made
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    until = item.config.getoption("--until")
+    if until is not None and time.time() > until:
+        pytest.skip(OUT_OF_TIME)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first: at the end, small tests keep several processes busy to the last second."""
+    """Trainings come first, then files with slow tests: small tests keep several processes busy to the last second."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    items.sort(key=lambda item: (item.get_closest_marker("learning") is None, item.path not in slow))
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +48,17 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Count the faults that were survived; a test that makes several of one kind records how many as `faults`."""
+    """Name what there was no time for, and count the faults that were survived.
+
+    A test that makes several faults of one kind records how many as `faults`.
+    """
+    late = [
+        report.nodeid for report in terminalreporter.stats.get("skipped", []) if OUT_OF_TIME in str(report.longrepr)
+    ]
+    if late:
+        terminalreporter.write_sep("=", f"{len(late)} tests {OUT_OF_TIME}")
+        for name in late:
+            terminalreporter.write_line(name)
     counts: Counter[str] = Counter()
     for report in terminalreporter.stats.get("passed", []):
         if report.when == "call" and "faults" in report.keywords:
