@@ -8,7 +8,6 @@ import torch
 from accelerate import Accelerator
 
 from ipai.adapter.adapter import InstructAdapter
-from ipai.adapter.spec import AdapterSpec
 from ipai.backbones.families import FoundBase, family_of, find_networks
 from ipai.backbones.loading import resolve_dtype
 from ipai.conditioning import measures_open_clip, spec_of
@@ -19,7 +18,7 @@ from ipai.runs import data_sets
 from ipai.training.batching import Batching
 from ipai.training.datasets import build_datasets, facts_of
 from ipai.training.flops import count_step_flops
-from ipai.training.memory import StepMemory, memory_of
+from ipai.training.memory import Needs, StepMemory, traced
 from ipai.training.micro_batch import fitting_in, too_small
 
 log = logging.getLogger(__name__)
@@ -37,7 +36,8 @@ def dry_run(config: TrainingRun, accelerator: Accelerator) -> None:
     check_keys(config.objective)
     found = find_networks(config.base, instructions=measures_open_clip(config.adapter))
     if accelerator.is_main_process:
-        for line in facts(config, found, _batching(config, found, accelerator)):
+        needs = traced(config, found, spec_of(config.adapter, config.base, found.dims))
+        for line in facts(config, found, _batching(config, needs, accelerator), needs):
             log.info(line)
     training, _ = build_datasets(config, found.dims)
     if accelerator.is_main_process:
@@ -45,7 +45,7 @@ def dry_run(config: TrainingRun, accelerator: Accelerator) -> None:
             log.info(line)
 
 
-def _batching(config: TrainingRun, found: FoundBase, accelerator: Accelerator) -> Batching:
+def _batching(config: TrainingRun, needs: Needs, accelerator: Accelerator) -> Batching:
     """As the run will have it; with `auto` as the card would, or one sample at a time where none is named."""
     batching = Batching.of(config.train, accelerator)
     if config.train.micro_batch_size != AUTO:
@@ -56,14 +56,20 @@ def _batching(config: TrainingRun, found: FoundBase, accelerator: Accelerator) -
         )
         count = 1
     else:
-        spec = spec_of(config.adapter, config.base, found.dims)
         share, memory = batching.micro_batch_size, CARDS[config.card].memory
-        count = fitting_in(config, found, spec, torch.bfloat16, memory, share) or 1
+        count = fitting_in(needs, torch.bfloat16, memory, share) or 1
     return replace(batching, micro_batch_size=count, accumulation=batching.micro_batch_size // count)
 
 
-def facts(config: TrainingRun, found: FoundBase, batching: Batching) -> Iterator[str]:
-    """Parameters, arithmetic, checkpoints and memory, a line each."""
+def facts(config: TrainingRun, found: FoundBase, batching: Batching, needs: Needs) -> Iterator[str]:
+    """Parameters, arithmetic, checkpoints and memory, a line each.
+
+    Args:
+        config: Of the run.
+        found: Its base.
+        batching: As the run will have it.
+        needs: Of this run, see `traced`.
+    """
     spec, train = spec_of(config.adapter, config.base, found.dims), config.train
     with torch.device("meta"):
         trainable = sum(p.numel() for p in InstructAdapter(spec).parameters() if p.requires_grad)
@@ -83,16 +89,14 @@ def facts(config: TrainingRun, found: FoundBase, batching: Batching) -> Iterator
         f"moments, in fp32); {config.checkpoint.keep} are kept, and one more while it is written"
     )
     if config.card is not None:
-        yield from _on_card(config, found, spec, batching, samples * flops)
+        yield from _on_card(config, needs, batching, samples * flops)
     for dtype in _dtypes(config):
         share = batching.micro_batch_size * batching.accumulation
-        memory = memory_of(config, found, spec, dtype, batching.micro_batch_size, share)
+        memory = needs(dtype, batching.micro_batch_size, share)
         yield _memory_line(memory, dtype, batching, train.compile)
 
 
-def _on_card(
-    config: TrainingRun, found: FoundBase, spec: AdapterSpec, batching: Batching, flops: float
-) -> Iterator[str]:
+def _on_card(config: TrainingRun, needs: Needs, batching: Batching, flops: float) -> Iterator[str]:
     """What the data sheet of a GPU makes of it: a bound, and what is usual of it; nothing was measured there."""
     card, gpus = CARDS[str(config.card)], batching.processes
     hours = flops / (card.flops * gpus) / 3600
@@ -105,10 +109,9 @@ def _on_card(
         "if it draws all it may; not measured"
     )
     share = config.train.batch_size // gpus
-    count = fitting_in(config, found, spec, torch.bfloat16, card.memory, share)
+    count = fitting_in(needs, torch.bfloat16, card.memory, share)
     if not count:
-        needed = memory_of(config, found, spec, torch.bfloat16, 1, share)
-        yield f"{config.card}: {too_small(needed, card.memory)}"
+        yield f"{config.card}: {too_small(needs(torch.bfloat16, 1, share), card.memory)}"
         return
     held = f"in bfloat16 its {card.memory / 1e9:.0f} GB hold micro-batches of up to {count}"
     yield f"{config.card}: {held}, of a share of {share}"

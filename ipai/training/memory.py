@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 from unittest.mock import patch
 
@@ -33,6 +34,9 @@ from ipai.training.datasets import parts_wanted
 from ipai.training.predictor import NoisePredictor, repeated
 
 _MOMENTS = 2  # of AdamW
+
+Needs = Callable[[torch.dtype, int, int], "StepMemory"]
+"""What one process of a run needs in this precision, with micro-batches of that size and so many samples a step."""
 
 
 @dataclass(frozen=True)
@@ -248,6 +252,11 @@ def _in(value: Any, dtype: torch.dtype) -> Any:
     if isinstance(value, dict):
         return {name: _in(item, dtype) for name, item in value.items()}
     return value.to(dtype) if value.is_floating_point() else value
+
+
+def traced(config: TrainingRun, found: FoundBase, spec: AdapterSpec) -> Needs:
+    """`memory_of` a run whose settings stay as they are: no size is traced twice, which takes seconds each."""
+    return cache(partial(memory_of, config, found, spec))
 
 
 def memory_of(

@@ -6,13 +6,12 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
-from ipai.adapter.spec import AdapterSpec
-from ipai.backbones.families import FoundBase, find_networks
+from ipai.backbones.families import find_networks
 from ipai.backbones.loading import resolve_dtype
 from ipai.conditioning import measures_open_clip, spec_of
 from ipai.config import TrainingRun
 from ipai.errors import ConfigError
-from ipai.training.memory import StepMemory, memory_of
+from ipai.training.memory import Needs, StepMemory, traced
 
 log = logging.getLogger(__name__)
 
@@ -48,23 +47,22 @@ def fitting(config: TrainingRun, accelerator: Accelerator) -> int:
     memory, _ = torch.cuda.mem_get_info(accelerator.device)  # what others hold is not ours to take
     dtype = resolve_dtype(config.base.dtype, accelerator.device)
     share = config.train.batch_size // accelerator.num_processes
-    count = fitting_in(config, found, spec, dtype, memory, share)
+    needs = traced(config, found, spec)
+    count = fitting_in(needs, dtype, memory, share)
     if torch.distributed.is_initialized():
         count = min(gather_object([count]))
     if not count:
-        raise ConfigError(too_small(memory_of(config, found, spec, dtype, 1, share), memory))
+        raise ConfigError(too_small(needs(dtype, 1, share), memory))
     log.info("train.micro_batch_size=auto: %d, by the memory of the GPU and a trace of the step", count)
     return count
 
 
-def fitting_in(
-    config: TrainingRun, found: FoundBase, spec: AdapterSpec, dtype: torch.dtype, memory: int, share: int
-) -> int:
+def fitting_in(needs: Needs, dtype: torch.dtype, memory: int, share: int) -> int:
     """The largest micro-batch for a device with so many bytes, gradients of earlier ones kept; see `largest`."""
-    one, two = (memory_of(config, found, spec, dtype, count, share + 1) for count in (1, 2))
+    one, two = (needs(dtype, count, share + 1) for count in (1, 2))
     count = largest(one, two, memory, share)
     # The peak is that of another phase for some sizes, and then it does not grow as from one to two.
-    while count > 1 and memory_of(config, found, spec, dtype, count, share + 1).total > SHARE * (memory - CONTEXT):
+    while count > 1 and needs(dtype, count, share + 1).total > SHARE * (memory - CONTEXT):
         count = max(smaller for smaller in range(1, count) if share % smaller == 0)
     return count
 

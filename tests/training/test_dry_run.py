@@ -1,6 +1,7 @@
 """What a dry run says of bases in full size, from their configuration files."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,9 +10,10 @@ from torch.nn import functional
 from ipai.backbones.families import find_networks
 from ipai.conditioning import spec_of
 from ipai.errors import ConfigError
+from ipai.training import memory
 from ipai.training.batching import Batching
 from ipai.training.dry_run import dry_run, facts
-from ipai.training.memory import PeakCounter, _norms_as_on_cuda, estimate, memory_of
+from ipai.training.memory import PeakCounter, _norms_as_on_cuda, estimate, memory_of, traced
 from ipai.training.run import make_accelerator
 from tests.helpers.composing import compose
 from tests.helpers.full_size import full_size
@@ -38,7 +40,8 @@ def test_sizes_arithmetic_and_memory_are_told_without_weights(tmp_path: Path, na
     config.base = full_size(config.base, tmp_path)
     found = find_networks(config.base)
     config.card = "h100"
-    told = "\n".join(facts(config, found, Batching(0, 1, 1, 512)))
+    needs = traced(config, found, spec_of(config.adapter, config.base, found.dims))
+    told = "\n".join(facts(config, found, Batching(0, 1, 1, 512), needs))
     trained = ADAPTER[name] - IDLE.get(name, 0)
     assert f"trainable parameters {trained:,}; frozen {DENOISER[name]:,} in the denoiser" in told
     assert "GiB a process in bfloat16 with micro-batches of 1" in told
@@ -100,8 +103,15 @@ def test_the_contrast_and_its_rows_are_in_it() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("card", "word"), [("null", "one sample at a time"), ("h100", "micro-batches of up to 8")])
 def test_an_open_micro_batch_is_told_as_the_card_would_have_it(
-    card: str, word: str, joint_shards: Path, caplog: pytest.LogCaptureFixture
+    card: str, word: str, joint_shards: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    sizes: list[tuple[object, ...]] = []
+
+    def noted(*words: Any, **options: Any) -> memory.StepMemory:
+        sizes.append((*words[2:], options["accumulated"]))
+        return estimate(*words, **options)
+
+    monkeypatch.setattr(memory, "estimate", noted)
     config = compose(
         f"data.root={joint_shards}", "base=micro", "recipe=smoke", "experiment=joint", "train.batch_size=8",
         "train.micro_batch_size=auto", "dry_run=true", f"card={card}",
@@ -109,6 +119,7 @@ def test_an_open_micro_batch_is_told_as_the_card_would_have_it(
     caplog.set_level("INFO")
     dry_run(config, make_accelerator(config))
     assert word in caplog.text
+    assert len(sizes) == len(set(sizes))  # each trace takes seconds
     size = 1 if card == "null" else 8
     assert f"batch 8 = 1 processes x {size} x {8 // size} accumulation" in caplog.text
 

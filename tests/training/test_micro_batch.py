@@ -7,7 +7,7 @@ from ipai.backbones.families import find_networks
 from ipai.conditioning import spec_of
 from ipai.errors import ConfigError
 from ipai.training.batching import Batching
-from ipai.training.memory import StepMemory, memory_of
+from ipai.training.memory import StepMemory, traced
 from ipai.training.micro_batch import CONTEXT, SHARE, fitting, fitting_in, largest, too_small
 from ipai.training.run import make_accelerator
 from tests.helpers.composing import compose
@@ -47,9 +47,10 @@ def test_a_traced_step_bounds_it() -> None:
     )
     found = find_networks(config.base)
     spec = spec_of(config.adapter, config.base, found.dims)
-    of = {count: memory_of(config, found, spec, torch.float32, count, 64) for count in (1, 2, 16)}
+    needs = traced(config, found, spec)
+    of = {count: needs(torch.float32, count, 65) for count in (1, 2, 16)}  # gradients of earlier ones are kept
     memory = memory_for(16, of[1], of[2])
-    assert fitting_in(config, found, spec, torch.float32, memory, 64) == 16
+    assert fitting_in(needs, torch.float32, memory, 64) == 16
     assert of[16].total == pytest.approx(SHARE * (memory - CONTEXT), rel=0.02)
 
 
