@@ -2,8 +2,8 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
-# A process of tests for each core, but no more than memory surely holds; each imports torch, and some train.
-PYTEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n logical --maxprocesses 4 --dist worksteal
+# tests/conftest.py says how many processes `auto` is: up to four, by cores and memory; ARGS="-n 2" for another number.
+PYTEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --dist worksteal
 ARGS ?=
 
 .DEFAULT_GOAL := help

@@ -14,6 +14,7 @@ from tests.helpers.slurm import cluster, refuse_without_slurm
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+MOST_PROCESSES = 4  # each starts a server of warm processes, and some tests have deadlines
 OUT_OF_TIME = "not begun: out of time"
 
 
@@ -22,6 +23,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--until", type=float, metavar="SECONDS",
         help="begin no test after this time, in seconds since 1970; those left are skipped, counted and named",
     )  # fmt: skip
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """What `-n auto` means: a process for each core, as long as each has the memory in which some of them train."""
+    gibibytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return max(1, min(os.cpu_count() or 1, int(gibibytes / 3.5), MOST_PROCESSES))
 
 
 @pytest.hookimpl(tryfirst=True)  # before what the test needs is made
