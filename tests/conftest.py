@@ -5,9 +5,11 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from ipai.launch.processes import usable_cores
 from tests.helpers.slurm import cluster, refuse_without_slurm
 
 # A shell's background jobs ignore Ctrl-C and hand that on, and then the tests of an interrupted command would fail.
@@ -25,10 +27,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )  # fmt: skip
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """What `-n auto` means: a process for each core, as long as each has the memory in which some of them train."""
-    gibibytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return max(1, min(os.cpu_count() or 1, int(gibibytes / 3.5), MOST_PROCESSES))
+    if wanted := os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
+        return int(wanted)
+    return max(1, min(usable_cores(), int(_memory() / 3.5 / 2**30), MOST_PROCESSES))
+
+
+def _memory() -> int:
+    """Bytes that this machine has, or the container that we are in."""
+    there, limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), Path("/sys/fs/cgroup/memory.max")
+    allowed = limit.read_text().strip() if limit.is_file() else "max"
+    return min(there, int(allowed)) if allowed.isdigit() else there
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A run that came too late for every test is no success."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and _late(reporter) and not reporter.stats.get("passed"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _late(reporter: pytest.TerminalReporter) -> list[str]:
+    return [report.nodeid for report in reporter.stats.get("skipped", []) if OUT_OF_TIME in str(report.longrepr)]
 
 
 @pytest.hookimpl(tryfirst=True)  # before what the test needs is made
@@ -39,7 +62,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Trainings come first, then files with slow tests: small tests keep several processes busy to the last second."""
+    """Lessons come first, then files with slow tests: small tests keep several processes busy to the last second."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (item.get_closest_marker("learning") is None, item.path not in slow))
 
@@ -59,11 +82,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
     A test that makes several faults of one kind records how many as `faults`.
     """
-    late = [
-        report.nodeid for report in terminalreporter.stats.get("skipped", []) if OUT_OF_TIME in str(report.longrepr)
-    ]
-    if late:
-        terminalreporter.write_sep("=", f"{len(late)} tests {OUT_OF_TIME}")
+    if late := _late(terminalreporter):
+        terminalreporter.write_sep("=", f"tests {OUT_OF_TIME}: {len(late)}")
         for name in late:
             terminalreporter.write_line(name)
     counts: Counter[str] = Counter()

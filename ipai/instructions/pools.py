@@ -5,6 +5,7 @@ as a whole or refused: a line that breaks a rule is named with its file and numb
 so that training cannot start on an instruction that is held out.
 """
 
+import itertools
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -42,19 +43,20 @@ def load_pool(task: str, split: str, folder: Path | None = None) -> tuple[str, .
     if split not in SPLITS:
         raise ConfigError(f"there is no split {split!r} of the instructions; the splits are {', '.join(SPLITS)}")
     owner, folder = get_task(task), folder or SHIPPED
-    own, other = (folder / f"{task}.{name}.txt" for name in (split, SPLITS[1 - SPLITS.index(split)]))
-    return _checked(owner, own, _read(own), other, _read(other) if other.exists() else None)
+    paths = {name: folder / f"{task}.{name}.txt" for name in SPLITS}
+    there = tuple((name, path, _read(path)) for name, path in paths.items() if name == split or path.exists())
+    return _checked(owner, there)[split]
 
 
-@lru_cache(maxsize=32)  # a training asks for every pool six times, and thousands of lines take a second to check
-def _checked(task: Task, path: Path, content: str, other: Path, held_out: str | None) -> tuple[str, ...]:
-    """The lines of a pool with this content, checked beside those of the other split, where there is one."""
-    lines = _lines(path, content)
+@lru_cache(maxsize=32)  # a training asks for each pool three times, and thousands of lines take a second to check
+def _checked(task: Task, pools: tuple[tuple[str, Path, str], ...]) -> dict[str, tuple[str, ...]]:
+    """Split -> lines, of pools given as split, file and content, checked beside each other."""
+    lines = {split: _lines(path, content) for split, path, content in pools}
     seen: dict[str, str] = {}
-    for line in lines + (_lines(other, held_out) if held_out is not None else []):
+    for line in itertools.chain.from_iterable(lines.values()):
         _check(line, task)
         _check_new(line, seen)
-    return tuple(line.text for line in lines)
+    return {split: tuple(line.text for line in own) for split, own in lines.items()}
 
 
 def normalised(text: str) -> str:

@@ -91,8 +91,7 @@ def facts(config: TrainingRun, found: FoundBase, batching: Batching, needs: Need
     if config.card is not None:
         yield from _on_card(config, needs, batching, samples * flops)
     for dtype in _dtypes(config):
-        share = batching.micro_batch_size * batching.accumulation
-        memory = needs(dtype, batching.micro_batch_size, share)
+        memory = needs(dtype, batching.micro_batch_size, batching.accumulation > 1)
         yield _memory_line(memory, dtype, batching, train.compile)
 
 
@@ -111,7 +110,7 @@ def _on_card(config: TrainingRun, needs: Needs, batching: Batching, flops: float
     share = config.train.batch_size // gpus
     count = fitting_in(needs, torch.bfloat16, card.memory, share)
     if not count:
-        yield f"{config.card}: {too_small(needs(torch.bfloat16, 1, share), card.memory)}"
+        yield f"{config.card}: {too_small(needs(torch.bfloat16, 1, share > 1), card.memory)}"
         return
     held = f"in bfloat16 its {card.memory / 1e9:.0f} GB hold micro-batches of up to {count}"
     yield f"{config.card}: {held}, of a share of {share}"

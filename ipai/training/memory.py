@@ -35,8 +35,9 @@ from ipai.training.predictor import NoisePredictor, repeated
 
 _MOMENTS = 2  # of AdamW
 
-Needs = Callable[[torch.dtype, int, int], "StepMemory"]
-"""What one process of a run needs in this precision, with micro-batches of that size and so many samples a step."""
+Needs = Callable[[torch.dtype, int, bool], "StepMemory"]
+"""What one process of a run needs in this precision, with micro-batches of that size, gradients of earlier ones kept
+or not."""
 
 
 @dataclass(frozen=True)
@@ -260,15 +261,20 @@ def traced(config: TrainingRun, found: FoundBase, spec: AdapterSpec) -> Needs:
 
 
 def memory_of(
-    config: TrainingRun, found: FoundBase, spec: AdapterSpec, dtype: torch.dtype, micro_batch_size: int, share: int
+    config: TrainingRun,
+    found: FoundBase,
+    spec: AdapterSpec,
+    dtype: torch.dtype,
+    micro_batch_size: int,
+    accumulated: bool,
 ) -> StepMemory:
-    """What one process of a run needs, with micro-batches of that size and so many samples a step."""
+    """What one process of a run needs; see `Needs`."""
     wanted, train = parts_wanted(config), config.train
     return estimate(
         found, spec, dtype, micro_batch_size,
         loaded={part: part in wanted for part in family_of(config.base).parts},
         averaged=train.ema_half_life is not None,
-        accumulated=micro_batch_size < share,
+        accumulated=accumulated,
         draws=train.draws_per_sample,
         checkpointing=train.gradient_checkpointing,
         contrasted=bool(train.instruction_contrast),

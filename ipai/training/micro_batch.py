@@ -52,17 +52,17 @@ def fitting(config: TrainingRun, accelerator: Accelerator) -> int:
     if torch.distributed.is_initialized():
         count = min(gather_object([count]))
     if not count:
-        raise ConfigError(too_small(needs(dtype, 1, share), memory))
+        raise ConfigError(too_small(needs(dtype, 1, share > 1), memory))
     log.info("train.micro_batch_size=auto: %d, by the memory of the GPU and a trace of the step", count)
     return count
 
 
 def fitting_in(needs: Needs, dtype: torch.dtype, memory: int, share: int) -> int:
     """The largest micro-batch for a device with so many bytes, gradients of earlier ones kept; see `largest`."""
-    one, two = (needs(dtype, count, share + 1) for count in (1, 2))
+    one, two = (needs(dtype, count, True) for count in (1, 2))
     count = largest(one, two, memory, share)
     # The peak is that of another phase for some sizes, and then it does not grow as from one to two.
-    while count > 1 and needs(dtype, count, share + 1).total > SHARE * (memory - CONTEXT):
+    while count > 1 and needs(dtype, count, True).total > SHARE * (memory - CONTEXT):
         count = max(smaller for smaller in range(1, count) if share % smaller == 0)
     return count
 

@@ -85,6 +85,7 @@ def test_the_stack_lies_in_the_hubs_layout_with_card_and_scores(trained: Path) -
     assert [path.name for path in stack.parent.iterdir() if path.name.startswith(".")] == []
 
 
+@pytest.mark.ci
 @pytest.mark.long
 def test_written_again_from_the_states_the_weights_are_the_same(trained: Path, tmp_path: Path) -> None:
     """Nothing is trained twice, and nothing changes on the way: a step would report."""

@@ -95,23 +95,16 @@ def test_the_contrast_and_its_rows_are_in_it() -> None:
     config = compose("data.root=none", "base=micro", "recipe=smoke", "train.batch_size=8")
     found = find_networks(config.base)
     spec = spec_of(config.adapter, config.base, found.dims)
-    plain = memory_of(config, found, spec, torch.float32, 8, 8)
+    plain = memory_of(config, found, spec, torch.float32, 8, False)
     config.train.instruction_contrast = 0.1
-    assert memory_of(config, found, spec, torch.float32, 8, 8).step > plain.step
+    assert memory_of(config, found, spec, torch.float32, 8, False).step > plain.step
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("card", "word"), [("null", "one sample at a time"), ("h100", "micro-batches of up to 8")])
 def test_an_open_micro_batch_is_told_as_the_card_would_have_it(
-    card: str, word: str, joint_shards: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    card: str, word: str, joint_shards: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sizes: list[tuple[object, ...]] = []
-
-    def noted(*words: Any, **options: Any) -> memory.StepMemory:
-        sizes.append((*words[2:], options["accumulated"]))
-        return estimate(*words, **options)
-
-    monkeypatch.setattr(memory, "estimate", noted)
     config = compose(
         f"data.root={joint_shards}", "base=micro", "recipe=smoke", "experiment=joint", "train.batch_size=8",
         "train.micro_batch_size=auto", "dry_run=true", f"card={card}",
@@ -119,9 +112,26 @@ def test_an_open_micro_batch_is_told_as_the_card_would_have_it(
     caplog.set_level("INFO")
     dry_run(config, make_accelerator(config))
     assert word in caplog.text
-    assert len(sizes) == len(set(sizes))  # each trace takes seconds
     size = 1 if card == "null" else 8
     assert f"batch 8 = 1 processes x {size} x {8 // size} accumulation" in caplog.text
+
+
+@pytest.mark.parametrize(("size", "traced"), [("1", 4), ("auto", 5)])
+def test_no_size_is_traced_twice(size: str, traced: int, joint_shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a card in bf16 one sample, two and what fits; then what the run has, in bf16 and in fp32."""
+    sizes: list[tuple[object, ...]] = []
+
+    def noted(*words: Any, **options: Any) -> memory.StepMemory:
+        sizes.append((*words[2:], options["accumulated"]))
+        return memory.StepMemory(1, 1, 1)
+
+    monkeypatch.setattr(memory, "estimate", noted)
+    config = compose(
+        f"data.root={joint_shards}", "base=micro", "recipe=smoke", "experiment=joint", "train.batch_size=8",
+        f"train.micro_batch_size={size}", "dry_run=true", "card=h100",
+    )  # fmt: skip
+    dry_run(config, make_accelerator(config))
+    assert len(sizes) == len(set(sizes)) == traced, sizes
 
 
 def test_storages_are_counted_once_and_until_they_are_freed() -> None:
