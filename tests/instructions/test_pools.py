@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ipai.errors import ConfigError, InstructionError
-from ipai.instructions import fill_slot, foreign_keyword, load_pool
+from ipai.instructions import fill_slot, foreign_keyword, load_pool, pools
 from ipai.instructions.pools import SHIPPED, SPLITS, normalised
 from ipai.tasks import TASKS
 
@@ -114,6 +114,18 @@ def test_an_instruction_in_both_splits_is_refused_from_either(tmp_path: Path, sp
         load_pool("face", split, tmp_path)
     assert f"{train}:2" in str(refusal.value)
     assert f"{val}:2" in str(refusal.value)
+
+
+def test_each_line_is_checked_once_however_often_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[str] = []
+    monkeypatch.setattr(pools, "_check", lambda line, _: checked.append(line.text))
+    write(tmp_path, "face.train.txt", "One", "Two")
+    write(tmp_path, "face.val.txt", "Three")
+    for split in ("train", "val", "train"):
+        load_pool("face", split, tmp_path)
+    assert checked == ["One", "Two", "Three"]
 
 
 def test_files_that_change_are_read_and_checked_anew(tmp_path: Path) -> None:

@@ -34,13 +34,14 @@ def wait_until_training(folder: Path, since: float) -> None:
 def assert_close(cut: Path, whole: Path) -> None:
     """Adapter and average agree: sums in another order round differently, and AdamW enlarges it.
 
-    Measured: 4e-9 on average, 1.03e-5 at one of 395,488 parameters. A step moves each by up to 3e-4.
+    With AVX2 alone 4e-9 on average and 1.03e-5 at one of 395,488 parameters; a step moves each by up to 3e-4.
     """
+    most = 2e-5 if torch.backends.cpu.get_cpu_capability() == "AVX2" else 1e-5
     for name in ("adapter.safetensors", "ema.safetensors"):
         left, right = load_file(cut / name), load_file(whole / name)
         assert left.keys() == right.keys()
         for key in left:
-            torch.testing.assert_close(left[key], right[key], rtol=0, atol=2e-5)
+            torch.testing.assert_close(left[key], right[key], rtol=0, atol=most)
         apart = torch.cat([(left[key] - right[key]).abs().flatten() for key in left])
         assert apart.mean() < 2e-8
 
