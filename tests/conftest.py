@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from ipai.launch.processes import usable_cores
 from tests.helpers.slurm import cluster, refuse_without_slurm
@@ -15,6 +16,10 @@ from tests.helpers.slurm import cluster, refuse_without_slurm
 # A shell's background jobs ignore Ctrl-C and hand that on, and then the tests of an interrupted command would fail.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 MOST_PROCESSES = 4  # each starts a server of warm processes, and some tests have deadlines
 OUT_OF_TIME = "not begun: out of time"

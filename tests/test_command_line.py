@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ipai.command_line import content_of, defaults_of, explained, known_keys, readable
@@ -59,7 +59,6 @@ def test_free_text_arrives_as_it_was_written(text: str) -> None:
     assert str(told(text)) == text.strip() or str(told(text)) == text
 
 
-@settings(deadline=None)
 @given(
     st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="$[]{}\\'\""), min_size=1, max_size=40)
 )

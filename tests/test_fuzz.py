@@ -23,7 +23,7 @@ from ipai.pipeline.record import read_facts
 from ipai.runs import checkpoint
 from tests.helpers.specs import paper_spec
 
-FUZZ = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 # Where, as a share of the part that is changed, and what is put there in place of how many bytes.
 CHANGES = st.lists(

@@ -63,7 +63,7 @@ def of_mode(mode: str, seed: int) -> Image.Image:
     return Image.fromarray(values).convert(mode)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     mode=st.sampled_from(list(_KINDS)), seed=st.integers(0, 2**32 - 1), profile=st.sampled_from([None, _SRGB, _SWAPPED])
 )

@@ -55,7 +55,7 @@ def test_step_zero_equals_ip_adapter_plus_to_the_bit(
     assert torch.equal(tokens, expected)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 @given(seed=st.integers(0, 2**31), scale=st.floats(-1e4, 1e4), length=st.integers(1, 77))
 def test_step_zero_holds_for_any_instruction(
     plus: InstructAdapter, started_from: Make, cond_tokens: Tensor, seed: int, scale: float, length: int

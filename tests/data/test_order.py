@@ -24,7 +24,7 @@ def test_a_cycle_holds_each_task_by_weight(weights: list[float]) -> None:
     assert cycle_counts(dict(reversed(named.items()))) == counts
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**31), st.integers(1, 70), st.integers(1, 64))
 def test_an_epoch_holds_each_sample_once(seed: int, size: int, batch_size: int) -> None:
     sizes = {"copy": size, "style": size + 3}

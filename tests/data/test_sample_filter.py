@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ipai.data.sample_filter import SampleFilter, filtered
@@ -72,7 +72,6 @@ def test_what_is_no_condition_is_refused_and_never_run(text: str) -> None:
 
 
 @given(st.text(max_size=60))
-@settings(deadline=None)
 def test_any_text_is_a_condition_or_a_clear_error(text: str) -> None:
     with contextlib.suppress(ConfigError):
         SampleFilter(text).refusal(RECORD)

@@ -111,7 +111,7 @@ def test_pooled_rows_are_one_token_long(tmp_path: Path) -> None:
     assert len(files(tmp_path)) == 2
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.lists(st.sampled_from([*TEXTS, "", *"abcdefgh"]), min_size=1, max_size=9), max_size=6),
     st.integers(0, 3),

@@ -14,7 +14,7 @@ Draw = Callable[[int, int, int], Scenes | Portraits]
 
 
 @pytest.mark.parametrize("draw", [draw_scenes, draw_portraits])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**40), start=st.integers(0, 10_000), count=st.integers(1, 40), data=st.data())
 def test_a_picture_does_not_depend_on_where_the_drawing_starts(
     draw: Draw, seed: int, start: int, count: int, data: st.DataObject
